@@ -1,0 +1,54 @@
+# Every target is enough on a fresh clone of a machine with only Python (3.11 or newer) and pip.
+PYTHON ?= python3
+ARGS ?= --latency 20ms
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: help install search test bench lock clean
+
+help:
+	@echo "make install   make the environment .venv"
+	@echo "make search    nas search $(ARGS)        (other options: make search ARGS='--macs 5M')"
+	@echo "make test      everything that CI checks"
+	@echo "make bench     the benchmarks; CSVs go to tests/benchmarks/results"
+	@echo "make lock      pin the newest versions that fit in constraints.txt"
+	@echo "make clean     remove what was built, the environment too"
+
+install: $(STAMP)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "anyfit needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
+	  || { echo "$(PYTHON) has no venv module; install it (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+	$(BIN)/uv pip install --python $(BIN)/python -c constraints.txt -e '.[dev]'
+	@touch $@
+
+search: $(STAMP)
+	$(BIN)/nas search $(ARGS)
+
+test: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term --cov-fail-under=90
+
+bench: $(STAMP)
+	@set -e; for file in tests/benchmarks/bench_*.py; do \
+	  name=$$(basename $$file .py); echo "== $$name"; $(BIN)/python -m tests.benchmarks.$$name; \
+	done
+
+lock: $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	{ sed -n '/^#/p' constraints.txt; $(BIN)/uv pip compile pyproject.toml --all-extras --universal --upgrade \
+	  --python-version 3.11 --fork-strategy fewest --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet; } > constraints.new
+	mv constraints.new constraints.txt
+
+clean:
+	rm -rf .venv build dist htmlcov .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

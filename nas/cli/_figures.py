@@ -1,0 +1,124 @@
+"""What is known of a subnet, run or artifact, with its origin: the one reading of them that every command shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas._errors import NasError, UsageError
+from nas._files import read_json
+from nas.cli._targets import Target, model_of
+from nas.export import Accuracy, Latency, Manifest, read_manifest
+
+if TYPE_CHECKING:
+    from nas.families import Model
+    from nas.space import Subnet
+
+VALIDATION = "the model's validation images"
+
+
+@dataclass
+class Figures:
+    """One network with its figures; `size_bytes` are its fp32 tensors."""
+
+    name: str
+    kind: str
+    model: str
+    subnet: Subnet
+    macs: int
+    params: int
+    size_bytes: int
+    accuracy: list[Accuracy] = field(default_factory=list)
+    latency: list[Latency] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        return {
+            **{name: getattr(self, name) for name in ("name", "kind", "model", "macs", "params", "size_bytes")},
+            "subnet": self.subnet.to_dict(),
+            "accuracy": [asdict(item) for item in self.accuracy],
+            "latency": [asdict(item) for item in self.latency],
+        }
+
+
+def load_supernet(target: Target, given: str | None, default: str) -> Model:
+    """Load the supernet that a target belongs to; an exported network in its place raises `UsageError`."""
+    from nas.export import is_artifact
+    from nas.families import load_model
+
+    name = model_of(target, given, default)
+    if is_artifact(name):
+        raise UsageError(f"{name} is an exported network and not a supernet; give a supernet with --model")
+    return load_model(name)
+
+
+def read_subnet(target: Target, model: Model) -> Subnet:
+    """Return the subnet a target means: a model means its largest; another space's raises `SpaceError`."""
+    if target.kind == "run":
+        read_answer(target.where)
+        return model.space.read(target.where / "subnet.json")
+    if target.kind == "artifact":
+        return model.space.read(target.where / "subnet.json")
+    if target.kind == "model" or target.text == "largest":
+        return model.space.largest()
+    return model.space.smallest() if target.text == "smallest" else model.space.read(target.where)
+
+
+def subnet_figures(target: Target, model: Model) -> Figures:
+    """Return the figures of a model, subnet or run, from its own folder and from the model's table."""
+    subnet = read_subnet(target, model)
+    counts = model.supernet.count(subnet)
+    accuracy, latency = table_accuracy(model, subnet), []
+    if target.kind == "run":
+        run = read_json(target.where / "run.json")
+        accuracy, latency = run_accuracy(run) or accuracy, run_latency(run)
+    name = target.text if target.kind != "model" else f"{model.name}, largest"
+    return Figures(
+        name, target.kind, model.name, subnet, counts.macs, counts.params, counts.size_bytes, accuracy, latency
+    )
+
+
+def artifact_figures(target: Target) -> tuple[Figures, Manifest]:
+    """Return the figures of an exported artifact, which need no supernet."""
+    from nas.export import artifact_family, artifact_subnet
+
+    manifest = read_manifest(target.where)
+    subnet = artifact_subnet(target.where, artifact_family(target.where, manifest))
+    figures = Figures(
+        target.text,
+        "artifact",
+        manifest.model,
+        subnet,
+        manifest.macs,
+        manifest.params,
+        manifest.size_bytes,
+        [*manifest.accuracy],
+        [*manifest.latency],
+    )
+    return figures, manifest
+
+
+def table_accuracy(model: Model, subnet: Subnet) -> list[Accuracy]:
+    """Return the subnet's accuracy by the model's table: measured if it is in there, else predicted from it."""
+    table = model.table()
+    if table is None or not len(table):
+        return []
+    codes = model.space.codes([subnet])
+    for row, top1 in zip(table.codes, table.top1, strict=True):
+        if (row == codes[0]).all():
+            return [Accuracy(name="top1", value=float(top1), kind="measured", data=VALIDATION)]
+    return [predicted_accuracy(model, codes)]
+
+
+def read_answer(folder: Path) -> dict[str, Any]:
+    """Return the answer of a run; raises `NasError` when it has none."""
+    run = read_json(folder / "run.json")
+    answer = run.get("answer") if isinstance(run, dict) else None
+    if not isinstance(answer, Mapping) or not (folder / "subnet.json").is_file():
+        raise NasError(
+            f"the run {folder} has no answer: it found no subnet within its budget or was not finished; "
+            "search again with a larger budget, or resume it"
+        )
+    return dict(answer)

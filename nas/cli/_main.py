@@ -1,0 +1,80 @@
+"""From an error to one sentence and an exit code: 1 failed, 2 wrong usage, 3 infeasible, 130 interrupted."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from nas._errors import NasError
+from nas.cli._group import cli
+
+_INTERRUPTED = 130
+# What SQLite, safetensors and torch say in exceptions of their own instead of an OSError.
+_FULL_DISK = ("No space left on device", "disk is full", "Disk quota exceeded")
+_MAKE_ROOM = "free some space and run the command again"
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line and leave through `SystemExit` with the code of what happened."""
+    sys.exit(run(args))
+
+
+def run(args: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; what is no user's mistake leaves as an exception.
+
+    With `ANYFIT_DEBUG=1` in the environment the traceback of a user's mistake is printed too.
+    """
+    try:
+        result = cli.main(args, prog_name="nas", standalone_mode=False)
+        sys.stdout.flush()
+        return result if type(result) is int else 0
+    except (click.Abort, KeyboardInterrupt) as error:
+        if isinstance(error.__cause__, EOFError):  # click takes a file that ends too early for a Ctrl-D
+            raise error.__cause__ from None
+        return _report("nas: interrupted", _INTERRUPTED)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return error.exit_code
+    except click.ClickException as error:
+        return _report(f"nas: error: {_usage_sentence(error)}", error.exit_code)
+    except NasError as error:
+        return _report(f"nas: error: {error}", error.exit_code)
+    except BrokenPipeError:
+        # The reader went away (`nas list | head`): nothing to say, and nothing more to flush at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        sentence = _system_sentence(error)
+        if sentence is None:
+            raise
+        return _report(f"nas: error: {sentence}", 1)
+
+
+def _report(text: str, code: int) -> int:
+    if os.environ.get("ANYFIT_DEBUG"):
+        traceback.print_exc()
+    click.echo(" ".join(text.split()), err=True)
+    return code
+
+
+def _usage_sentence(error: click.ClickException) -> str:
+    text = error.format_message().rstrip(".")
+    ctx = error.ctx if isinstance(error, click.UsageError) else None
+    return f"{text} (see '{ctx.command_path} --help')" if ctx else text
+
+
+def _system_sentence(error: Exception) -> str | None:
+    """Say what the machine refused: a full disk, a folder that may not be written; None for anything else."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = f" while writing {error.filename}" if error.filename else ""
+        return f"the disk is full{where}; {_MAKE_ROOM}"
+    if any(sign in str(error) for sign in _FULL_DISK):
+        return f"the disk is full; {_MAKE_ROOM}"
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return None

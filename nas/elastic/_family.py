@@ -1,0 +1,90 @@
+"""What a model family gives: a search space, the parts of its network with their axes, and how parts make a network.
+
+A *part* is a block that is built from a few of the space's choices alone. The core builds each part once per block
+configuration, cuts its tensors out of the supernet's by its layouts, and counts it once.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import nn
+
+from nas.elastic._layout import Layout
+from nas.elastic._length import Choices
+from nas.space import Choice, SearchSpace, Subnet
+
+
+@dataclass(frozen=True)
+class Part:
+    """A block of the network.
+
+    `build` makes the ordinary module from the choices; `layouts` names, for each of its tensors that is not the same
+    in every subnet, the axes. `matrices` are the sizes of square learned matrices that only the supernet holds (see
+    `Kernel`). `active_if` leaves the part out, as for a dimension; `reads` names dimensions that `build` reads beside
+    those of the layouts.
+    """
+
+    name: str
+    build: Callable[[Choices], nn.Module]
+    layouts: Mapping[str, Layout] = field(default_factory=dict)
+    active_if: tuple[str, tuple[Choice, ...]] | None = None
+    reads: tuple[str, ...] = ()
+    matrices: Mapping[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def dimensions(self) -> tuple[str, ...]:
+        """Every dimension that decides the module."""
+        names = [name for layout in self.layouts.values() for name in layout.dimensions]
+        return tuple(dict.fromkeys([*names, *self.reads]))
+
+    def is_active(self, choices: Choices) -> bool:
+        """Whether a subnet of these choices has the part."""
+        return self.active_if is None or choices.get(self.active_if[0]) in self.active_if[1]
+
+    def key(self, choices: Choices) -> tuple[Choice | None, ...]:
+        """The block configuration, None for inactive dimensions: equal keys make equal modules."""
+        return tuple(choices.get(name) for name in self.dimensions)
+
+
+class Family(ABC):
+    """A kind of model with its search space.
+
+    A tensor's name is the same in every subnet that has it: a static module of a subnet has a subset of the names of
+    the largest. So blocks that may be left out stand in containers with stable names, such as `nn.ModuleDict`.
+    """
+
+    name: str
+    space: SearchSpace
+    options: Mapping[str, object]
+    input_dimensions: tuple[str, ...] = ()
+    """Dimensions that touch no weight but change the cost of every part, such as the resolution."""
+
+    @property
+    @abstractmethod
+    def parts(self) -> Sequence[Part]:
+        """Every part of the largest network; a part's name is its module's path in the network."""
+
+    @abstractmethod
+    def assemble(self, modules: Mapping[str, nn.Module], subnet: Subnet) -> nn.Module:
+        """Make the static network of `subnet` from its parts' modules, by the part's name."""
+
+    @abstractmethod
+    def example_input(self, subnet: Subnet, batch_size: int = 1) -> torch.Tensor:
+        """Return a deterministic input that the static network of `subnet` takes."""
+
+    def prepare(self, x: torch.Tensor, subnet: Subnet) -> torch.Tensor:
+        """Fit a batch made for the largest subnet to this one (images: to its resolution)."""
+        return x
+
+    def initialise(self, network: nn.Module) -> None:
+        """Set the first weights of the largest network; the modules' own by default."""
+
+    def build(self, subnet: Subnet) -> nn.Module:
+        """Build the ordinary static network of `subnet`, freshly initialised, on the current default device."""
+        self.space.validate(subnet)
+        return self.assemble({p.name: p.build(subnet) for p in self.parts if p.is_active(subnet)}, subnet)

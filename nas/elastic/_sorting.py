@@ -1,0 +1,55 @@
+"""Sorting channels by importance along coupled axes (once-for-all, Cai et al. 2020, sorts by the L1 norm)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import nn
+
+from nas.elastic._family import Family
+from nas.elastic._layout import Layout
+from nas.space import SpaceError
+
+
+def _tensors(family: Family, network: nn.Module) -> Iterator[tuple[torch.Tensor, Layout]]:
+    tensors = dict(network.named_parameters()) | dict(network.named_buffers())
+    for part in family.parts:
+        for name, layout in part.layouts.items():
+            yield tensors[f"{part.name}.{name}"], layout
+
+
+def l1_importance(family: Family, network: nn.Module) -> dict[str, torch.Tensor]:
+    """Return, for each elastic axis by name, the summed magnitude of the weights of each entry.
+
+    Each weight tensor counts alike, however large it is; biases and norms, being single-axis, do not count.
+    """
+    largest = family.space.largest()
+    total: dict[str, torch.Tensor] = {}
+    for tensor, layout in _tensors(family, network):
+        if tensor.ndim < 2 or not tensor.is_floating_point():
+            continue
+        magnitude = tensor.detach().abs().double()
+        for position, axis in enumerate(layout.axes):
+            others = [other for other in range(tensor.ndim) if other != position]
+            scores = magnitude.sum(others)
+            for name, score in axis.importance(scores / scores.mean().clamp_min(1e-12), largest).items():
+                total[name] = total[name] + score if name in total else score
+    return total
+
+
+@torch.no_grad()
+def sort_channels(family: Family, network: nn.Module, importance: Mapping[str, torch.Tensor] | str) -> None:
+    """Permute every tensor of the largest `network` in place, most important entries of each elastic axis first."""
+    if isinstance(importance, str):
+        if importance != "l1":
+            raise SpaceError(f"importance {importance!r} is not known; give 'l1' or scores by the axis's name")
+        importance = l1_importance(family, network)
+    largest = family.space.largest()
+    orders = {n: torch.argsort(s.cpu(), descending=True, stable=True) for n, s in importance.items()}
+    for tensor, layout in _tensors(family, network):
+        for position, axis in enumerate(layout.axes):
+            order = axis.permutation(orders, largest)
+            if order.equal(torch.arange(len(order))):
+                continue
+            tensor.copy_(tensor.index_select(position, order.to(tensor.device)))

@@ -1,0 +1,110 @@
+"""The supernet: one set of weights, every subnet of a search space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from nas.elastic._count import Counter, Counts
+from nas.elastic._family import Family
+from nas.elastic._skeleton import Skeleton, SkeletonCache, owner_of
+from nas.elastic._sorting import sort_channels
+from nas.space import SearchSpace, Subnet
+
+
+class Supernet(nn.Module):
+    """The largest network of a family, of which every subnet's weights are slices.
+
+    `network` is the largest static network; it also holds the matrices that only a supernet has. A call runs a subnet:
+    its static module is given the slices for the time of the call, so gradients and BatchNorm statistics flow into the
+    supernet. Calls are not safe from several threads at once; extracted modules are.
+    """
+
+    def __init__(self, family: Family) -> None:
+        super().__init__()
+        self.family = family
+        self.network = family.build(family.space.largest())
+        family.initialise(self.network)
+        self._add_matrices()
+        self._reset_caches()
+
+    def _add_matrices(self) -> None:
+        for part in self.family.parts:
+            for name, size in part.matrices.items():
+                path, _, leaf = f"{part.name}.{name}".rpartition(".")
+                self.network.get_submodule(path).register_parameter(leaf, nn.Parameter(torch.eye(size)))
+
+    def _reset_caches(self) -> None:
+        self._skeletons = SkeletonCache(self.family, self.network)
+        self._counter = Counter(self.family, self.skeleton)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key not in ("_skeletons", "_counter")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._reset_caches()
+
+    @property
+    def space(self) -> SearchSpace:
+        """The family's search space."""
+        return self.family.space
+
+    def skeleton(self, subnet: Subnet) -> nn.Module:
+        """Return the static network of `subnet` on the meta device; it is shared: do not change it."""
+        return self._skeletons.get(subnet).network
+
+    def _ready(self, subnet: Subnet) -> Skeleton:
+        skeleton = self._skeletons.get(subnet)
+        # A part that was last used by another subnet may be in the other mode.
+        if any(module.training != self.training for module in skeleton.network.modules()):
+            skeleton.network.train(self.training)
+        return skeleton
+
+    def forward(self, x: Any, subnet: Subnet, overrides: Mapping[str, torch.Tensor] | None = None) -> Any:
+        """Run `subnet` on `x`, an input of its static network.
+
+        `overrides` replaces tensors by name, for example BatchNorm statistics that were recalibrated for the subnet.
+        Raises `SpaceError` if the subnet belongs to another space.
+        """
+        with self._ready(subnet).bound(overrides) as network:
+            return network(x)
+
+    def slices(self, subnet: Subnet) -> dict[str, torch.Tensor]:
+        """Return the tensors of `subnet` by name, cut out of the supernet's: views where each axis is one segment."""
+        return {binding.name: binding.tensor() for binding in self._skeletons.get(subnet).bindings}
+
+    def extract(self, subnet: Subnet) -> nn.Module:
+        """Return the static network of `subnet` in evaluation mode, with copies of its slices for weights."""
+        with torch.device("meta"):
+            network = self.family.build(subnet)
+        with torch.no_grad():
+            for name, tensor in self.slices(subnet).items():
+                slot, leaf = owner_of(network, name)
+                copy = tensor.detach().clone(memory_format=torch.contiguous_format)
+                is_parameter = isinstance(slot[leaf], nn.Parameter)
+                slot[leaf] = nn.Parameter(copy, requires_grad=slot[leaf].requires_grad) if is_parameter else copy
+        return network.eval()
+
+    def count(self, subnet: Subnet) -> Counts:
+        """Count the MACs (batch of one), parameters and fp32 bytes of `subnet`."""
+        return self._counter.count(subnet)
+
+    def count_parts(self, subnet: Subnet) -> dict[str, Counts]:
+        """Count every part of `subnet`, by the part's name."""
+        return self._counter.count_parts(subnet)
+
+    def counts(self, codes: np.ndarray) -> dict[str, np.ndarray]:
+        """Count many subnets at once: "macs", "params" and "size_bytes", each int64 (n,)."""
+        return self._counter.counts(codes)
+
+    def sort_channels(self, importance: Mapping[str, torch.Tensor] | str = "l1") -> None:
+        """Put every elastic axis into order of importance, most important first, so that subnets keep the best.
+
+        The full network's output does not change. `importance` is "l1", or scores by the elastic axis's name.
+        """
+        sort_channels(self.family, self.network, importance)

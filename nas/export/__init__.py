@@ -1,0 +1,45 @@
+"""Exporting a subnet: a folder with weights, ONNX, a torch program, a model card and hashes, checked for parity.
+
+Nothing heavy is imported before it is needed: reading a manifest costs no torch.
+"""
+
+from nas.export._architecture import Architecture, Group, architecture, weightless
+from nas.export._artifact import Export
+from nas.export._formats import FORMATS, Format, parse_formats
+from nas.export._load import artifact_family, artifact_subnet, load, load_artifact
+from nas.export._manifest import (
+    Accuracy,
+    InputSpec,
+    Latency,
+    Manifest,
+    file_state,
+    is_artifact,
+    read_manifest,
+)
+from nas.export._parity import ParityError, ParityRow
+from nas.export._weights import refuse_pickle
+
+__all__ = [
+    "FORMATS",
+    "Accuracy",
+    "Architecture",
+    "Export",
+    "Format",
+    "Group",
+    "InputSpec",
+    "Latency",
+    "Manifest",
+    "ParityError",
+    "ParityRow",
+    "architecture",
+    "artifact_family",
+    "artifact_subnet",
+    "file_state",
+    "is_artifact",
+    "load",
+    "load_artifact",
+    "parse_formats",
+    "read_manifest",
+    "refuse_pickle",
+    "weightless",
+]

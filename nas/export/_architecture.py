@@ -1,0 +1,145 @@
+"""A subnet as a readable table: one row a group of parts, whatever the family.
+
+Parts that stand in one container (the blocks of a stage) share a row; their choices and inner widths are listed in
+order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from nas.latency.units import format_count
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from nas.elastic import Axis, Family, Part, Supernet
+    from nas.space import Subnet
+
+
+@dataclass
+class Group:
+    """Parts of one container: how many, their choices and inner widths by short name, output shape and cost."""
+
+    name: str
+    blocks: int = 0
+    choices: dict[str, list[Any]] = field(default_factory=dict)
+    widths: dict[str, list[int]] = field(default_factory=dict)
+    output: tuple[int, ...] = ()
+    macs: int = 0
+    params: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        return {**vars(self), "output": [*self.output]}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The groups of a subnet, and the choices that belong to no part (resolution, steps, bits)."""
+
+    groups: tuple[Group, ...]
+    general: dict[str, Any]
+
+    def rows(self) -> list[dict[str, str]]:
+        """Return the table: column to text, every row with every column that any row fills."""
+        rows = [_row(group) for group in self.groups]
+        columns = [*dict.fromkeys(column for row in rows for column in row)]
+        last = ["output", "MACs", "params"]
+        columns = [column for column in columns if column not in last] + last
+        return [{column: row.get(column, "") for column in columns} for row in rows]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        return {"general": self.general, "parts": [group.to_dict() for group in self.groups]}
+
+
+def _row(group: Group) -> dict[str, str]:
+    return {
+        "part": group.name,
+        "blocks": str(group.blocks),
+        **{name: " ".join(map(str, values)) for name, values in (group.choices | group.widths).items()},
+        "output": " × ".join(map(str, group.output)),
+        "MACs": format_count(group.macs),
+        "params": format_count(group.params),
+    }
+
+
+def architecture(supernet: Supernet, subnet: Subnet) -> Architecture:
+    """Describe `subnet` part by part; the supernet may be without weights."""
+    family = supernet.family
+    active = [part for part in family.parts if part.is_active(subnet)]
+    counts, outputs = supernet.count_parts(subnet), _outputs(supernet, subnet, active)
+    groups: dict[str, Group] = {}
+    told: set[str] = set()
+    for part in active:
+        name = part.name.rpartition(".")[0] or part.name
+        group = groups.setdefault(name, Group(name))
+        group.blocks += 1
+        group.output = outputs.get(part.name, ())
+        group.macs += counts[part.name].macs
+        group.params += counts[part.name].params
+        for dimension in part.dimensions:
+            told.add(dimension)
+            group.choices.setdefault(_short(dimension), []).append(subnet[dimension])
+        for axis, length in _widths(part, subnet).items():
+            group.widths.setdefault(_short(axis), []).append(length)
+    depths = {part.active_if[0] for part in family.parts if part.active_if is not None}
+    general = {name: choice for name, choice in subnet.items() if name not in told and name not in depths}
+    return Architecture(tuple(groups.values()), general)
+
+
+def _short(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _outputs(supernet: Supernet, subnet: Subnet, parts: list[Part]) -> dict[str, tuple[int, ...]]:
+    """Return each part's output shape without the batch, from a run on the meta device."""
+    import torch
+
+    network, shapes, handles = supernet.skeleton(subnet).eval(), {}, []
+    for part in parts:
+
+        def keep(_module: nn.Module, _inputs: object, output: object, name: str = part.name) -> None:
+            if isinstance(output, torch.Tensor):
+                shapes[name] = tuple(output.shape[1:])
+
+        handles.append(network.get_submodule(part.name).register_forward_hook(keep))
+    try:
+        with torch.no_grad():
+            network(supernet.family.example_input(subnet).to("meta"))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return shapes
+
+
+def _widths(part: Part, subnet: Subnet) -> dict[str, int]:
+    """Return the lengths of the part's elastic axes that are no dimension themselves."""
+    axes = [axis for layout in part.layouts.values() for whole in layout.axes for axis in _elastic(whole)]
+    return {name: axis.length(subnet) for name, axis in axes if name not in subnet}
+
+
+def _elastic(axis: Axis) -> Iterator[tuple[str, Axis]]:
+    from nas.elastic import Cat, Elastic, Repeat
+
+    if isinstance(axis, Elastic):
+        yield axis.name, axis
+    inner = (
+        axis.parts if isinstance(axis, Cat) else (axis.outer, axis.inner) if isinstance(axis, Repeat) else ()
+    )
+    for part in inner:
+        if not isinstance(part, int):
+            yield from _elastic(part)
+
+
+def weightless(family: Family) -> Supernet:
+    """Return the supernet of a family on the meta device: it counts and describes, but holds no weights."""
+    import torch
+
+    from nas.elastic import Supernet
+
+    with torch.device("meta"):
+        return Supernet(family)

@@ -1,0 +1,171 @@
+"""Writing an artifact: extract, lower, check against the supernet, measure, describe; all of it or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas._files import new_folder, write_atomic
+from nas.export._architecture import architecture
+from nas.export._bench import Network, measure_networks
+from nas.export._card import model_card
+from nas.export._formats import FORMATS, Format
+from nas.export._load import build_weightless
+from nas.export._manifest import (
+    CARD,
+    SUBNET,
+    Accuracy,
+    InputSpec,
+    Latency,
+    Manifest,
+    hash_files,
+    write_manifest,
+)
+from nas.export._parity import (
+    BATCH_SIZES,
+    ParityRow,
+    compare,
+    require_parity,
+    split_batches,
+    supernet_references,
+)
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from nas.families import Model
+    from nas.space import Subnet
+
+    from nas.latency.runtimes import Runtime
+    from nas.latency.workload import Workload
+
+    Judge = Callable[[nn.Module], Accuracy]
+
+
+@dataclass(kw_only=True)
+class Export:
+    """What to export and how.
+
+    `calibration` are uint8 images for the BatchNorm statistics and parity (default: those shipped with the model).
+    `judges` find an accuracy of the extracted network; with `runtime` and `workload` its latency is measured.
+    `accuracy` and `latency` are figures known beforehand. `report` hears what is going on.
+    """
+
+    model: Model
+    subnet: Subnet
+    formats: Sequence[Format] = tuple(FORMATS.values())
+    calibration: torch.Tensor | None = None
+    accuracy: Sequence[Accuracy] = ()
+    latency: Sequence[Latency] = ()
+    judges: Sequence[Judge] = ()
+    runtime: Runtime | None = None
+    workload: Workload | None = None
+    report: Callable[[str], None] = lambda text: None
+
+    def write(self, folder: str | Path) -> Manifest:
+        """Write the artifact to `folder`, which must not exist, and return its manifest.
+
+        Raises `UsageError` if the folder exists, `ParityError` if a file differs from the supernet, `NasError` if it
+        cannot be written; in each case nothing is left behind.
+        """
+        with new_folder(folder) as beside:
+            self.report("extracting and calibrating the subnet")
+            module = self.model.extract(self.subnet, self.calibration)
+            self._write_files(module, beside)
+            rows = self._check(module, beside)
+            accuracy = [*self.accuracy, *(judge(module) for judge in self.judges)]
+            latency = [*self.latency, *self._time(module, beside)]
+            manifest = self._describe(rows, accuracy, latency, beside)
+            write_manifest(beside, manifest)
+        return manifest
+
+    def _write_files(self, module: nn.Module, folder: Path) -> None:
+        write_atomic(folder / SUBNET, self.subnet.to_json())
+        example = self.model.family.example_input(self.subnet)
+        for format in self.formats:
+            self.report(f"writing {format.file}")
+            format.write(module, example, folder / format.file, self._facts())
+
+    def _facts(self) -> dict[str, str]:
+        """Text that travels inside each file, for whoever finds it alone."""
+        import json
+
+        from nas import __version__
+
+        return {
+            "anyfit": __version__,
+            "model": self.model.name,
+            "family": self.model.family.name,
+            "subnet": json.dumps(dict(self.subnet)),
+            "classes": json.dumps([*self.model.classes]),
+            "mean": json.dumps([*self.model.mean]),
+            "std": json.dumps([*self.model.std]),
+        }
+
+    def _check(self, module: nn.Module, folder: Path) -> list[ParityRow]:
+        inputs, images = self._inputs()
+        buffers = {name: buffer for name, buffer in module.named_buffers() if buffer.is_floating_point()}
+        references = supernet_references(self.model.supernet, self.subnet, buffers, split_batches(inputs))
+        rows = []
+        for format in self.formats:
+            self.report(f"checking {format.file} against the supernet")
+            forward = format.open(
+                folder / format.file, lambda: build_weightless(self.model.family, self.subnet)
+            )
+            rows.append(compare(format.name, forward, references, tolerance=format.tolerance, images=images))
+        require_parity(rows)
+        return rows
+
+    def _time(self, module: nn.Module, folder: Path) -> list[Latency]:
+        if self.runtime is None or self.workload is None:
+            return []
+        self.report(f"measuring the latency under {self.runtime.name}, {self.workload}")
+        network = Network(module, self.model.family, self.subnet, folder)
+        return [*measure_networks({"": network}, self.runtime, self.workload).values()]
+
+    def _inputs(self) -> tuple[torch.Tensor, str]:
+        """Return inputs of the subnet for the check, and what they are."""
+        count = sum(BATCH_SIZES)
+        images = self.calibration if self.calibration is not None else self.model.calibration_images()
+        if images is None:
+            return self.model.family.example_input(self.subnet, count), "noise"
+        prepared = self.model.family.prepare(self.model.normalize(images[:count]), self.subnet)
+        return prepared.contiguous(), "calibration images"
+
+    def _describe(
+        self,
+        rows: Sequence[ParityRow],
+        accuracy: Sequence[Accuracy],
+        latency: Sequence[Latency],
+        folder: Path,
+    ) -> Manifest:
+        from nas import __version__
+
+        model, counts = self.model, self.model.supernet.count(self.subnet)
+        example = model.family.example_input(self.subnet)
+        sizes = {name: facts["bytes"] for name, facts in hash_files(folder).items()}
+        values: dict[str, Any] = {
+            "model": model.name,
+            "family": model.family.name,
+            "options": dict(model.family.options),
+            "space_digest": model.space.digest,
+            "subnet": self.subnet.to_dict(),
+            "input": InputSpec(shape=tuple(example.shape[1:]), mean=tuple(model.mean), std=tuple(model.std)),
+            "classes": tuple(model.classes),
+            "macs": counts.macs,
+            "params": counts.params,
+            "size_bytes": counts.size_bytes,
+            "created": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            "anyfit": __version__,
+            "accuracy": tuple(accuracy),
+            "latency": tuple(latency),
+            "parity": tuple(row.to_dict() for row in rows),
+            "info": model.info,
+        }
+        parts = architecture(model.supernet, self.subnet).rows()
+        write_atomic(folder / CARD, model_card(Manifest(**values), parts, sizes))
+        return Manifest(**values, files=hash_files(folder))

@@ -1,0 +1,78 @@
+"""The latency of extracted networks, measured on the very file that ships where the runtime can read it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.export._formats import Onnx
+from nas.export._manifest import Latency
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from nas.elastic import Family
+    from nas.latency.measure import Measurement
+    from nas.latency.runtimes import Runtime
+    from nas.latency.workload import Workload
+    from nas.space import Subnet
+
+
+@dataclass(frozen=True)
+class Network:
+    """A static module with what is needed to lower it; `folder` holds its artifact, if there is one."""
+
+    module: nn.Module
+    family: Family
+    subnet: Subnet
+    folder: Path | None = None
+
+    def program(self, runtime: Runtime, path: Path) -> Path:
+        """Return the program file of this network for `runtime`: the shipped one, or one written at `path`."""
+        if self.folder is not None and runtime.name == "onnxruntime" and (self.folder / Onnx.file).is_file():
+            return self.folder / Onnx.file
+        from nas.families import families
+
+        recipe: dict[str, Any] | None = None
+        if self.family.name in families():
+            options = dict(self.family.options)
+            recipe = {"family": self.family.name, "options": options, "subnet": self.subnet.to_dict()}
+        return runtime.lower(self.module, self.family.example_input(self.subnet), path, recipe)
+
+
+def measure_networks(
+    networks: Mapping[str, Network],
+    runtime: Runtime,
+    workload: Workload,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Latency]:
+    """Measure networks side by side, interleaved, in a process of their own."""
+    from nas.latency.measure import measure
+
+    runtime.require(workload)
+    with tempfile.TemporaryDirectory(prefix="anyfit-") as scratch:
+        programs = {
+            key: network.program(runtime, Path(scratch, str(number)))
+            for number, (key, network) in enumerate(networks.items())
+        }
+        measured = measure(programs, runtime, workload, progress=progress)
+    return {key: measured_latency(value, runtime, workload) for key, value in measured.items()}
+
+
+def measured_latency(measurement: Measurement, runtime: Runtime, workload: Workload) -> Latency:
+    """Return a measurement of this machine as a manifest keeps it."""
+    from nas.latency.fingerprint import machine_fingerprint
+
+    return Latency(
+        kind="measured",
+        median_ms=measurement.median_ms,
+        p90_ms=measurement.p90_ms,
+        runtime=f"{runtime.name} {runtime.version}",
+        machine=str(machine_fingerprint(runtime.device)),
+        batch_size=workload.batch_size,
+        threads=workload.threads,
+        precision=workload.precision,
+    )

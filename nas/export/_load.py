@@ -1,0 +1,79 @@
+"""Loading what anyfit wrote: a supernet by name or folder, or an exported artifact, never by unpickling."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nas._errors import NasError, UsageError
+from nas._files import read_json
+from nas.export._manifest import SUBNET, WEIGHTS, Manifest, is_artifact, read_manifest, verify
+from nas.export._weights import load_weights, refuse_pickle
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from nas.elastic import Family
+    from nas.families import Model
+    from nas.space import Subnet
+
+
+def load(name_or_path: str | Path) -> Model | nn.Module:
+    """Load a supernet (`Model`) by name or folder, or an exported artifact (a static module in eval mode).
+
+    Raises `UsageError` for an unknown name, another kind of folder and a pickle, `NasError` for damaged files.
+    """
+    refuse_pickle(name_or_path)
+    path = Path(name_or_path)
+    if is_artifact(path):
+        return load_artifact(path)
+    if (path / "run.json").is_file():
+        raise UsageError(
+            f"{path} is a search run and not a model; write its answer as a model with "
+            f"'nas export {path}' and load that folder"
+        )
+    from nas.families import load as load_model
+
+    return load_model(name_or_path)
+
+
+def load_artifact(folder: str | Path) -> nn.Module:
+    """Load the network of an artifact: an ordinary module in eval mode, hashes checked, nothing unpickled.
+
+    Its input is float32 NCHW, normalised by the mean and std of `read_manifest(folder).input`.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    verify(folder, manifest, (SUBNET, WEIGHTS))
+    family = artifact_family(folder, manifest)
+    return load_weights(build_weightless(family, artifact_subnet(folder, family)), folder / WEIGHTS)
+
+
+def artifact_family(folder: str | Path, manifest: Manifest) -> Family:
+    """Return the family of an artifact; raises `NasError` when this anyfit's space is another one."""
+    from nas.families import get_family
+
+    family = get_family(manifest.family, **manifest.options)
+    if family.space.digest != manifest.space_digest:
+        raise NasError(
+            f"{folder} was exported from version {manifest.space_digest} of the space of {manifest.family}, but this "
+            f"anyfit has {family.space.digest}; install anyfit {manifest.anyfit} or export it again"
+        )
+    return family
+
+
+def artifact_subnet(folder: str | Path, family: Family) -> Subnet:
+    """Read `subnet.json` of an artifact."""
+    path = Path(folder) / SUBNET
+    try:
+        return family.space.from_dict(read_json(path))
+    except UsageError as error:
+        raise NasError(f"{path}: {error}") from error
+
+
+def build_weightless(family: Family, subnet: Subnet) -> nn.Module:
+    """Build the static network of `subnet` on the meta device."""
+    import torch
+
+    with torch.device("meta"):
+        return family.build(subnet)

@@ -1,0 +1,122 @@
+"""Parity: an exported file must compute what the supernet computes for the same subnet.
+
+The reference is the supernet itself, sliced, with the calibrated BatchNorm statistics in place of its own; so the
+check covers slicing, calibration, lowering and reloading, not only the last step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nas._errors import NasError
+
+if TYPE_CHECKING:
+    import torch
+
+    Forward = Callable[[torch.Tensor], torch.Tensor]
+
+BATCH_SIZES = (1, 3, 8, 8, 3, 1)
+"""Sizes of the batches that parity is checked on; an even mix, so that a frozen batch dimension is caught."""
+
+
+class ParityError(NasError):
+    """An exported file computes something else than the supernet."""
+
+
+@dataclass(frozen=True)
+class ParityRow:
+    """How far one file is from the supernet: largest |difference| over largest |reference| of any batch."""
+
+    format: str
+    delta: float
+    tolerance: float
+    batch_sizes: tuple[int, ...]
+    images: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether the file is within tolerance; a NaN is not."""
+        return self.delta <= self.tolerance
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the row as the manifest keeps it."""
+        return {
+            "format": self.format,
+            "max_relative_delta": self.delta,
+            "tolerance": self.tolerance,
+            "batch_sizes": [*self.batch_sizes],
+            "images": self.images,
+        }
+
+
+def relative_delta(output: torch.Tensor, reference: torch.Tensor) -> float:
+    """Return max|output - reference| ÷ max|reference|; infinite for another shape or where either is not finite."""
+    if output.shape != reference.shape:
+        return float("inf")
+    out, ref = output.detach().double(), reference.detach().double()
+    if not (out.isfinite().all() and ref.isfinite().all()):
+        return float("inf")
+    return float((out - ref).abs().max() / ref.abs().max().clamp_min(1e-30))
+
+
+def split_batches(images: torch.Tensor, sizes: Sequence[int] = BATCH_SIZES) -> list[torch.Tensor]:
+    """Cut `images` (n, ...) into batches of the given sizes, starting over when they run out."""
+    import torch
+
+    needed = sum(sizes)
+    repeated = torch.cat([images] * -(-needed // len(images)))[:needed]
+    return [*repeated.split(list(sizes))]
+
+
+def compare(
+    name: str,
+    forward: Forward,
+    references: Sequence[tuple[torch.Tensor, torch.Tensor]],
+    *,
+    tolerance: float,
+    images: str,
+) -> ParityRow:
+    """Run `forward` on the input of every (input, reference output) pair and return the largest difference."""
+    import torch
+
+    deltas: list[float] = []
+    for x, reference in references:
+        try:
+            with torch.no_grad():
+                output = forward(x)
+        except Exception as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise ParityError(
+                f"the {name} export does not run on a batch of {len(x)} ({reason}); nothing was written; "
+                "report this with the subnet and versions"
+            ) from error
+        deltas.append(relative_delta(output, reference))
+    sizes = tuple(len(x) for x, _ in references)
+    return ParityRow(name, max(deltas), tolerance, sizes, images)
+
+
+def require_parity(rows: Sequence[ParityRow]) -> None:
+    """Raise `ParityError` for the first row over its tolerance."""
+    for row in rows:
+        if not row.ok:
+            raise ParityError(
+                f"the {row.format} export differs from the supernet by {row.delta:.2e} of its largest output, over "
+                f"the tolerance {row.tolerance:.0e}; nothing was written; report this with the subnet and versions"
+            )
+
+
+def supernet_references(
+    supernet: Any, subnet: Any, buffers: Mapping[str, torch.Tensor], batches: Sequence[torch.Tensor]
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Run the supernet (eval mode) on `batches` with `buffers` for its own statistics; return (input, output) pairs."""
+    import torch
+
+    was_training = supernet.training
+    supernet.eval()
+    try:
+        with torch.no_grad():
+            return [(x, supernet(x, subnet, overrides=buffers)) for x in batches]
+    finally:
+        supernet.train(was_training)

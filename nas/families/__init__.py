@@ -1,0 +1,38 @@
+"""Model families by name, and trained supernets. Importing this imports no torch."""
+
+from __future__ import annotations
+
+from nas.families._model import (
+    Model,
+    available_models,
+    find_model,
+    load_model,
+    read_model_config,
+    save_calibration,
+    save_model,
+)
+from nas.families._registry import families, get_family
+
+load = load_model
+
+__all__ = [
+    "MeasuredTable",
+    "Model",
+    "available_models",
+    "families",
+    "find_model",
+    "get_family",
+    "load",
+    "load_model",
+    "read_model_config",
+    "save_calibration",
+    "save_model",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "MeasuredTable":
+        from nas.families._table import MeasuredTable
+
+        return MeasuredTable
+    raise AttributeError(f"module 'nas.families' has no attribute '{name}'")

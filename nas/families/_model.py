@@ -1,0 +1,256 @@
+"""A trained supernet on disk and in memory: weights, classes, calibration images, measured subnets.
+
+The folder holds `supernet.json`, `model.safetensors` and, where there are any, `calibration.npz`, `subnets.csv` and the
+model card `README.md`. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas._errors import NasError, UsageError
+from nas._files import cache_folder, new_folder, read_json, replacing, sha256, write_json
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from nas.elastic import Family, Supernet
+    from nas.families._table import MeasuredTable
+    from nas.space import SearchSpace, Subnet
+
+FORMAT = "anyfit-supernet"
+FORMAT_VERSION = 1
+CONFIG, WEIGHTS, CALIBRATION, TABLE = "supernet.json", "model.safetensors", "calibration.npz", "subnets.csv"
+_SHIPPED = Path(__file__).with_name("models")
+
+
+def available_models() -> list[tuple[str, Path, str]]:
+    """Return (name, folder, "shipped" or "cached") of every model that has a name."""
+    found = []
+    for kind, root in (("shipped", _SHIPPED), ("cached", cache_folder() / "models")):
+        if root.is_dir():
+            found += [(p.name, p, kind) for p in sorted(root.iterdir()) if (p / CONFIG).is_file()]
+    return found
+
+
+def find_model(name_or_path: str | Path) -> Path:
+    """Return the folder of a model given by name or path; raises `UsageError` with the nearest name."""
+    text = str(name_or_path)
+    models = available_models()
+    for name, path, _ in models:
+        if name == text:
+            return path
+    if (Path(text) / CONFIG).is_file():
+        return Path(text)
+    if Path(text).is_dir():
+        raise UsageError(f"{text} is no model folder: it has no {CONFIG}; give a folder that `nas train` wrote")
+    names = [name for name, _, _ in models]
+    close = difflib.get_close_matches(text, names, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"the models are {', '.join(names) or 'none yet'}"
+    raise UsageError(f"there is no model {text!r}; {hint}")
+
+
+def read_model_config(path: str | Path) -> dict[str, Any]:
+    """Read and check `supernet.json` of a model folder."""
+    file = Path(path) / CONFIG
+    config = read_json(file)
+    wanted = ("name", "family", "options", "classes", "mean", "std", "space_digest")
+    if not isinstance(config, dict) or config.get("format") != FORMAT or any(key not in config for key in wanted):
+        raise NasError(f'{file} is no model description of format "{FORMAT}"; make the folder again with `nas train`')
+    if config.get("version") != FORMAT_VERSION:
+        raise NasError(
+            f"{file} has format version {config.get('version')!r}, but {FORMAT_VERSION} is expected; "
+            "use the version of anyfit that wrote it"
+        )
+    return config
+
+
+def load_model(name_or_path: str | Path) -> Model:
+    """Load a model by name or folder; a truncated, changed or foreign one raises `NasError` naming the file."""
+    path = find_model(name_or_path)
+    config = read_model_config(path)
+    from nas.elastic import Supernet
+    from nas.families._registry import get_family
+
+    family = get_family(config["family"], **config["options"])
+    if family.space.digest != config["space_digest"]:
+        raise NasError(
+            f"{path} was made for version {config['space_digest']} of the search space of {family.name}, but this "
+            f"anyfit has {family.space.digest}; use the version of anyfit that wrote it"
+        )
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        supernet = Supernet(family)
+    _load_weights(supernet.network, path / WEIGHTS, config.get("files", {}).get(WEIGHTS))
+    return Model(path, config, supernet.to(memory_format=torch.channels_last).eval())
+
+
+def _load_weights(network: nn.Module, path: Path, digest: str | None) -> None:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if digest is not None and sha256(path) != digest:
+            raise NasError(f"{path} is truncated or was changed: its hash is not the one in {CONFIG}; fetch it again")
+        network.load_state_dict(load_file(path))
+    except FileNotFoundError as error:
+        raise NasError(f"{path} does not exist; the model folder is incomplete, fetch it again") from error
+    except (SafetensorError, RuntimeError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise NasError(f"{path} does not hold this supernet's weights ({reason}); fetch it again") from error
+
+
+@dataclass
+class Model:
+    """A supernet with what is needed to use it without its training data.
+
+    `supernet` is in evaluation mode and channels_last; `mean` and `std` normalise images in [0, 1], channel by channel.
+    """
+
+    path: Path
+    config: Mapping[str, Any]
+    supernet: Supernet
+    _calibration: Any = field(default=None, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.config["name"]
+
+    @property
+    def family(self) -> Family:
+        """The model's family."""
+        return self.supernet.family
+
+    @property
+    def space(self) -> SearchSpace:
+        """The model's search space."""
+        return self.supernet.space
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of the classes, in the order of the logits."""
+        return list(self.config["classes"])
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """The mean of each channel of images in [0, 1]."""
+        return tuple(self.config["mean"])
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """The standard deviation of each channel of images in [0, 1]."""
+        return tuple(self.config["std"])
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What is known of the training: data, epochs, accuracies."""
+        return dict(self.config.get("info", {}))
+
+    def normalize(self, images_bchw: torch.Tensor) -> torch.Tensor:
+        """Turn uint8 images, or floats in [0, 1], into the network's normalised channels_last floats."""
+        import torch
+
+        x = images_bchw.float() / 255 if images_bchw.dtype == torch.uint8 else images_bchw
+        mean = torch.tensor(self.mean, device=x.device).view(1, -1, 1, 1)
+        std = torch.tensor(self.std, device=x.device).view(1, -1, 1, 1)
+        return ((x - mean) / std).contiguous(memory_format=torch.channels_last)
+
+    def calibration_images(self) -> torch.Tensor | None:
+        """Return the shipped synthetic images, uint8 (n, channels, height, width), or None."""
+        if self._calibration is None and (self.path / CALIBRATION).is_file():
+            import numpy as np
+            import torch
+
+            try:
+                with np.load(self.path / CALIBRATION, allow_pickle=False) as file:
+                    self._calibration = torch.from_numpy(file["images"])
+            except (OSError, ValueError, KeyError) as error:
+                raise NasError(f"{self.path / CALIBRATION} is damaged ({error}); fetch the model again") from error
+        return self._calibration
+
+    def extract(self, subnet: Subnet, calibration: torch.Tensor | None = None) -> nn.Module:
+        """Return the static module of `subnet`, in evaluation mode, its BatchNorm statistics recomputed.
+
+        `calibration` are images as `normalize` takes them; by default the shipped ones. Without any, the statistics
+        stay slices of the supernet's, which cost much accuracy.
+        """
+        import torch
+
+        from nas.elastic import calibrate
+
+        module = self.supernet.extract(subnet).to(memory_format=torch.channels_last)
+        images = self.calibration_images() if calibration is None else calibration
+        if images is not None:
+            batches = (self.family.prepare(self.normalize(batch), subnet) for batch in images.split(256))
+            calibrate(module, batches)
+        return module
+
+    @cached_property
+    def _table(self) -> MeasuredTable | None:
+        from nas.families._table import MeasuredTable
+
+        path = self.path / TABLE
+        return MeasuredTable.read(path, self.space) if path.is_file() else None
+
+    def table(self) -> MeasuredTable | None:
+        """Return the measured subnets, or None."""
+        return self._table
+
+
+def save_model(
+    path: str | Path,
+    supernet: Supernet,
+    *,
+    name: str,
+    classes: Sequence[str],
+    mean: Sequence[float],
+    std: Sequence[float],
+    calibration: torch.Tensor | None = None,
+    table: MeasuredTable | None = None,
+    info: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a model folder as a whole, or nothing; an existing `path` raises `UsageError`."""
+    from safetensors.torch import save_file
+
+    with new_folder(path) as folder:
+        state = {key: tensor.detach().cpu().contiguous() for key, tensor in supernet.network.state_dict().items()}
+        save_file(state, folder / WEIGHTS)
+        if calibration is not None:
+            _save_calibration(folder, calibration)
+        if table is not None:
+            table.write(folder / TABLE)
+        config = {
+            "format": FORMAT,
+            "version": FORMAT_VERSION,
+            "name": name,
+            "family": supernet.family.name,
+            "options": dict(supernet.family.options),
+            "classes": list(classes),
+            "mean": [float(value) for value in mean],
+            "std": [float(value) for value in std],
+            "space_digest": supernet.space.digest,
+            "files": {WEIGHTS: sha256(folder / WEIGHTS)},
+            "info": dict(info or {}),
+        }
+        write_json(folder / CONFIG, config)
+
+
+def _save_calibration(folder: Path, images: torch.Tensor) -> None:
+    import numpy as np
+
+    with replacing(folder / CALIBRATION) as beside:
+        np.savez_compressed(beside, images=images.cpu().numpy())
+
+
+def save_calibration(folder: str | Path, images: torch.Tensor) -> None:
+    """Replace the calibration images of a model folder, uint8 (n, channels, height, width)."""
+    read_model_config(folder)
+    _save_calibration(Path(folder), images)

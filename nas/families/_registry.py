@@ -1,0 +1,39 @@
+"""Families by name: packages register a function that makes one under the entry point group "anyfit.families"."""
+
+from __future__ import annotations
+
+import difflib
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any
+
+from nas._errors import NasError, UsageError
+
+if TYPE_CHECKING:
+    from nas.elastic import Family
+
+GROUP = "anyfit.families"
+
+
+@cache
+def _found() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+def families() -> list[str]:
+    """Return the names of the installed families."""
+    return sorted(_found())
+
+
+def get_family(name: str, **options: Any) -> Family:
+    """Make the family `name` with its options; raises `UsageError` for an unknown name, suggesting the nearest."""
+    entry = _found().get(name)
+    if entry is None:
+        close = difflib.get_close_matches(name, families(), n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"the installed ones are {', '.join(families())}"
+        raise UsageError(f"there is no model family {name!r}; {hint}")
+    try:
+        make = entry.load()
+    except ImportError as error:
+        raise NasError(f"family {name!r} cannot be imported ({error}); install its package's extras") from error
+    return make(**options)

@@ -1,0 +1,90 @@
+"""The process that measures: `python -m nas.latency._worker`, requests and replies as JSON lines.
+
+It imports only what its runtime needs, and nothing else runs in it. Its threads are bound to given cores before any
+library starts its own. It ends when its standard input does, so it never outlives its parent.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from time import perf_counter_ns
+from typing import IO, Any
+
+from nas.latency.runtimes import Run, Runtime, get_runtime
+from nas.latency.workload import Workload
+
+
+class Worker:
+    """Answers one request after another; a program stays open until it is dropped."""
+
+    def __init__(self) -> None:
+        self._runtime: Runtime | None = None
+        self._workload = Workload(threads=1)
+        self._runs: dict[str, Run] = {}
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Carry out one request: "open", "load", "drop" or "burst"."""
+        return getattr(self, f"_{request.pop('do')}")(**request)
+
+    def _open(self, runtime: str, workload: dict[str, Any], cpus: list[int]) -> dict[str, Any]:
+        if cpus:
+            os.sched_setaffinity(0, cpus)
+        self._runtime = get_runtime(runtime)
+        self._workload = Workload.from_dict(workload)
+        return {}
+
+    def _load(self, key: str, path: str) -> dict[str, Any]:
+        if self._runtime is None:
+            raise RuntimeError("load before open")
+        self._runs[key] = self._runtime.load(Path(path), self._workload)
+        return {}
+
+    def _drop(self, key: str) -> dict[str, Any]:
+        self._runs.pop(key, None)
+        gc.collect()
+        return {}
+
+    def _burst(self, key: str, warm: int, runs: int) -> dict[str, Any]:
+        """Run a program `warm` times untimed (caches and thread pools belong to the last program), then `runs` times."""
+        run = self._runs[key]
+        for _ in range(warm):
+            run()
+        times = []
+        gc.disable()
+        for _ in range(runs):
+            start = perf_counter_ns()
+            run()
+            times.append(perf_counter_ns() - start)
+        gc.enable()
+        return {"ns": times}
+
+
+def _private_stdout() -> IO[str]:
+    """Return the reply stream; whatever a library prints goes to standard error instead."""
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return replies
+
+
+def main() -> None:
+    """Answer requests until standard input ends."""
+    # Ctrl-C reaches every process of the terminal; the parent decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    replies = _private_stdout()
+    worker = Worker()
+    for line in sys.stdin:
+        try:
+            reply = worker.answer(json.loads(line))
+        except Exception as error:
+            reply = {"error": f"{type(error).__name__}: {error}".strip().partition("\n")[0]}
+        replies.write(json.dumps(reply) + "\n")
+        replies.flush()
+
+
+if __name__ == "__main__":
+    main()

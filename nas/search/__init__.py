@@ -1,0 +1,62 @@
+"""Searching: which subnet is best within a budget, as an Optuna study whose finalists are measured.
+
+Nothing is imported before it is used, so that a command line that only shows help stays quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nas.search._folder import RunFolder
+    from nas.search._outcome import Choice, Outcome
+    from nas.search._problem import Problem
+    from nas.search._testbed import ModelTestbed, Testbed
+    from nas.search._trials import SAMPLERS
+    from nas.search.budget import Budget
+    from nas.search.quality import Quality, load_quality
+    from nas.search.run import Request, new_run, resume_run, stored_outcome
+    from nas.search.sampler import AnyfitSampler
+
+_HOMES = {
+    "AnyfitSampler": "sampler",
+    "Budget": "budget",
+    "Choice": "_outcome",
+    "ModelTestbed": "_testbed",
+    "Outcome": "_outcome",
+    "Problem": "_problem",
+    "Quality": "quality",
+    "Request": "run",
+    "RunFolder": "_folder",
+    "SAMPLERS": "_trials",
+    "Testbed": "_testbed",
+    "load_quality": "quality",
+    "new_run": "run",
+    "resume_run": "run",
+    "stored_outcome": "run",
+}
+
+__all__ = [
+    "SAMPLERS",
+    "AnyfitSampler",
+    "Budget",
+    "Choice",
+    "ModelTestbed",
+    "Outcome",
+    "Problem",
+    "Quality",
+    "Request",
+    "RunFolder",
+    "Testbed",
+    "load_quality",
+    "new_run",
+    "resume_run",
+    "stored_outcome",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,169 @@
+"""From predicted candidates to a measured answer.
+
+A latency budget is a promise about a measurement: candidates are ranked by prediction, finalists are measured, and the
+answer is one whose measured latency keeps the budget, twice, in processes of their own, with a margin for the noise
+between processes. What the first finalists teach about the predictor's error steers the choice of the next ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from nas.search.study import Evaluations
+
+MARGIN = 0.02  # a measured latency counts as within the budget this much below it
+_ROUNDS = 5
+_GOOD_ENOUGH = 0.05  # points of quality for which no further round is worth its seconds
+_AIMS = (1.0, 0.985, 0.965, 0.93)
+
+
+class Measured(Protocol):
+    """What is needed of a measurement."""
+
+    @property
+    def median_ms(self) -> float: ...
+
+    @property
+    def p90_ms(self) -> float: ...
+
+    @property
+    def ci_ms(self) -> tuple[float, float]: ...
+
+
+Measure = Callable[[np.ndarray], Sequence[Measured]]  # codes (n, d) -> n measurements, in one process
+
+
+@dataclass
+class Finalist:
+    """A measured candidate: its position among the evaluations and every measurement of it."""
+
+    index: int
+    predicted_ms: float
+    quality: float
+    runs: list[Measured] = field(default_factory=list)
+
+    @property
+    def measured_ms(self) -> float:
+        """The largest median that was measured."""
+        return max(run.median_ms for run in self.runs)
+
+    @property
+    def p90_ms(self) -> float:
+        """The largest 90% quantile that was measured."""
+        return max(run.p90_ms for run in self.runs)
+
+    def holds(self, limit_ms: float, margin: float = MARGIN) -> bool:
+        """Return whether every measurement keeps the limit with the margin."""
+        return self.measured_ms * (1.0 + margin) <= limit_ms
+
+
+class Finals:
+    """Measures finalists among the `found` evaluations for one latency limit and a ladder of others.
+
+    `allowed` marks the evaluations that keep all limits but latency. The latency is column 0 of the costs.
+    """
+
+    def __init__(self, found: Evaluations, allowed: np.ndarray, measure: Measure, ratio: float = 1.0) -> None:
+        self._found = found
+        self._allowed = allowed
+        self._measure = measure
+        self._ratio = ratio  # measured / predicted near the budget
+        self.finalists: dict[int, Finalist] = {}
+        self.rounds = 0
+
+    # --- the budget ---------------------------------------------------------------------------------------------------
+
+    def decide(self, limit_ms: float, extra: Sequence[int] = ()) -> Finalist | None:
+        """Return the best finalist that keeps `limit_ms`, confirmed by a second measurement, or None if none does.
+
+        `extra` are evaluations (for the ladder) to measure along with the first round.
+        """
+        for turn in range(_ROUNDS):
+            chosen = self._next(limit_ms, turn)
+            if not chosen and turn:
+                break
+            self._run([*chosen, *(extra if turn == 0 else ())])
+            self._learn(limit_ms)
+            if self._is_settled(limit_ms):
+                break
+        return self._confirm(limit_ms)
+
+    def _next(self, limit_ms: float, turn: int) -> list[int]:
+        """Return new candidates whose expected latency lies at and somewhat below the limit, the best for each aim."""
+        expected = self._found.costs[:, 0] * self._ratio
+        chosen: list[int] = []
+        for aim in _AIMS:
+            goal = limit_ms * aim * (1.0 - MARGIN) * (0.93**turn if turn > 1 else 1.0)
+            best = self._best(expected <= goal, excluded=[*chosen, *self.finalists])
+            if best is not None:
+                chosen.append(best)
+        return chosen
+
+    def _best(self, mask: np.ndarray, excluded: Sequence[int] = ()) -> int | None:
+        mask = mask & self._allowed
+        mask[list(excluded)] = False
+        positions = np.flatnonzero(mask)
+        return int(positions[self._found.quality[positions].argmax()]) if len(positions) else None
+
+    def _learn(self, limit_ms: float) -> None:
+        """Set the ratio of measured to predicted latency from the finalists nearest to the limit."""
+        near = sorted(self.finalists.values(), key=lambda f: abs(np.log(f.measured_ms / limit_ms)))[:5]
+        self._ratio = float(np.median([f.measured_ms / f.predicted_ms for f in near]))
+
+    def _is_settled(self, limit_ms: float) -> bool:
+        """Return whether some finalist holds and none that is left promises notably more quality."""
+        holding = [f.quality for f in self.finalists.values() if f.holds(limit_ms)]
+        expected = self._found.costs[:, 0] * self._ratio
+        best_left = self._best(expected <= limit_ms * (1.0 - MARGIN), excluded=[*self.finalists])
+        if not holding:
+            return False
+        return best_left is None or self._found.quality[best_left] <= max(holding) + _GOOD_ENOUGH
+
+    def _confirm(self, limit_ms: float) -> Finalist | None:
+        """Return the best that holds in a second measurement too; one that does not is out."""
+        while holding := [f for f in self.finalists.values() if f.holds(limit_ms)]:
+            best = max(holding, key=lambda f: (f.quality, -f.measured_ms))
+            if len(best.runs) > 1:
+                return best
+            self._run([best.index])
+        return None
+
+    def best_confirmed(self, limit_ms: float | None) -> Finalist | None:
+        """Return the best that already holds in two measurements (any measured one without a limit), or None."""
+        holding = [
+            f
+            for f in self.finalists.values()
+            if self._allowed[f.index] and (limit_ms is None or (len(f.runs) > 1 and f.holds(limit_ms)))
+        ]
+        return max(holding, key=lambda f: (f.quality, -f.measured_ms), default=None)
+
+    def _run(self, positions: Sequence[int]) -> None:
+        wanted = list(dict.fromkeys(positions))
+        if not wanted:
+            return
+        self.rounds += 1
+        for index, run in zip(wanted, self._measure(self._found.codes[wanted]), strict=True):
+            predicted = float(self._found.costs[index, 0])
+            finalist = self.finalists.setdefault(index, Finalist(index, predicted, float(self._found.quality[index])))
+            finalist.runs.append(run)
+
+    # --- other budgets ------------------------------------------------------------------------------------------------
+
+    def candidates(self, limits_ms: Sequence[float]) -> list[int]:
+        """Return for each limit the best candidate expected to keep it with some room."""
+        expected = self._found.costs[:, 0] * self._ratio
+        chosen = [self._best(expected <= limit * (1.0 - 2 * MARGIN)) for limit in limits_ms]
+        return [index for index in chosen if index is not None]
+
+    def best_within(self, limit_ms: float) -> Finalist | None:
+        """Return the best measured candidate that keeps `limit_ms`, or None."""
+        holding = [f for f in self.finalists.values() if f.holds(limit_ms, margin=0.0)]
+        return max(holding, key=lambda f: (f.quality, -f.measured_ms), default=None)
+
+    def measure_only(self, positions: Sequence[int]) -> None:
+        """Measure candidates without a latency limit in mind."""
+        self._run([index for index in positions if index not in self.finalists])

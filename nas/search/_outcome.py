@@ -1,0 +1,129 @@
+"""What a search answers: one subnet, a ladder of others, and the evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nas.search.budget import Budget, format_cost
+from nas.space import SearchSpace, Subnet
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One subnet with its figures; `trial` is its number in the study, `within` the limit it was chosen for."""
+
+    subnet: Subnet
+    quality: float
+    predicted_ms: float
+    measured_ms: float | None
+    p90_ms: float | None
+    macs: int
+    params: int
+    size_bytes: int
+    trial: int
+    within: Mapping[str, float] = field(default_factory=dict)
+
+    def to_dict(self, metric: str, source: str) -> dict[str, Any]:
+        """Return the JSON object."""
+        return {
+            **({"budget": dict(self.within)} if self.within else {}),
+            "subnet": self.subnet.to_dict(),
+            "quality": {"name": metric, "value": round(self.quality, 4), "source": source},
+            "latency_ms": {"predicted": self.predicted_ms, "measured": self.measured_ms, "p90": self.p90_ms},
+            "macs": self.macs,
+            "params": self.params,
+            "size_bytes": self.size_bytes,
+            "trial": self.trial,
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any], space: SearchSpace) -> Choice:
+        """Read the JSON object."""
+        latency = value["latency_ms"]
+        return cls(
+            subnet=space.from_dict(value["subnet"]),
+            quality=value["quality"]["value"],
+            predicted_ms=latency["predicted"],
+            measured_ms=latency["measured"],
+            p90_ms=latency["p90"],
+            macs=value["macs"],
+            params=value["params"],
+            size_bytes=value["size_bytes"],
+            trial=value["trial"],
+            within=value.get("budget", {}),
+        )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of a search. `answer` is None when no subnet keeps the budget, or none was measured in time.
+
+    `reason` says in a sentence what is special: why there is no answer, or that everything fits.
+    """
+
+    budget: Budget
+    metric: str
+    source: str
+    answer: Choice | None
+    ladder: tuple[Choice, ...]
+    smallest_ms: float
+    largest_ms: float
+    run_dir: Path | None
+    trials: int = 0
+    everything_fits: bool = False
+    infeasible: bool = False
+    interrupted: bool = False
+    reason: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON object that `nas search --json` prints."""
+        return {
+            "budget": self.budget.to_dict(),
+            "answer": None if self.answer is None else self.answer.to_dict(self.metric, self.source),
+            "run_dir": None if self.run_dir is None else str(self.run_dir),
+            "ladder": [choice.to_dict(self.metric, self.source) for choice in self.ladder],
+            "smallest_latency_ms": self.smallest_ms,
+            "largest_latency_ms": self.largest_ms,
+            "everything_fits": self.everything_fits,
+            "interrupted": self.interrupted,
+            "trials": self.trials,
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any], space: SearchSpace, run_dir: Path) -> Outcome:
+        """Read the result of a finished run."""
+        answer = value["answer"]
+        quality = (answer or (value["ladder"] or [{}])[0]).get("quality", {})
+        return cls(
+            budget=Budget.from_dict(value["budget"]),
+            metric=quality.get("name", "top1"),
+            source=quality.get("source", "predicted"),
+            answer=None if answer is None else Choice.from_dict(answer, space),
+            ladder=tuple(Choice.from_dict(rung, space) for rung in value["ladder"]),
+            smallest_ms=value["smallest_latency_ms"],
+            largest_ms=value["largest_latency_ms"],
+            run_dir=run_dir,
+            trials=value["trials"],
+            everything_fits=value["everything_fits"],
+            interrupted=value["interrupted"],
+            reason=value["reason"],
+        )
+
+
+def fits_sentence(budget: Budget, largest_ms: float) -> str:
+    """Say that the largest subnet keeps the budget."""
+    return f"every subnet keeps {budget}: the largest takes {format_cost('latency_ms', largest_ms)} here"
+
+
+def infeasible_sentence(budget: Budget, broken: Mapping[str, float], smallest_ms: float) -> str:
+    """Say that even the smallest subnet breaks the budget, with what it costs."""
+    own = " and ".join(format_cost(name, value) + _NOUNS[name] for name, value in broken.items())
+    also = "" if "latency_ms" in broken else f" (it takes {format_cost('latency_ms', smallest_ms)} here)"
+    return f"no subnet keeps {budget}: the smallest needs {own}{also}; raise the budget or choose a smaller model"
+
+
+_NOUNS = {"latency_ms": " here, measured", "macs": " MACs", "params": " parameters", "size_bytes": " of weights"}

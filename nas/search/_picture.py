@@ -1,0 +1,109 @@
+"""The Pareto picture: what was considered, what is best at every latency, what was measured, and the answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nas._files import replacing
+from nas.search._pareto import front
+from nas.search.budget import format_cost
+
+if TYPE_CHECKING:
+    from nas.search._outcome import Outcome
+    from nas.search.study import Evaluations
+
+_GREY, _BLUE, _ORANGE, _RED, _GREEN = "#b8bcc4", "#2563c9", "#e8871e", "#c62f3b", "#14804a"
+
+
+def draw(found: Evaluations, outcome: Outcome, title: str, folder: Path) -> None:
+    """Write pareto.svg and pareto.png (1,600 × 1,000 pixels) into `folder`."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib.figure import Figure
+
+    matplotlib.rcParams["svg.hashsalt"] = "anyfit"  # the same run draws the same bytes
+    figure = Figure(figsize=(8, 5), dpi=200, layout="constrained")
+    axes = figure.add_subplot()
+    _candidates(axes, found)
+    _choices(axes, outcome)
+    _frame(axes, found, outcome, title)
+    for suffix in ("svg", "png"):
+        with replacing(folder / f"pareto.{suffix}") as path:
+            metadata = {"Date": None} if suffix == "svg" else {"Software": None}
+            figure.savefig(path, format=suffix, metadata=metadata)
+
+
+def _candidates(axes: Any, found: Evaluations) -> None:
+    latency, quality = found.costs[:, 0], found.quality
+    axes.scatter(latency, quality, s=9, color=_GREY, alpha=0.65, linewidths=0, label="candidates (predicted)", zorder=1)
+    best = front(np.column_stack([latency, -quality]))
+    axes.step(latency[best], quality[best], where="post", color=_BLUE, lw=1.6, label="Pareto front (predicted)", zorder=2)
+
+
+def _choices(axes: Any, outcome: Outcome) -> None:
+    limit = outcome.budget.latency_ms
+    if limit is not None and not outcome.everything_fits:
+        axes.axvline(limit, color=_RED, lw=1.3, ls=(0, (5, 3)), zorder=3)
+        label = f" budget {format_cost('latency_ms', limit)}"
+        axes.text(limit, 0.02, label, color=_RED, transform=axes.get_xaxis_transform(), va="bottom", fontsize=9)
+    rungs = [rung for rung in outcome.ladder if rung.measured_ms is not None]
+    for rung in rungs:
+        axes.plot([rung.predicted_ms, rung.measured_ms], [rung.quality] * 2, color=_ORANGE, lw=1, alpha=0.7, zorder=4)
+    if rungs:
+        axes.scatter(
+            [r.measured_ms for r in rungs],
+            [r.quality for r in rungs],
+            s=42,
+            marker="D",
+            color=_ORANGE,
+            edgecolor="white",
+            lw=0.8,
+            label="best at other budgets (measured)",
+            zorder=5,
+        )
+    answer = outcome.answer
+    if answer is not None and answer.measured_ms is not None:
+        axes.scatter(
+            [answer.measured_ms],
+            [answer.quality],
+            s=210,
+            marker="*",
+            color=_GREEN,
+            edgecolor="white",
+            lw=0.9,
+            label=f"the answer: {answer.quality:.2f} at {format_cost('latency_ms', answer.measured_ms)} (measured)",
+            zorder=6,
+        )
+
+
+def _frame(axes: Any, found: Evaluations, outcome: Outcome, title: str) -> None:
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    latency = found.costs[:, 0]
+    if len(latency) and latency.min() > 0 and latency.max() > 4 * latency.min():
+        axes.set_xscale("log")
+        low, high = np.log10(latency.min()), np.log10(latency.max())
+        axes.set_xticks(_round_ticks(float(10**low), float(10**high)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_xlabel("latency (ms)")
+    axes.set_ylabel(f"{_metric(outcome.metric)} accuracy (%, {outcome.source})")
+    axes.set_title(title, loc="left", fontsize=11)
+    axes.grid(color="#e6e8ec", lw=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="lower right", frameon=True, framealpha=0.92, edgecolor="none", fontsize=9)
+
+
+def _metric(name: str) -> str:
+    return {"top1": "top-1"}.get(name, name)
+
+
+def _round_ticks(low: float, high: float) -> list[float]:
+    """Return round numbers (1, 1.5, 2, 3, 5, 7 and powers of ten) between two latencies."""
+    ticks = [m * 10.0**p for p in range(-6, 7) for m in (1, 1.5, 2, 3, 5, 7)]
+    return [tick for tick in ticks if low * 0.95 <= tick <= high * 1.05]

@@ -1,0 +1,191 @@
+"""Where a search gets its figures: costs and quality predicted in bulk, latencies measured for a few.
+
+`Testbed` is what the search asks for; `ModelTestbed` answers it for a supernet on this machine.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from nas.search._finalists import Measured
+from nas.search.quality import Quality
+from nas.space import SearchSpace, Subnet
+
+if TYPE_CHECKING:
+    from nas.families import Model
+    from nas.latency.profile import Profile
+    from nas.latency.runtimes import Runtime
+    from nas.latency.workload import Workload
+
+Progress = Callable[[str, int, int, str], None]  # what is going on, steps done, of how many, a note
+
+
+def silent(stage: str, done: int, total: int, note: str) -> None:
+    """Report no progress."""
+
+
+class Testbed(Protocol):
+    """The figures of one model, runtime and workload on this machine."""
+
+    @property
+    def space(self) -> SearchSpace: ...
+
+    @property
+    def quality(self) -> Quality: ...
+
+    @property
+    def hint(self) -> Callable[[np.ndarray], np.ndarray] | None:
+        """A quick prediction of a quality that is itself measured, if there is one."""
+        ...
+
+    def counts(self, codes: np.ndarray) -> np.ndarray:
+        """Return MACs, parameters and bytes (n, 3), exactly."""
+        ...
+
+    def extremes_ms(self) -> tuple[float, float]:
+        """Return the measured latency of the smallest and of the largest subnet."""
+        ...
+
+    def prepare(self) -> None:
+        """Make ready to predict latencies; may take a minute."""
+        ...
+
+    def latency_ms(self, codes: np.ndarray) -> np.ndarray:
+        """Return predicted latencies (n,); asked after `prepare`."""
+        ...
+
+    def measure(self, codes: np.ndarray) -> Sequence[Measured]:
+        """Measure subnets (n, d) in one fresh process."""
+        ...
+
+    def keep_program(self, subnet: Subnet, folder: Path) -> Path | None:
+        """Copy the program that was measured for `subnet` into `folder`, where it is a file that can be shipped."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Return what run.json says about the model, the machine and the predictors."""
+        ...
+
+
+class ModelTestbed:
+    """A supernet on this machine under one runtime and workload; a context manager that holds program files."""
+
+    def __init__(
+        self, model: Model, runtime: Runtime, workload: Workload, quality: Quality, progress: Progress = silent
+    ) -> None:
+        self._model = model
+        self._runtime = runtime
+        self._workload = workload
+        self._progress = progress
+        self._profile: Profile | None = None
+        self._extremes: tuple[float, float] | None = None
+        self._programs: dict[Subnet, Path] = {}
+        self._folder = tempfile.TemporaryDirectory(prefix="anyfit-search-")
+        self.quality = quality
+        self.hint = self._make_hint()
+
+    def __enter__(self) -> ModelTestbed:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._folder.cleanup()
+
+    def _make_hint(self) -> Callable[[np.ndarray], np.ndarray] | None:
+        from nas.search.quality import PredictedTop1
+
+        if self.quality.source == "predicted" or self._model.table() is None:
+            return None
+        return PredictedTop1(self._model).predict
+
+    @property
+    def space(self) -> SearchSpace:
+        return self._model.space
+
+    def counts(self, codes: np.ndarray) -> np.ndarray:
+        counts = self._model.supernet.counts(codes)
+        return np.column_stack([counts["macs"], counts["params"], counts["size_bytes"]]).astype(np.float64)
+
+    # --- latency ------------------------------------------------------------------------------------------------------
+
+    def extremes_ms(self) -> tuple[float, float]:
+        if self._profile is None:
+            self._profile = self._cached_profile()
+        if self._profile is not None:
+            return self._profile.smallest_ms, self._profile.largest_ms
+        if self._extremes is None:
+            self._progress("measuring the smallest and the largest subnet", 0, 2, "")
+            ends = self.measure(self.space.codes([self.space.smallest(), self.space.largest()]))
+            self._extremes = ends[0].median_ms, ends[1].median_ms
+        return self._extremes
+
+    def _cached_profile(self) -> Profile | None:
+        from nas.latency.profile import load_profile, profile_path
+
+        if not profile_path(self._model, self._runtime, self._workload).exists():
+            return None
+        return load_profile(self._model, self._runtime, self._workload)
+
+    def prepare(self) -> None:
+        from nas.latency.profile import build_profile, profile_path
+
+        self._profile = self._profile or self._cached_profile()
+        if self._profile is None:
+
+            def advance(done: int, total: int) -> None:
+                self._progress("profiling this machine, once", done, total, "")
+
+            self._profile = build_profile(self._model, self._runtime, self._workload, progress=advance)
+            self._profile.save(profile_path(self._model, self._runtime, self._workload))
+
+    def latency_ms(self, codes: np.ndarray) -> np.ndarray:
+        if self._profile is None:
+            self.prepare()
+        assert self._profile is not None
+        return self._profile.predict_ms(codes)
+
+    # --- measuring ----------------------------------------------------------------------------------------------------
+
+    def measure(self, codes: np.ndarray) -> Sequence[Measured]:
+        from nas.latency.measure import measure
+
+        subnets = [self.space.from_codes(row) for row in codes]
+        for done, subnet in enumerate(subnets):
+            self._progress("extracting finalists", done, len(subnets), "")
+            if subnet not in self._programs:
+                self._programs[subnet] = self._lower(subnet)
+
+        def advance(done: int, total: int) -> None:
+            self._progress("measuring finalists", done, total, "")
+
+        wanted = {subnet: self._programs[subnet] for subnet in subnets}
+        measured = measure(wanted, self._runtime, self._workload, progress=advance)
+        return [measured[subnet] for subnet in subnets]
+
+    def _lower(self, subnet: Subnet) -> Path:
+        """Extract, calibrate and write the program of a subnet: the file that is measured, and shipped."""
+        family = self._model.family
+        recipe = {"family": family.name, "options": dict(family.options), "subnet": subnet.to_dict()}
+        path = Path(self._folder.name, str(len(self._programs)))
+        return self._runtime.lower(self._model.extract(subnet), family.example_input(subnet), path, recipe)
+
+    def keep_program(self, subnet: Subnet, folder: Path) -> Path | None:
+        program = self._programs.get(subnet)
+        if program is None or program.suffix != ".onnx":
+            return None
+        beside = folder / ".model.onnx.part"
+        shutil.copyfile(program, beside)
+        return beside.replace(folder / "model.onnx")
+
+    def describe(self) -> dict[str, Any]:
+        profile = self._profile
+        return {
+            "runtime": {"name": self._runtime.name, "version": self._runtime.version},
+            "workload": self._workload.to_dict(),
+            "latency_error": None if profile is None else dict(profile.error),
+        }

@@ -1,0 +1,325 @@
+"""A whole search: feasibility first, then trials, then measured finalists, then the run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nas._errors import UsageError
+from nas._files import write_json
+from nas.search._finalists import Finalist, Finals
+from nas.search._folder import FAILED, FINISHED, INTERRUPTED, RunFolder, free_name
+from nas.search._outcome import Choice, Outcome, fits_sentence, infeasible_sentence
+from nas.search._problem import Problem
+from nas.search._storage import drop_stale_lock
+from nas.search._table import write_table
+from nas.search._testbed import Progress, Testbed, silent
+from nas.search._trials import Trials, best_feasible, run_trials
+from nas.search.budget import COSTS, Budget
+from nas.search.study import Evaluations, Record
+
+PREDICTED_TRIALS, MEASURED_TRIALS = 500, 64
+_STALE = 0.10  # a profile's extremes this near to the budget are measured again before the budget is refused
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is searched for; `subject` is what run.json must say to rebuild the testbed (model, runtime, data, …)."""
+
+    budget: Budget
+    subject: Mapping[str, Any]
+    trials: int | None = None
+    sampler: str = "anyfit"
+    seed: int = 0
+    storage: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON object, part of run.json."""
+        return {
+            "budget": self.budget.to_dict(),
+            **self.subject,
+            "trials": self.trials,
+            "sampler": self.sampler,
+            "seed": self.seed,
+            "storage": self.storage,
+        }
+
+    @classmethod
+    def from_run(cls, info: Mapping[str, Any], trials: int | None = None) -> Request:
+        """Read the request of a run; `trials`, when given, replaces its number of trials."""
+        subject = {name: info[name] for name in info.get("subject", ())}
+        return cls(
+            budget=Budget.from_dict(info["budget"]),
+            subject=subject,
+            trials=info["trials"] if trials is None else trials,
+            sampler=info["sampler"],
+            seed=info["seed"],
+            storage=info["storage"],
+        )
+
+
+def new_run(request: Request, bed: Testbed, run_dir: Path | None, stem: str, progress: Progress = silent) -> Outcome:
+    """Search from the beginning in a new folder (default: runs/<stem>-<n>).
+
+    An infeasible budget is answered before the folder is made. Raises `UsageError` when `run_dir` exists.
+    """
+    if run_dir is not None and run_dir.exists():
+        raise UsageError(f"{run_dir} already exists; name a new folder, or continue it with --resume")
+    run = _Run(request, bed, progress)
+    if (refusal := run.refuse()) is not None:
+        return refusal
+    path = free_name(Path("runs"), stem) if run_dir is None else run_dir
+    folder = RunFolder.create(path, {**request.to_dict(), "subject": list(request.subject), "study": path.name})
+    return run.go(folder)
+
+
+def resume_run(
+    folder: RunFolder, bed: Testbed, trials: int | None = None, progress: Progress = silent
+) -> Outcome:
+    """Continue a run that was killed or interrupted, or extend a finished one to more `trials`."""
+    folder.require_idle()
+    request = Request.from_run(folder.info, trials)
+    run = _Run(request, bed, progress)
+    if (refusal := run.refuse()) is not None:
+        return replace(refusal, run_dir=folder.path)
+    drop_stale_lock(folder.path)
+    folder.set_state("running", trials=request.trials)
+    return run.go(folder)
+
+
+def stored_outcome(folder: RunFolder, bed: Testbed, trials: int | None) -> Outcome | None:
+    """Return the result of a finished run that needs no more trials, else None."""
+    wanted = trials or 0
+    if folder.info.get("state") != FINISHED or wanted > folder.info["result"]["trials"]:
+        return None
+    return Outcome.from_dict(folder.info["result"], bed.space, folder.path)
+
+
+class _Run:
+    """One search in progress."""
+
+    def __init__(self, request: Request, bed: Testbed, progress: Progress) -> None:
+        self._request = request
+        self._bed = bed
+        self._progress = progress
+        self._budget = request.budget
+        self._space = bed.space
+        self._limits = request.budget.limits()
+        self._is_measured = bed.quality.source == "measured"
+        default = MEASURED_TRIALS if self._is_measured else PREDICTED_TRIALS
+        self._trials = Trials(request.trials or default, request.sampler, request.seed, self._is_measured)
+
+    # --- feasibility --------------------------------------------------------------------------------------------------
+
+    def refuse(self) -> Outcome | None:
+        """Return an outcome without an answer when the smallest subnet is over the budget, else None."""
+        codes = self._space.codes([self._space.smallest(), self._space.largest()])
+        counts = self._bed.counts(codes)
+        self._ends_ms = self._bed.extremes_ms()
+        limit = self._budget.latency_ms
+        if limit is not None and limit < self._ends_ms[0] <= limit * (1 + _STALE):
+            again = self._bed.measure(codes[:1])[0].median_ms
+            self._ends_ms = min(self._ends_ms[0], again), self._ends_ms[1]
+        smallest = dict(zip(COSTS, [self._ends_ms[0], *counts[0].tolist()], strict=True))
+        largest = dict(zip(COSTS, [self._ends_ms[1], *counts[1].tolist()], strict=True))
+        self._everything_fits = not self._budget.broken_by(largest)
+        broken = {name: smallest[name] for name in self._budget.broken_by(smallest)}
+        if not broken:
+            return None
+        reason = infeasible_sentence(self._budget, broken, self._ends_ms[0])
+        return self._outcome(None, (), None, reason=reason, infeasible=True)
+
+    # --- the way through ----------------------------------------------------------------------------------------------
+
+    def go(self, folder: RunFolder) -> Outcome:
+        """Run trials and finalists; whatever happens leaves a folder that can be resumed."""
+        try:
+            return self._search(folder)
+        except KeyboardInterrupt:
+            folder.set_state(INTERRUPTED)
+            raise
+        except Exception:
+            folder.set_state(FAILED)
+            raise
+
+    def _search(self, folder: RunFolder) -> Outcome:
+        self._bed.prepare()
+        record = Record(
+            folder.path,
+            folder.info["study"],
+            self._space,
+            self._budget,
+            metric=self._bed.quality.name,
+            url=self._request.storage,
+        )
+        found = record.load()
+        interrupted = False
+        try:
+            run_trials(self._trials, self._problem(), record, found, self._evaluate, self._advance)
+        except KeyboardInterrupt:  # the best so far is still to be measured; a second one leaves at once
+            if not np.isfinite(best_feasible(self._problem(), found)):
+                raise
+            interrupted = True
+            self._progress("interrupted: measuring the best so far (interrupt again to leave at once)", 0, 0, "")
+        return self._conclude(folder, found, interrupted)
+
+    def _problem(self) -> Problem:
+        measured = self._is_measured
+        quality = None if measured else self._bed.quality.predict
+        return Problem(self._space, COSTS, self._costs, self._limits, quality, self._bed.hint if measured else None)
+
+    def _costs(self, codes: np.ndarray) -> np.ndarray:
+        return np.column_stack([self._bed.latency_ms(codes), self._bed.counts(codes)])
+
+    def _evaluate(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self._bed.quality.predict(codes), self._costs(codes)
+
+    def _advance(self, done: int, total: int, best: float) -> None:
+        note = "" if np.isnan(best) else f"best {self._bed.quality.name} {best:.2f}"
+        self._progress("searching", done, total, note)
+
+    # --- finalists ----------------------------------------------------------------------------------------------------
+
+    def _conclude(self, folder: RunFolder, found: Evaluations, interrupted: bool) -> Outcome:
+        found = self._with_smallest(found)
+        allowed = (found.costs[:, 1:] <= self._limits[1:]).all(axis=1)
+        finals = Finals(found, allowed, self._bed.measure)
+        winner: Finalist | None = None
+        try:
+            rungs = self._rungs()
+            winner = self._decide(finals, found, rungs)
+        except KeyboardInterrupt:
+            interrupted = True
+            winner = finals.best_confirmed(self._budget.latency_ms)
+            rungs = self._rungs()
+        ladder = self._ladder(finals, found, rungs)
+        answer = None if winner is None else self._choice(winner, found)
+        outcome = self._outcome(
+            answer, ladder, folder.path, reason=self._reason(answer, interrupted), interrupted=interrupted,
+            trials=int((found.number >= 0).sum()),
+        )  # fmt: skip
+        self._write(folder, found, finals, winner, outcome)
+        return outcome
+
+    def _with_smallest(self, found: Evaluations) -> Evaluations:
+        """Return a copy to which the smallest subnet is added where no trial has it: the last resort."""
+        copy = replace(found)
+        codes = self._space.codes([self._space.smallest()])
+        if not (found.codes == codes).all(axis=1).any():
+            copy.extend(codes, *self._evaluate(codes))
+            copy.number[-1] = -1
+        return copy
+
+    def _decide(self, finals: Finals, found: Evaluations, rungs: list[float]) -> Finalist | None:
+        column = COSTS.index(self._budget.primary)
+        if self._budget.latency_ms is not None:
+            return finals.decide(self._budget.latency_ms, extra=finals.candidates(rungs))
+        best = [_best(found, found.costs <= self._limits)]
+        for rung in rungs:
+            limits = self._limits.copy()
+            limits[column] = rung
+            best.append(_best(found, found.costs <= limits))
+        finals.measure_only([index for index in best if index is not None])
+        return None if best[0] is None else finals.finalists[best[0]]
+
+    def _rungs(self) -> list[float]:
+        """Return a few other, round budgets between the smallest and the largest subnet's."""
+        column = COSTS.index(self._budget.primary)
+        codes = self._space.codes([self._space.smallest(), self._space.largest()])
+        ends = np.column_stack([np.array(self._ends_ms), self._bed.counts(codes)])[:, column]
+        return round_rungs(float(ends[0]), float(ends[1]), float(self._limits[column]))
+
+    def _ladder(self, finals: Finals, found: Evaluations, rungs: list[float]) -> tuple[Choice, ...]:
+        """Return the best measured subnet within each rung, each subnet once."""
+        primary = self._budget.primary
+        column = COSTS.index(primary)
+        ladder: dict[int, Choice] = {}
+        for rung in rungs:
+            if primary == "latency_ms":
+                best = finals.best_within(rung)
+            else:
+                measured = [f for f in finals.finalists.values() if found.costs[f.index, column] <= rung]
+                best = max(measured, key=lambda f: f.quality, default=None)
+            if best is not None and best.index not in ladder:
+                ladder[best.index] = self._choice(best, found, {primary: rung})
+        return tuple(ladder.values())
+
+    def _choice(self, finalist: Finalist, found: Evaluations, within: Mapping[str, float] | None = None) -> Choice:
+        cost = found.costs[finalist.index]
+        return Choice(
+            subnet=self._space.from_codes(found.codes[finalist.index]),
+            quality=finalist.quality,
+            predicted_ms=finalist.predicted_ms,
+            measured_ms=finalist.measured_ms,
+            p90_ms=finalist.p90_ms,
+            macs=int(cost[1]),
+            params=int(cost[2]),
+            size_bytes=int(cost[3]),
+            trial=int(found.number[finalist.index]),
+            within=within or {},
+        )
+
+    def _reason(self, answer: Choice | None, interrupted: bool) -> str:
+        if answer is None:
+            if interrupted:
+                return "interrupted before a subnet was measured within the budget; continue with --resume"
+            return f"no subnet was measured within {self._budget}; raise the budget a little"
+        return fits_sentence(self._budget, self._ends_ms[1]) if self._everything_fits else ""
+
+    def _outcome(self, answer: Choice | None, ladder: tuple[Choice, ...], path: Path | None, **more: Any) -> Outcome:
+        quality = self._bed.quality
+        return Outcome(
+            self._budget,
+            quality.name,
+            quality.source,
+            answer,
+            ladder,
+            *self._ends_ms,
+            path,
+            everything_fits=self._everything_fits,
+            **more,
+        )
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    def _write(
+        self, folder: RunFolder, found: Evaluations, finals: Finals, winner: Finalist | None, outcome: Outcome
+    ) -> None:
+        from nas.search._picture import draw
+
+        index = None if winner is None else winner.index
+        name = self._bed.quality.name
+        write_table(folder.path / "pareto.csv", self._space, name, found, finals.finalists, index, self._limits)
+        draw(found, outcome, f"{folder.info.get('model', self._space.name)}: {self._budget}", folder.path)
+        if outcome.answer is not None:
+            write_json(folder.path / "subnet.json", outcome.answer.subnet.to_dict())
+            self._bed.keep_program(outcome.answer.subnet, folder.path)
+        measured = [
+            {"trial": int(found.number[f.index]), "medians_ms": [run.median_ms for run in f.runs]}
+            for f in finals.finalists.values()
+        ]
+        folder.set_state(
+            INTERRUPTED if outcome.interrupted else FINISHED,
+            **self._bed.describe(),
+            finalists=measured,
+            result=outcome.to_dict(),
+        )
+
+
+def _best(found: Evaluations, within: np.ndarray) -> int | None:
+    rows = np.flatnonzero(within.all(axis=1))
+    return int(rows[found.quality[rows].argmax()]) if len(rows) else None
+
+
+def round_rungs(low: float, high: float, limit: float, count: int = 4) -> list[float]:
+    """Return up to `count` numbers of two digits, spread evenly (in ratio) from `low` to `high`, none near `limit`."""
+    spread = np.geomspace(low, high, count + 2)[1:-1] if high > low else np.array([low])
+    rungs = sorted({float(f"{value:.2g}") for value in spread})
+    return [rung for rung in rungs if rung >= low and not 0.93 <= rung / limit <= 1.07]
+
+
+__all__ = ["Request", "RunFolder", "new_run", "resume_run", "round_rungs", "stored_outcome"]

@@ -1,0 +1,1 @@
+"""Training a supernet once, and measuring what its subnets are worth."""

@@ -1,0 +1,112 @@
+"""What a training run tells: a bar or plain lines on stderr, `log.csv`, TensorBoard where asked for."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from nas._errors import UsageError
+from nas._files import write_atomic
+
+COLUMNS = ("step", "epoch", "loss", "lr", "largest_top1", "smallest_top1", "random_top1", "images_per_s")
+_PLAIN_SECONDS = 30.0
+
+
+class Log:
+    """Progress of one run; silent unless it leads and `show` is set."""
+
+    def __init__(self, folder: Path, steps: int, step: int, *, show: bool, leads: bool, tensorboard: bool) -> None:
+        self._path = folder / "log.csv"
+        self._steps = steps
+        self._leads = leads
+        self._rows = [row for row in read_log(folder) if int(row["step"]) <= step] if step else []
+        self._show = show and leads
+        self._started = self._spoken = time.monotonic()
+        self._first = step
+        self._note = ""
+        self._writer = _tensorboard(folder) if tensorboard and leads else None
+        self._bar, self._task = _bar(steps, step) if self._show and sys.stderr.isatty() else (None, None)
+
+    def say(self, text: str) -> None:
+        """Print one remark on stderr."""
+        if not self._show:
+            return
+        if self._bar is not None:
+            self._bar.console.print(text)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def step(self, step: int, batch_size: int, loss: float) -> None:
+        """Tell that `step` steps are done."""
+        now = time.monotonic()
+        self._speed = batch_size * (step - self._first) / max(now - self._started, 1e-9)
+        text = f"loss {loss:.3f} {self._speed:.0f} images/s {self._note}"
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=step, note=text)
+        elif self._show and now - self._spoken > _PLAIN_SECONDS:
+            self._spoken = now
+            left = (self._steps - step) * (now - self._started) / max(step - self._first, 1)
+            print(f"step {step}/{self._steps} {text} ETA {_clock(left)}", file=sys.stderr, flush=True)
+
+    def evaluated(self, row: dict[str, Any]) -> None:
+        """Keep one evaluation in `log.csv` (and TensorBoard) and tell it."""
+        if not self._leads:
+            return
+        row = {**row, "images_per_s": round(getattr(self, "_speed", 0.0), 1)}
+        self._rows.append(row)
+        buffer = io.StringIO()
+        writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self._rows)
+        write_atomic(self._path, buffer.getvalue())
+        words = " ".join(f"{name} {row[f'{name}_top1']:.1f}%" for name in ("largest", "smallest", "random"))
+        self._note = words
+        self.say(f"epoch {row['epoch']}: loss {row['loss']:.3f}, top-1 {words}")
+        if self._writer is not None:
+            for name in COLUMNS[2:]:
+                self._writer.add_scalar(name, float(row[name]), int(row["step"]))
+            self._writer.flush()
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        if self._bar is not None:
+            self._bar.stop()
+        if self._writer is not None:
+            self._writer.close()
+
+
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """Return the rows of a run's `log.csv`, or none."""
+    path = folder / "log.csv"
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _bar(steps: int, step: int) -> tuple[Any, Any]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+    bar = Progress(TextColumn("training"), *columns, console=Console(stderr=True))
+    bar.start()
+    return bar, bar.add_task("training", total=steps, completed=step, note="")
+
+
+def _tensorboard(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UsageError("--tensorboard needs TensorBoard; install it with: pip install 'anyfit[train]'") from error
+    return SummaryWriter(str(folder / "tensorboard"))
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"

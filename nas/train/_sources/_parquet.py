@@ -1,0 +1,130 @@
+"""Parquet files as the `datasets` library writes them: `image` {bytes, path} and an integer label."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nas._errors import NasError, UsageError
+from nas.train._sources._table import Source, Table, check_classes, decode
+
+_WORDS = {"train": ("train",), "val": ("val", "valid", "validation", "dev"), "test": ("test",)}
+_IMAGES = ("image", "img", "jpg", "png")
+_LABELS = ("label", "labels", "fine_label", "target", "class")
+
+
+def parquet_files(root: Path) -> list[Path]:
+    """Return the parquet files directly in `root` or in `root/data`, where hubs put them."""
+    return sorted([*root.glob("*.parquet"), *(root / "data").glob("*.parquet")])
+
+
+def parquet(
+    files: list[Path],
+    *,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    classes: tuple[str, ...] | None = None,
+) -> Source:
+    """Open parquet files; the split is the first word of a file's name (`train-00000-of-00002.parquet`)."""
+    splits: dict[str, list[Path]] = {}
+    for file in files:
+        splits.setdefault(_split_of(file, single=len(files) == 1), []).append(file)
+    if "train" not in splits:
+        raise NasError(
+            f"{files[0].parent} has parquet files but none of them is called train*.parquet; rename one "
+            "or give a single file"
+        )
+    columns = {"image": image_column, "label": label_column}
+    names: tuple[str, ...] | None = classes
+    tables: dict[str, Table] = {}
+    for split in ("train", "val", "test"):
+        if split not in splits:
+            continue
+        tables[split], found = _table(splits[split], columns)
+        if names is None:
+            names = found or tuple(str(label) for label in range(int(tables[split].labels.max(initial=-1)) + 1))
+        check_classes(tables[split].labels, names, str(splits[split][0]))
+    assert names is not None
+    return Source(str(files[0].parent), names, tables["train"], tables.get("val"), tables.get("test"))
+
+
+def _split_of(file: Path, single: bool) -> str:
+    word = file.stem.lower().replace("_", "-").replace(".", "-").split("-")[0]
+    for split, words in _WORDS.items():
+        if word in words:
+            return "train" if single else split
+    return "train" if single else file.stem
+
+
+def _table(files: list[Path], columns: dict[str, str | None]) -> tuple[Table, tuple[str, ...] | None]:
+    """Read files of one split; returns the table and the class names their metadata carry."""
+    images: list[Any] = []
+    labels: list[np.ndarray] = []
+    names: tuple[str, ...] | None = None
+    for file in files:
+        part, part_labels, part_names = _read(file, columns)
+        images.append(part)
+        labels.append(part_labels)
+        names = names or part_names
+    starts = np.cumsum([0, *(len(part) for part in labels)])
+
+    def open_one(index: int):
+        at = int(np.searchsorted(starts, index, side="right")) - 1
+        row = index - int(starts[at])
+        where = f"{files[at]} row {row}"
+        value = images[at][row].as_py()
+        data = value.get("bytes") if isinstance(value, dict) else value
+        if not isinstance(data, bytes):
+            raise NasError(f"{where} holds no image bytes; write the data set with its images embedded")
+        return decode(data, where)
+
+    return Table(np.concatenate(labels), open_one), names
+
+
+def _read(file: Path, columns: dict[str, str | None]) -> tuple[Any, np.ndarray, tuple[str, ...] | None]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        schema = pq.read_schema(file)
+        image, label = (
+            _column(file, schema.names, columns[kind], kind, known)
+            for kind, known in (("image", _IMAGES), ("label", _LABELS))
+        )
+        table = pq.read_table(file, columns=[image, label])
+    except (pa.ArrowInvalid, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise NasError(f"{file} is no readable parquet file ({reason}); copy or download it again") from error
+    values = table.column(label)
+    if values.null_count:
+        row = next(i for i, value in enumerate(values) if not value.is_valid)
+        raise NasError(f"{file} row {row} has no label in column {label!r}; drop such rows")
+    if not pa.types.is_integer(values.type):
+        raise UsageError(f"{file}: column {label!r} holds {values.type}, expected whole numbers from 0; name another")
+    labels = values.to_numpy().astype(np.int64)
+    return table.column(image), labels, _class_names(schema.metadata, label)
+
+
+def _column(file: Path, present: list[str], wanted: str | None, kind: str, known: tuple[str, ...]) -> str:
+    if wanted is not None:
+        if wanted not in present:
+            raise UsageError(f"{file} has no column {wanted!r}; its columns are {', '.join(present)}")
+        return wanted
+    for name in known:
+        if name in present:
+            return name
+    raise UsageError(
+        f"{file} has no {kind} column ({', '.join(known)}); its columns are {', '.join(present)}: "
+        f"name one with --{kind}-column"
+    )
+
+
+def _class_names(metadata: dict[bytes, bytes] | None, label: str) -> tuple[str, ...] | None:
+    try:
+        features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
+        return tuple(str(name) for name in features[label]["names"]) or None
+    except (KeyError, TypeError, ValueError):
+        return None

@@ -1,0 +1,69 @@
+"""Accuracy of the largest, the smallest and one random subnet while training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nas.elastic import Supernet
+from nas.train._batches import Stats
+from nas.train._large import centred
+from nas.train.augment import normalize
+from nas.train.data import Data, Split
+from nas.train.evaluate import evaluate_subnet
+from nas.train.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """How uint8 images become a network's input on one device."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return normalize(images.to(self.mean.device), self.mean, self.std)
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Validation images with labels, real training images for BatchNorm, and the normalisation; all uint8."""
+
+    images: Tensor
+    labels: Tensor
+    calibration: Tensor
+    normalizer: Pixels
+
+    @staticmethod
+    def of(data: Data, stats: Stats, recipe: Recipe, device: torch.device, split: Split = "val") -> Validation:
+        """Decode what evaluations need, once."""
+        pixels = Pixels(torch.tensor(stats.mean, device=device), torch.tensor(stats.std, device=device))
+        images, labels = pictures(data, split, stats.size)
+        calibration, _ = pictures(data, "train", stats.size, recipe.calibration_images)
+        return Validation(images.to(device), labels.to(device), calibration.to(device), pixels)
+
+
+def pictures(data: Data, split: Split, size: tuple[int, int], limit: int | None = None) -> tuple[Tensor, Tensor]:
+    """Return up to `limit` images of a split without augmentation, uint8 (n, 3, h, w), and labels; spread evenly."""
+    count = data.count(split)
+    chosen = np.linspace(0, count - 1, min(limit or count, count)).astype(np.int64)
+    if data.in_memory:
+        part = data.images(split)
+        return part.images[chosen], part.labels[chosen]
+    return centred(data.table(split).take(chosen), size)
+
+
+def evaluate(supernet: Supernet, validation: Validation, seed: int = 0) -> dict[str, float]:
+    """Return the top-1 (%) of the largest, the smallest and one fixed random subnet."""
+    space = supernet.space
+    random = space.sample(np.random.default_rng(seed))
+    tops = {}
+    for name, subnet in (("largest", space.largest()), ("smallest", space.smallest()), ("random", random)):
+        top1 = evaluate_subnet(
+            supernet, subnet, validation.images, validation.labels, validation.normalizer, validation.calibration
+        )
+        tops[f"{name}_top1"] = round(top1, 3)
+    return tops

@@ -1,0 +1,63 @@
+"""Every family that the conformance suite holds to the promises, and ready supernets of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from nas.elastic import Family, Supernet
+from nas.families.mobilenetv3 import PUBLISHED, SMALL_IMAGE, MobileNetV3
+from nas.space import Subnet
+from tests.conformance.models import FeedForward, Generator, Heads, Shortcut, UNet, Weightless, Widths
+
+
+def _mobilenet(name: str) -> MobileNetV3:
+    published = name == "ofa-mbv3"
+    # The shipped shapes, with few classes and small images so that the suite is fast.
+    shape = replace(PUBLISHED if published else SMALL_IMAGE, classes=7, resolutions=(32, 40, 48))
+    return MobileNetV3(name, shape, {})
+
+
+FAMILIES: dict[str, Callable[[], Family]] = {
+    "heads": Heads,
+    "head-sizes": lambda: Heads(elastic_size=True),
+    "geglu": FeedForward,
+    "unet": UNet,
+    "generator": Generator,
+    "weightless": Weightless,
+    "shortcut": Shortcut,
+    "widths": Widths,
+    "mbv3-small-image": lambda: _mobilenet("mbv3-small-image"),
+    "ofa-mbv3": lambda: _mobilenet("ofa-mbv3"),
+}
+
+
+def make_supernet(name: str) -> Supernet:
+    """Make a supernet of the family in evaluation mode; no tensor has a value that could hide a mistake."""
+    torch.manual_seed(0)
+    supernet = Supernet(FAMILIES[name]())
+    randomise(supernet)
+    return supernet.eval()
+
+
+@torch.no_grad()
+def randomise(network: nn.Module, seed: int = 0) -> None:
+    """Give every tensor random values: biases are not zero, statistics not standard, matrices not the identity."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, tensor in network.state_dict().items():
+        if name.endswith("running_var"):
+            tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
+        elif tensor.ndim == 1:
+            tensor.copy_(torch.rand(tensor.shape, generator=generator) - 0.3)
+        elif "matrix" in name:
+            tensor.add_(torch.randn(tensor.shape, generator=generator) * 0.1)
+
+
+def some_subnets(family: Family, count: int = 3, seed: int = 0) -> list[Subnet]:
+    """Return the smallest, the largest and `count` random subnets."""
+    space, rng = family.space, np.random.default_rng(seed)
+    return [space.smallest(), space.largest(), *(space.sample(rng) for _ in range(count))]

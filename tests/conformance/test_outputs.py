@@ -1,0 +1,86 @@
+"""A subnet of the supernet, its extracted network and its exported file give the same output."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nas.elastic import Supernet
+from nas.latency.runtimes._onnx import to_onnx
+from tests.conformance.families import some_subnets
+
+
+@torch.no_grad()
+def test_extracted_network_equals_supernet_bit_for_bit(supernet: Supernet) -> None:
+    for subnet in some_subnets(supernet.family):
+        x = supernet.family.example_input(subnet, 2)
+        expected = supernet(x, subnet)
+        assert expected.isfinite().all()
+        assert torch.equal(supernet.extract(subnet)(x), expected), subnet
+
+
+@torch.no_grad()
+def test_subnets_differ_from_the_largest(supernet: Supernet) -> None:
+    """Otherwise the test above would hold for a mechanism that always ran the largest network."""
+    space = supernet.space
+    x = supernet.family.example_input(space.largest(), 2)
+    small = supernet(supernet.family.prepare(x, space.smallest()), space.smallest())
+    large = supernet(x, space.largest())
+    assert small.shape != large.shape or not torch.allclose(small, large)
+
+
+@torch.no_grad()
+def test_training_mode_agrees_too(fresh: Supernet) -> None:
+    """BatchNorm on batch statistics, dropout drawn from one seed."""
+    fresh.train()
+    for subnet in some_subnets(fresh.family, 1):
+        x, static = fresh.family.example_input(subnet, 4), fresh.extract(subnet).train()
+        torch.manual_seed(1)
+        expected = static(x)
+        torch.manual_seed(1)
+        assert torch.equal(fresh(x, subnet), expected), subnet
+
+
+@torch.no_grad()
+def test_state_dict_of_an_extracted_network_reloads_into_a_built_one(supernet: Supernet) -> None:
+    subnet = some_subnets(supernet.family, 1)[-1]
+    extracted, rebuilt = supernet.extract(subnet), supernet.family.build(subnet).eval()
+    rebuilt.load_state_dict(extracted.state_dict())
+    x = supernet.family.example_input(subnet, 2)
+    assert torch.equal(rebuilt(x), supernet(x, subnet))
+
+
+@torch.no_grad()
+def test_onnx_file_equals_supernet(supernet: Supernet, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    subnet = some_subnets(supernet.family, 1)[-1]
+    to_onnx(supernet.extract(subnet), supernet.family.example_input(subnet), tmp_path / "model.onnx")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), options, ["CPUExecutionProvider"])
+    for batch_size in (1, 3):
+        x = supernet.family.example_input(subnet, batch_size)
+        expected = supernet(x, subnet).numpy()
+        (given,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+        assert np.abs(given - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+@torch.no_grad()
+def test_prepare_gives_inputs_that_the_subnet_takes(supernet: Supernet) -> None:
+    family = supernet.family
+    x = family.example_input(family.space.largest(), 2)
+    assert torch.equal(family.prepare(x, family.space.largest()), x)
+    for subnet in some_subnets(family):
+        prepared = family.prepare(x, subnet)
+        assert prepared.shape == family.example_input(subnet, 2).shape
+        assert len(supernet(prepared, subnet)) == 2
+
+
+def test_example_input_is_deterministic(supernet: Supernet) -> None:
+    subnet = supernet.space.smallest()
+    first, second = (supernet.family.example_input(subnet, 2) for _ in range(2))
+    assert torch.equal(first, second)
+    assert first.device.type == "cpu"

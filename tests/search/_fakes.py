@@ -1,0 +1,102 @@
+"""A testbed whose figures are formulas: latency and quality are known exactly, measuring adds a chosen bias."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nas.space import Dimension, SearchSpace, Subnet
+
+
+def make_space(stages: int = 2, blocks: int = 3) -> SearchSpace:
+    """Return a space of stages with depth, and a width and kernel for each block."""
+    dimensions = []
+    for stage in range(1, stages + 1):
+        dimensions.append(Dimension(f"stage{stage}.depth", tuple(range(1, blocks + 1))))
+        for block in range(1, blocks + 1):
+            deep = (f"stage{stage}.depth", tuple(range(block, blocks + 1))) if block > 1 else None
+            dimensions.append(Dimension(f"stage{stage}.block{block}.kernel", (3, 5, 7), deep))
+            dimensions.append(Dimension(f"stage{stage}.block{block}.expand", (3, 4, 6), deep))
+    return SearchSpace(f"fake-{stages}x{blocks}", dimensions)
+
+
+def weights_of(space: SearchSpace, seed: int) -> np.ndarray:
+    """Return rising one-hot weights: a later choice is always worth (or costs) more."""
+    rng = np.random.default_rng(seed)
+    return np.concatenate([np.cumsum(rng.uniform(0.2, 1.0, len(d.choices))) for d in space.dimensions])
+
+
+@dataclass(frozen=True)
+class FakeMeasurement:
+    median_ms: float
+
+    @property
+    def p90_ms(self) -> float:
+        return self.median_ms * 1.05
+
+    @property
+    def ci_ms(self) -> tuple[float, float]:
+        return self.median_ms * 0.99, self.median_ms * 1.01
+
+
+@dataclass
+class FakeQuality:
+    weights: np.ndarray
+    space: SearchSpace
+    source: str = "predicted"
+    name: str = "top1"
+    unit: str = "%"
+
+    def predict(self, codes: np.ndarray) -> np.ndarray:
+        linear = self.space.encode(codes) @ self.weights
+        return 60.0 + linear + 0.3 * np.sin(linear)
+
+
+@dataclass
+class FakeTestbed:
+    """`bias` is measured over predicted latency; `noise` gives its standard deviation between measurements."""
+
+    space: SearchSpace = field(default_factory=make_space)
+    source: str = "predicted"
+    bias: Callable[[np.ndarray], np.ndarray] = lambda codes: np.ones(len(codes))
+    noise: float = 0.0
+    hint: Callable[[np.ndarray], np.ndarray] | None = None
+
+    def __post_init__(self) -> None:
+        self.cost_weights = weights_of(self.space, 1)
+        self.quality = FakeQuality(weights_of(self.space, 2), self.space, self.source)
+        self.measured: list[np.ndarray] = []
+        self.rng = np.random.default_rng(0)
+
+    def counts(self, codes: np.ndarray) -> np.ndarray:
+        size = self.space.encode(codes) @ self.cost_weights
+        return np.column_stack([np.rint(1e6 * size), np.rint(1e5 * size), np.rint(4e5 * size)])
+
+    def latency_ms(self, codes: np.ndarray) -> np.ndarray:
+        return 1.0 + self.space.encode(codes) @ self.cost_weights
+
+    def true_ms(self, codes: np.ndarray) -> np.ndarray:
+        return self.latency_ms(codes) * self.bias(codes)
+
+    def extremes_ms(self) -> tuple[float, float]:
+        low, high = self.true_ms(self.space.codes([self.space.smallest(), self.space.largest()])).tolist()
+        return low, high
+
+    def prepare(self) -> None:
+        pass
+
+    def measure(self, codes: np.ndarray) -> Sequence[FakeMeasurement]:
+        self.measured.append(codes)
+        shaken = self.true_ms(codes) * np.exp(self.noise * self.rng.standard_normal(len(codes)))
+        return [FakeMeasurement(value) for value in shaken.tolist()]
+
+    def keep_program(self, subnet: Subnet, folder: Path) -> Path | None:
+        (folder / "model.onnx").write_bytes(subnet.to_json().encode())
+        return folder / "model.onnx"
+
+    def describe(self) -> dict[str, Any]:
+        return {"runtime": {"name": "fake", "version": "1"}, "workload": {}, "latency_error": None}
