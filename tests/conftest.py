@@ -8,10 +8,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Two workers on two cores: one thread each, set before anything imports torch.
 for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
+
+# The same examples in every run, however slow the machine is at the moment.
+settings.register_profile(
+    "anyfit", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("anyfit")
 
 
 class Outcome(NamedTuple):

@@ -81,7 +81,7 @@ class Family(ABC):
         """Fit a batch made for the largest subnet to this one (images: to its resolution)."""
         return x
 
-    def initialise(self, network: nn.Module) -> None:
+    def initialise(self, network: nn.Module) -> None:  # noqa: B027 (optional to override)
         """Set the first weights of the largest network; the modules' own by default."""
 
     def build(self, subnet: Subnet) -> nn.Module:

@@ -14,7 +14,7 @@ from torch import nn
 from nas.elastic._axis import Segments
 from nas.elastic._family import Family, Part
 from nas.elastic._layout import crop_centre, cut, paste
-from nas.space import Choice, Subnet
+from nas.space import Choice, SpaceError, Subnet
 
 _KEPT_NETWORKS = 64
 
@@ -68,6 +68,8 @@ class Skeleton:
 
         As `torch.func.functional_call`, without its walk over the module tree, which cost 3-4% of a training step.
         """
+        if overrides and (unknown := overrides.keys() - {binding.name for binding in self.bindings}):
+            raise SpaceError(f"the subnet has no tensor {min(unknown)!r}; override tensors that it has")
         written: list[tuple[Binding, torch.Tensor]] = []
         try:
             for binding in self.bindings:

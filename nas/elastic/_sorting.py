@@ -38,14 +38,37 @@ def l1_importance(family: Family, network: nn.Module) -> dict[str, torch.Tensor]
     return total
 
 
+def _check_scores(family: Family, importance: Mapping[str, torch.Tensor]) -> None:
+    """Raise `SpaceError` for scores of no elastic axis, or not one score an entry."""
+    largest, known = family.space.largest(), {}
+    for part in family.parts:
+        for layout in part.layouts.values():
+            for axis in layout.axes:
+                found = axis.importance(torch.zeros(axis.length(largest)), largest)
+                known |= {name: tuple(scores.shape) for name, scores in found.items()}
+    for name, scores in importance.items():
+        if name not in known:
+            raise SpaceError(
+                f"no elastic axis is called {name!r}; the axes are {', '.join(sorted(known)) or 'none'}"
+            )
+        if tuple(scores.shape) != known[name]:
+            raise SpaceError(
+                f"{name!r} has {known[name][0]} entries, but scores of shape {tuple(scores.shape)} were given; "
+                "give one score for each entry"
+            )
+
+
 @torch.no_grad()
 def sort_channels(family: Family, network: nn.Module, importance: Mapping[str, torch.Tensor] | str) -> None:
     """Permute every tensor of the largest `network` in place, most important entries of each elastic axis first."""
     if isinstance(importance, str):
         if importance != "l1":
-            raise SpaceError(f"importance {importance!r} is not known; give 'l1' or scores by the axis's name")
+            raise SpaceError(
+                f"importance {importance!r} is not known; give 'l1' or scores by the axis's name"
+            )
         importance = l1_importance(family, network)
     largest = family.space.largest()
+    _check_scores(family, importance)
     orders = {n: torch.argsort(s.cpu(), descending=True, stable=True) for n, s in importance.items()}
     for tensor, layout in _tensors(family, network):
         for position, axis in enumerate(layout.axes):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ class Supernet(nn.Module):
 
     def _reset_caches(self) -> None:
         self._skeletons = SkeletonCache(self.family, self.network)
-        self._counter = Counter(self.family, self.skeleton)
+        self._counter = Counter(self.family, self._bound_for_counting)
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key not in ("_skeletons", "_counter")}
@@ -57,6 +58,14 @@ class Supernet(nn.Module):
     def skeleton(self, subnet: Subnet) -> nn.Module:
         """Return the static network of `subnet` on the meta device; it is shared: do not change it."""
         return self._skeletons.get(subnet).network
+
+    @contextmanager
+    def _bound_for_counting(self, subnet: Subnet) -> Iterator[nn.Module]:
+        """Give the static network of `subnet` in evaluation mode with its slices, whatever mode the supernet is in."""
+        skeleton = self._skeletons.get(subnet)
+        skeleton.network.eval()
+        with skeleton.bound() as network:
+            yield network
 
     def _ready(self, subnet: Subnet) -> Skeleton:
         skeleton = self._skeletons.get(subnet)
@@ -87,7 +96,9 @@ class Supernet(nn.Module):
                 slot, leaf = owner_of(network, name)
                 copy = tensor.detach().clone(memory_format=torch.contiguous_format)
                 is_parameter = isinstance(slot[leaf], nn.Parameter)
-                slot[leaf] = nn.Parameter(copy, requires_grad=slot[leaf].requires_grad) if is_parameter else copy
+                slot[leaf] = (
+                    nn.Parameter(copy, requires_grad=slot[leaf].requires_grad) if is_parameter else copy
+                )
         return network.eval()
 
     def count(self, subnet: Subnet) -> Counts:
@@ -101,6 +112,10 @@ class Supernet(nn.Module):
     def counts(self, codes: np.ndarray) -> dict[str, np.ndarray]:
         """Count many subnets at once: "macs", "params" and "size_bytes", each int64 (n,)."""
         return self._counter.counts(codes)
+
+    def part_macs(self, codes: np.ndarray) -> np.ndarray:
+        """Return the MACs of every part of many subnets at once, int64 (n, parts), in the order of `family.parts`."""
+        return self._counter.by_part(codes)[:, :, 0]
 
     def sort_channels(self, importance: Mapping[str, torch.Tensor] | str = "l1") -> None:
         """Put every elastic axis into order of importance, most important first, so that subnets keep the best.

@@ -8,7 +8,7 @@ numbers.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from nas._errors import UsageError
 from nas.elastic import (
     Axis,
     Chosen,
@@ -73,7 +74,6 @@ class Shape:
 
         stages = tuple(replace(stage, width=multiplied(stage.width)) for stage in self.stages)
         first, final = multiplied(self.first), multiplied(self.final)
-        # Published: the last layer is never narrower than without the multiplier's rounding of its own.
         mixed = multiplied(self.mixed)
         return replace(self, stem=multiplied(self.stem), first=first, stages=stages, final=final, mixed=mixed)
 
@@ -262,10 +262,17 @@ SMALL_IMAGE = Shape(
 )
 
 
-def ofa_mbv3(width: float = 1.0, classes: int = 1000) -> MobileNetV3:
+def ofa_mbv3(
+    width: float = 1.0, classes: int = 1000, resolutions: Sequence[int] = PUBLISHED.resolutions
+) -> MobileNetV3:
     """Return the published once-for-all space for ImageNet; `width` is 1.0 or 1.2."""
-    shape = replace(PUBLISHED, classes=classes).scaled(width)
-    return MobileNetV3("ofa-mbv3", shape, {"width": width, "classes": classes})
+    if width not in (1.0, 1.2):
+        raise UsageError(f"width is {width}, but once-for-all MobileNetV3 was published for 1.0 and 1.2; give one")
+    shape = replace(PUBLISHED, classes=classes, resolutions=tuple(resolutions)).scaled(width)
+    options: dict[str, object] = {"width": width, "classes": classes}
+    if shape.resolutions != PUBLISHED.resolutions:
+        options["resolutions"] = list(shape.resolutions)
+    return MobileNetV3("ofa-mbv3", shape, options)
 
 
 def mbv3_small_image(classes: int = 10, channels: int = 3, width: float = 1.0) -> MobileNetV3:

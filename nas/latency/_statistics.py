@@ -1,4 +1,4 @@
-"""Medians with confidence, disturbed samples, and agreement between predicted and measured values.
+"""Medians with confidence, and disturbed samples.
 
 The interval of a median comes from order statistics: the number of samples below the true median is binomial, whatever
 their distribution (Le Boudec and Le Boudec 2010, "Performance Evaluation", appendix A).
@@ -41,25 +41,3 @@ def median_interval(values: Sequence[float]) -> tuple[float, float]:
     ordered = sorted(values)
     rank = _median_rank(len(ordered))
     return ordered[rank - 1], ordered[-rank]
-
-
-def kendall_tau(first: np.ndarray, second: np.ndarray) -> float:
-    """Return Kendall's τ-b of two samples: 1 the same order, -1 the reverse; nan where one of them is constant."""
-    a = np.sign(first[:, None] - first[None, :])
-    b = np.sign(second[:, None] - second[None, :])
-    pairs = np.sqrt(np.sum(a != 0) * np.sum(b != 0))
-    return float(np.sum(a * b) / pairs) if pairs else float("nan")
-
-
-def spearman_rho(first: np.ndarray, second: np.ndarray) -> float:
-    """Return Spearman's rank correlation of two samples; nan where one of them is constant."""
-    a, b = _ranks(first), _ranks(second)
-    spread = float(a.std() * b.std())
-    return float(np.mean((a - a.mean()) * (b - b.mean())) / spread) if spread else float("nan")
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Return ranks from 0; equal values share the mean of theirs."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return (last - (counts + 1) / 2)[inverse]

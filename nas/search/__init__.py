@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from nas.search._folder import RunFolder
     from nas.search._outcome import Choice, Outcome
     from nas.search._problem import Problem
-    from nas.search._testbed import ModelTestbed, Testbed
+    from nas.search._testbed import ModelTestbed, Subject, Testbed
     from nas.search._trials import SAMPLERS
     from nas.search.budget import Budget
     from nas.search.quality import Quality, load_quality
@@ -30,6 +30,7 @@ _HOMES = {
     "Request": "run",
     "RunFolder": "_folder",
     "SAMPLERS": "_trials",
+    "Subject": "_testbed",
     "Testbed": "_testbed",
     "load_quality": "quality",
     "new_run": "run",
@@ -48,6 +49,7 @@ __all__ = [
     "Quality",
     "Request",
     "RunFolder",
+    "Subject",
     "Testbed",
     "load_quality",
     "new_run",

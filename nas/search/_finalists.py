@@ -18,6 +18,7 @@ from nas.search.study import Evaluations
 MARGIN = 0.02  # a measured latency counts as within the budget this much below it
 _ROUNDS = 5
 _GOOD_ENOUGH = 0.05  # points of quality for which no further round is worth its seconds
+_USED = 0.9  # a rung whose subnet uses less of it is tried again, now that the predictor's error is known
 _AIMS = (1.0, 0.985, 0.965, 0.93)
 
 
@@ -77,20 +78,20 @@ class Finals:
 
     # --- the budget ---------------------------------------------------------------------------------------------------
 
-    def decide(self, limit_ms: float, extra: Sequence[int] = ()) -> Finalist | None:
+    def decide(self, limit_ms: float, rungs: Sequence[float] = ()) -> Finalist | None:
         """Return the best finalist that keeps `limit_ms`, confirmed by a second measurement, or None if none does.
 
-        `extra` are evaluations (for the ladder) to measure along with the first round.
+        Candidates for the limits in `rungs` are measured along with it, once each.
         """
         for turn in range(_ROUNDS):
             chosen = self._next(limit_ms, turn)
             if not chosen and turn:
                 break
-            self._run([*chosen, *(extra if turn == 0 else ())])
+            self._run([*chosen, *(self.candidates(rungs) if turn == 0 else ())])
             self._learn(limit_ms)
             if self._is_settled(limit_ms):
                 break
-        return self._confirm(limit_ms)
+        return self._confirm(limit_ms, rungs)
 
     def _next(self, limit_ms: float, turn: int) -> list[int]:
         """Return new candidates whose expected latency lies at and somewhat below the limit, the best for each aim."""
@@ -123,14 +124,22 @@ class Finals:
             return False
         return best_left is None or self._found.quality[best_left] <= max(holding) + _GOOD_ENOUGH
 
-    def _confirm(self, limit_ms: float) -> Finalist | None:
+    def _confirm(self, limit_ms: float, rungs: Sequence[float]) -> Finalist | None:
         """Return the best that holds in a second measurement too; one that does not is out."""
+        missed = [rung for rung in rungs if self._uses(rung) < _USED]
+        again = [index for index in self.candidates(missed) if index not in self.finalists]
         while holding := [f for f in self.finalists.values() if f.holds(limit_ms)]:
             best = max(holding, key=lambda f: (f.quality, -f.measured_ms))
             if len(best.runs) > 1:
                 return best
-            self._run([best.index])
+            self._run([best.index, *again])
+            again = []
         return None
+
+    def _uses(self, limit_ms: float) -> float:
+        """Return the share of a limit that its best measured candidate uses."""
+        best = self.best_within(limit_ms)
+        return 0.0 if best is None else best.measured_ms / limit_ms
 
     def best_confirmed(self, limit_ms: float | None) -> Finalist | None:
         """Return the best that already holds in two measurements (any measured one without a limit), or None."""
@@ -148,7 +157,9 @@ class Finals:
         self.rounds += 1
         for index, run in zip(wanted, self._measure(self._found.codes[wanted]), strict=True):
             predicted = float(self._found.costs[index, 0])
-            finalist = self.finalists.setdefault(index, Finalist(index, predicted, float(self._found.quality[index])))
+            finalist = self.finalists.setdefault(
+                index, Finalist(index, predicted, float(self._found.quality[index]))
+            )
             finalist.runs.append(run)
 
     # --- other budgets ------------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """The run folder: what a search was asked, how far it is, and what it found.
 
-    run.json        the request, the state, the result         study.journal   the Optuna study
-    pareto.csv      every candidate, the front, the finalists  pareto.svg/.png the picture of it
-    subnet.json     the answer                                 model.onnx      the program that was measured
+run.json        the request, the state, the result         study.journal   the Optuna study
+pareto.csv      every candidate, the front, the finalists  pareto.svg/.png the picture of it
+subnet.json     the answer                                 model.onnx      the program that was measured
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ class RunFolder:
         try:
             path.mkdir(parents=True)
         except FileExistsError as error:
-            raise UsageError(f"{path} already exists; name a new folder, or continue it with --resume") from error
+            raise UsageError(
+                f"{path} already exists; name a new folder, or continue it with --resume"
+            ) from error
         except OSError as error:
             reason = error.strerror or str(error)
             raise NasError(f"cannot make {path}: {reason}; choose a writable place with --run-dir") from error
@@ -58,10 +60,14 @@ class RunFolder:
     def open(cls, path: Path) -> RunFolder:
         """Open an existing run; anything else raises `UsageError`, damaged JSON `NasError`."""
         if not (path / _FILE).is_file():
-            raise UsageError(f"{path} is no run folder: it has no {_FILE}; give a folder that `nas search` made")
+            raise UsageError(
+                f"{path} is no run folder: it has no {_FILE}; give a folder that `nas search` made"
+            )
         info = read_json(path / _FILE)
         if not isinstance(info, dict) or info.get("format") != FORMAT:
-            raise NasError(f'{path / _FILE} is not of format "{FORMAT}"; give a folder that `nas search` made')
+            raise NasError(
+                f'{path / _FILE} is not of format "{FORMAT}"; give a folder that `nas search` made'
+            )
         if info.get("version") != FORMAT_VERSION:
             raise NasError(
                 f"{path / _FILE} has format version {info.get('version')!r}, but {FORMAT_VERSION} is expected; "
@@ -79,7 +85,9 @@ class RunFolder:
         """Raise `UsageError` when the process that runs this search is alive."""
         process = self.info.get("process")
         if self.info.get("state") == RUNNING and process and process != own_process() and is_alive(process):
-            raise UsageError(f"{self.path} is still being searched by process {process['pid']}; wait for it or end it")
+            raise UsageError(
+                f"{self.path} is still being searched by process {process['pid']}; wait for it or end it"
+            )
 
 
 def own_process() -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """A Gaussian model of quality that learns from a few dozen evaluations: additive effects, and interactions later.
 
-Quality is nearly additive over choices, and neighbouring effects are alike: widening any block helps a little, deepening
-any stage helps more. So each step from one choice to the next has an effect of its own, plus one shared by its kind
-in its stage, plus one shared by its kind everywhere, plus a share of what the choice costs. Their sizes are found by
-maximising the evidence (MacKay, "Bayesian interpolation", 1992). A squared-exponential kernel over the one-hot
+Quality is nearly additive over choices, and neighbouring effects are alike: widening any block helps a little,
+deepening any stage helps more. So each step from one choice to the next has an effect of its own, plus one shared by
+its kind in its stage, plus one shared by its kind everywhere, plus a share of what the choice costs. Their sizes are
+found by maximising the evidence (MacKay, "Bayesian interpolation", 1992). A squared-exponential kernel over the one-hot
 encoding takes up what is not additive. Draws from the posterior drive Thompson sampling.
 """
 
@@ -42,7 +42,7 @@ def make_effects(space: SearchSpace, cost_weights: np.ndarray) -> Effects:
             what = f"{kind}>" if step else f"{kind}+"
             for level, name in ((1, f"{stage.partition('.')[0]}.{what}"), (2, what)):
                 shared[level, name] = shared.get((level, name), 0) + column
-    columns = own + [*shared.values()]
+    columns = [*own, *shared.values()]
     group = [0] * len(own) + [level for level, _ in shared]
     for weights in cost_weights:
         spread = np.abs(weights).sum() or 1.0
@@ -62,7 +62,7 @@ class _Hyper:
 
 
 class QualityModel:
-    """The posterior after evaluations (encoded (n, features), quality (n,)); `extra` (n, e) are further known features."""
+    """The posterior after evaluations: `encoded` (n, features), `quality` (n,), other known features `extra` (n, e)."""
 
     def __init__(
         self, effects: Effects, encoded: np.ndarray, quality: np.ndarray, extra: np.ndarray | None = None
@@ -153,7 +153,7 @@ class QualityModel:
     # --- asking -----------------------------------------------------------------------------------------------------
 
     def draws(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """Return draws (count, 1 + extra + effects) of the linear effects from their posterior; the first is the mean."""
+        """Return posterior draws (count, 1 + extra + effects) of the linear effects; the first is the mean."""
         covariance = self._covariance + _JITTER * np.eye(len(self._mean))
         try:
             root = np.linalg.cholesky(covariance)

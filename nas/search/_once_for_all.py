@@ -1,7 +1,7 @@
 """The evolutionary search of once-for-all (Cai et al. 2020): the baseline, and `--sampler evolution`.
 
-Population 100, a quarter of it parents, half of each generation mutated (each choice redrawn with probability 0.1), half
-crossed over. What breaks a limit is drawn again.
+Population 100, a quarter of it parents, half of each generation mutated (each choice redrawn with probability 0.1),
+half crossed over. What breaks a limit is drawn again.
 """
 
 from __future__ import annotations

@@ -126,4 +126,9 @@ def infeasible_sentence(budget: Budget, broken: Mapping[str, float], smallest_ms
     return f"no subnet keeps {budget}: the smallest needs {own}{also}; raise the budget or choose a smaller model"
 
 
-_NOUNS = {"latency_ms": " here, measured", "macs": " MACs", "params": " parameters", "size_bytes": " of weights"}
+_NOUNS = {
+    "latency_ms": " here, measured",
+    "macs": " MACs",
+    "params": " parameters",
+    "size_bytes": " of weights",
+}

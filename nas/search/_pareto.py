@@ -20,7 +20,7 @@ def front(points: np.ndarray) -> np.ndarray:
 
 
 def peel(points: np.ndarray, allowed: np.ndarray, count: int) -> np.ndarray:
-    """Return up to `count` positions among the `allowed` rows, front after front."""
+    """Return up to `count` positions among the `allowed` rows, front after front; of the last one an even choice."""
     left = np.flatnonzero(allowed)
     chosen: list[np.ndarray] = [np.empty(0, dtype=np.int64)]
     total = 0
@@ -28,7 +28,9 @@ def peel(points: np.ndarray, allowed: np.ndarray, count: int) -> np.ndarray:
         layer = front(points[left])
         if len(layer) == 0:
             break
-        chosen.append(left[layer][: count - total])
+        room = count - total
+        even = np.linspace(0, len(layer) - 1, min(room, len(layer))).round().astype(np.int64)
+        chosen.append(left[layer][even])
         total += len(chosen[-1])
         left = np.delete(left, layer)
     return np.concatenate(chosen)

@@ -39,9 +39,19 @@ def draw(found: Evaluations, outcome: Outcome, title: str, folder: Path) -> None
 
 def _candidates(axes: Any, found: Evaluations) -> None:
     latency, quality = found.costs[:, 0], found.quality
-    axes.scatter(latency, quality, s=9, color=_GREY, alpha=0.65, linewidths=0, label="candidates (predicted)", zorder=1)
+    axes.scatter(
+        latency, quality, s=9, color=_GREY, alpha=0.65, linewidths=0, label="candidates (predicted)", zorder=1
+    )
     best = front(np.column_stack([latency, -quality]))
-    axes.step(latency[best], quality[best], where="post", color=_BLUE, lw=1.6, label="Pareto front (predicted)", zorder=2)
+    axes.step(
+        latency[best],
+        quality[best],
+        where="post",
+        color=_BLUE,
+        lw=1.6,
+        label="Pareto front (predicted)",
+        zorder=2,
+    )
 
 
 def _choices(axes: Any, outcome: Outcome) -> None:
@@ -49,10 +59,17 @@ def _choices(axes: Any, outcome: Outcome) -> None:
     if limit is not None and not outcome.everything_fits:
         axes.axvline(limit, color=_RED, lw=1.3, ls=(0, (5, 3)), zorder=3)
         label = f" budget {format_cost('latency_ms', limit)}"
-        axes.text(limit, 0.02, label, color=_RED, transform=axes.get_xaxis_transform(), va="bottom", fontsize=9)
+        axes.text(limit, 0.99, label, color=_RED, transform=axes.get_xaxis_transform(), va="top", fontsize=9)
     rungs = [rung for rung in outcome.ladder if rung.measured_ms is not None]
     for rung in rungs:
-        axes.plot([rung.predicted_ms, rung.measured_ms], [rung.quality] * 2, color=_ORANGE, lw=1, alpha=0.7, zorder=4)
+        axes.plot(
+            [rung.predicted_ms, rung.measured_ms],
+            [rung.quality] * 2,
+            color=_ORANGE,
+            lw=1,
+            alpha=0.7,
+            zorder=4,
+        )
     if rungs:
         axes.scatter(
             [r.measured_ms for r in rungs],

@@ -32,7 +32,7 @@ class Problem:
 
     def feasible(self, costs: np.ndarray, limits: np.ndarray | None = None) -> np.ndarray:
         """Return which rows of `costs` (n, m) keep the limits (m,) or row-wise (n, m)."""
-        return (costs <= (self.limits if limits is None else limits)).all(axis=1)
+        return np.all(costs <= (self.limits if limits is None else limits), axis=1)
 
     def smallest(self) -> np.ndarray:
         """Return the codes (1, dimensions) of the smallest subnet."""

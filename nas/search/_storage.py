@@ -90,4 +90,6 @@ def open_storage(folder: Path, url: str | None) -> tuple[BaseStorage, BulkJourna
         raise
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
-        raise UsageError(f"the storage {url!r} cannot be opened ({reason}); give an Optuna storage URL") from error
+        raise UsageError(
+            f"the storage {url!r} cannot be opened ({reason}); give an Optuna storage URL"
+        ) from error

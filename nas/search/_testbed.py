@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -48,6 +49,11 @@ class Testbed(Protocol):
         """Return MACs, parameters and bytes (n, 3), exactly."""
         ...
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether latencies can be predicted without preparing anything."""
+        ...
+
     def extremes_ms(self) -> tuple[float, float]:
         """Return the measured latency of the smallest and of the largest subnet."""
         ...
@@ -77,7 +83,12 @@ class ModelTestbed:
     """A supernet on this machine under one runtime and workload; a context manager that holds program files."""
 
     def __init__(
-        self, model: Model, runtime: Runtime, workload: Workload, quality: Quality, progress: Progress = silent
+        self,
+        model: Model,
+        runtime: Runtime,
+        workload: Workload,
+        quality: Quality,
+        progress: Progress = silent,
     ) -> None:
         self._model = model
         self._runtime = runtime
@@ -124,6 +135,10 @@ class ModelTestbed:
             self._extremes = ends[0].median_ms, ends[1].median_ms
         return self._extremes
 
+    @property
+    def is_ready(self) -> bool:
+        return self._profile is not None
+
     def _cached_profile(self) -> Profile | None:
         from nas.latency.profile import load_profile, profile_path
 
@@ -140,8 +155,9 @@ class ModelTestbed:
             def advance(done: int, total: int) -> None:
                 self._progress("profiling this machine, once", done, total, "")
 
-            self._profile = build_profile(self._model, self._runtime, self._workload, progress=advance)
-            self._profile.save(profile_path(self._model, self._runtime, self._workload))
+            profile = build_profile(self._model, self._runtime, self._workload, progress=advance)
+            profile.save(profile_path(self._model, self._runtime, self._workload))
+            self._profile = profile
 
     def latency_ms(self, codes: np.ndarray) -> np.ndarray:
         if self._profile is None:
@@ -183,9 +199,47 @@ class ModelTestbed:
         return beside.replace(folder / "model.onnx")
 
     def describe(self) -> dict[str, Any]:
+        from nas.latency.fingerprint import machine_fingerprint
+
         profile = self._profile
         return {
-            "runtime": {"name": self._runtime.name, "version": self._runtime.version},
-            "workload": self._workload.to_dict(),
+            "measured_with": {
+                "runtime": self._runtime.name,
+                "runtime_version": self._runtime.version,
+                "workload": self._workload.to_dict(),
+                "machine": machine_fingerprint(self._runtime.device).to_dict(),
+            },
             "latency_error": None if profile is None else dict(profile.error),
         }
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is searched and how it is run, by name, as run.json keeps it; `data` are the arguments of `open_data`."""
+
+    model: str
+    runtime: str | None = None
+    batch_size: int = 1
+    threads: int = 1
+    data: Mapping[str, Any] | None = None
+
+    def open(self, progress: Progress = silent) -> ModelTestbed:
+        """Load the model, the runtime and the data; an unknown name or unusable runtime raises in one sentence."""
+        from nas.latency.runtimes import default_runtime, get_runtime
+        from nas.latency.workload import Workload
+        from nas.search.quality import load_quality
+
+        runtime = default_runtime() if self.runtime is None else get_runtime(self.runtime)
+        workload = Workload(batch_size=self.batch_size, threads=self.threads)
+        runtime.require(workload)
+        progress("loading the model", 0, 0, "")
+        from nas.families import load_model
+
+        model = load_model(self.model)
+        data = None
+        if self.data is not None:
+            from nas.train.data import open_data
+
+            progress("reading the images", 0, 0, "")
+            data = open_data(**self.data)
+        return ModelTestbed(model, runtime, workload, load_quality(model, data), progress)

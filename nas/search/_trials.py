@@ -52,7 +52,10 @@ def run_trials(
     if trials.sampler in ("anyfit", "evolution"):
         proposer: Proposer
         if trials.sampler == "anyfit":
-            proposer, sizes = Engine(problem, seed=trials.seed), ((16, 8) if trials.one_by_one else (250, 250))
+            proposer, sizes = (
+                Engine(problem, seed=trials.seed),
+                ((16, 8) if trials.one_by_one else (250, 250)),
+            )
         else:
             proposer, sizes = OnceForAllEvolution(problem, seed=trials.seed), (100, 100)
         _in_batches(proposer, sizes, trials, problem, record, found, evaluate, advance)
@@ -110,7 +113,9 @@ def _by_optuna(
     """
     import optuna
 
-    sampler = _optuna_sampler(trials.sampler, int(np.random.default_rng([trials.seed, len(found)]).integers(2**31)))
+    sampler = _optuna_sampler(
+        trials.sampler, int(np.random.default_rng([trials.seed, len(found)]).integers(2**31))
+    )
     shadow = optuna.create_study(directions=record.study.directions, sampler=sampler)
     shadow.add_trials(record.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,)))
     while len(found) < trials.count:

@@ -18,7 +18,7 @@ from nas.latency.units import (
     parse_duration_ms,
 )
 
-COSTS = ("latency_ms", "macs", "params", "size_bytes")
+COSTS: tuple[str, ...] = ("latency_ms", "macs", "params", "size_bytes")
 """Everything a subnet costs, in the order of the search's cost matrices."""
 _WORDS = {"latency_ms": "latency", "macs": "MACs", "params": "parameters", "size_bytes": "size"}
 _FORMATS = {"latency_ms": format_ms, "macs": format_count, "params": format_count, "size_bytes": format_bytes}
@@ -31,7 +31,7 @@ def format_cost(name: str, value: float) -> str:
 
 @dataclass(frozen=True)
 class Budget:
-    """Upper limits, any subset of them, at least one: milliseconds, multiply-accumulates, parameters, bytes of fp32 weights."""
+    """Upper limits, any subset of them, at least one: milliseconds, MACs, parameters, bytes of fp32 weights."""
 
     latency_ms: float | None = None
     macs: int | None = None

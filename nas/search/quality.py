@@ -9,6 +9,8 @@ import numpy as np
 from nas._errors import UsageError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from nas.families import Model
     from nas.train.data import Data
 
@@ -38,15 +40,19 @@ class PredictedTop1:
     name, unit, source = "top1", "%", "predicted"
 
     def __init__(self, model: Model) -> None:
+        from nas.search._engine import one_blas_thread
         from nas.space.surrogate import Surrogate
 
         table = model.table()
         if table is None:
-            raise UsageError(f"the model {model.name!r} has no table of measured subnets; give images with --data")
+            raise UsageError(
+                f"the model {model.name!r} has no table of measured subnets; give images with --data"
+            )
         fit = table.rows("fit")
         self._model = model
         self.measured = len(fit)
-        self._surrogate = Surrogate.fit(model.space, fit.codes, fit.top1, base=self._base(fit.codes))
+        with one_blas_thread():
+            self._surrogate = Surrogate.fit(model.space, fit.codes, fit.top1, base=self._base(fit.codes))
 
     def _base(self, codes: np.ndarray) -> np.ndarray:
         counts = self._model.supernet.counts(codes)
@@ -87,12 +93,22 @@ class MeasuredTop1:
                     model.space.from_codes(row),
                     self._images,
                     self._labels,
-                    model.normalize,
+                    _Normalizer(model),
                     self._calibration,
                 )
                 for row in codes
             ]
         )
+
+
+class _Normalizer:
+    """The model's normalisation under the name that `nas.train` expects."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return self._model.normalize(images)
 
 
 def _image_size(model: Model) -> tuple[int, int]:

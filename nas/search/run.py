@@ -11,6 +11,7 @@ import numpy as np
 
 from nas._errors import UsageError
 from nas._files import write_json
+from nas.search._engine import Engine
 from nas.search._finalists import Finalist, Finals
 from nas.search._folder import FAILED, FINISHED, INTERRUPTED, RunFolder, free_name
 from nas.search._outcome import Choice, Outcome, fits_sentence, infeasible_sentence
@@ -28,7 +29,7 @@ _STALE = 0.10  # a profile's extremes this near to the budget are measured again
 
 @dataclass(frozen=True)
 class Request:
-    """What is searched for; `subject` is what run.json must say to rebuild the testbed (model, runtime, data, …)."""
+    """What is searched for. `subject` describes the testbed in run.json: the fields of `Subject`, for a model."""
 
     budget: Budget
     subject: Mapping[str, Any]
@@ -51,7 +52,7 @@ class Request:
     @classmethod
     def from_run(cls, info: Mapping[str, Any], trials: int | None = None) -> Request:
         """Read the request of a run; `trials`, when given, replaces its number of trials."""
-        subject = {name: info[name] for name in info.get("subject", ())}
+        subject = {name: info[name] for name in info["subject"]}
         return cls(
             budget=Budget.from_dict(info["budget"]),
             subject=subject,
@@ -62,7 +63,9 @@ class Request:
         )
 
 
-def new_run(request: Request, bed: Testbed, run_dir: Path | None, stem: str, progress: Progress = silent) -> Outcome:
+def new_run(
+    request: Request, bed: Testbed, run_dir: Path | None, stem: str, progress: Progress = silent
+) -> Outcome:
     """Search from the beginning in a new folder (default: runs/<stem>-<n>).
 
     An infeasible budget is answered before the folder is made. Raises `UsageError` when `run_dir` exists.
@@ -73,7 +76,9 @@ def new_run(request: Request, bed: Testbed, run_dir: Path | None, stem: str, pro
     if (refusal := run.refuse()) is not None:
         return refusal
     path = free_name(Path("runs"), stem) if run_dir is None else run_dir
-    folder = RunFolder.create(path, {**request.to_dict(), "subject": list(request.subject), "study": path.name})
+    folder = RunFolder.create(
+        path, {**request.to_dict(), "subject": list(request.subject), "study": path.name}
+    )
     return run.go(folder)
 
 
@@ -131,7 +136,29 @@ class _Run:
         if not broken:
             return None
         reason = infeasible_sentence(self._budget, broken, self._ends_ms[0])
-        return self._outcome(None, (), None, reason=reason, infeasible=True)
+        return self._outcome(None, self._offers(), None, reason=reason, infeasible=True)
+
+    def _offers(self) -> tuple[Choice, ...]:
+        """Return what other budgets would bring: the smallest subnet, and predicted rungs where they cost nothing."""
+        if self._is_measured or not self._bed.is_ready:
+            return ()
+        codes = self._space.codes([self._space.smallest()])
+        engine = Engine(
+            Problem(self._space, COSTS, self._costs, np.full(4, np.inf), self._bed.quality.predict)
+        )
+        found = Evaluations.empty(self._space)
+        codes = np.concatenate([codes, engine.ask(200, codes, np.zeros(1))])
+        found.extend(codes, *self._evaluate(codes))
+        column = COSTS.index(self._budget.primary)
+        offers: dict[int, Choice] = {}
+        for rung in self._rungs():
+            best = _best(found, found.costs[:, [column]] <= rung)
+            if best is not None and best not in offers:
+                latency, quality = float(found.costs[best, 0]), float(found.quality[best])
+                offers[best] = self._choice(
+                    Finalist(best, latency, quality), found, {self._budget.primary: rung}
+                )
+        return tuple(offers.values())
 
     # --- the way through ----------------------------------------------------------------------------------------------
 
@@ -164,13 +191,17 @@ class _Run:
             if not np.isfinite(best_feasible(self._problem(), found)):
                 raise
             interrupted = True
-            self._progress("interrupted: measuring the best so far (interrupt again to leave at once)", 0, 0, "")
+            self._progress(
+                "interrupted: measuring the best so far (interrupt again to leave at once)", 0, 0, ""
+            )
         return self._conclude(folder, found, interrupted)
 
     def _problem(self) -> Problem:
         measured = self._is_measured
         quality = None if measured else self._bed.quality.predict
-        return Problem(self._space, COSTS, self._costs, self._limits, quality, self._bed.hint if measured else None)
+        return Problem(
+            self._space, COSTS, self._costs, self._limits, quality, self._bed.hint if measured else None
+        )
 
     def _costs(self, codes: np.ndarray) -> np.ndarray:
         return np.column_stack([self._bed.latency_ms(codes), self._bed.counts(codes)])
@@ -186,7 +217,7 @@ class _Run:
 
     def _conclude(self, folder: RunFolder, found: Evaluations, interrupted: bool) -> Outcome:
         found = self._with_smallest(found)
-        allowed = (found.costs[:, 1:] <= self._limits[1:]).all(axis=1)
+        allowed = np.all(found.costs[:, 1:] <= self._limits[1:], axis=1)
         finals = Finals(found, allowed, self._bed.measure)
         winner: Finalist | None = None
         try:
@@ -217,7 +248,7 @@ class _Run:
     def _decide(self, finals: Finals, found: Evaluations, rungs: list[float]) -> Finalist | None:
         column = COSTS.index(self._budget.primary)
         if self._budget.latency_ms is not None:
-            return finals.decide(self._budget.latency_ms, extra=finals.candidates(rungs))
+            return finals.decide(self._budget.latency_ms, rungs)
         best = [_best(found, found.costs <= self._limits)]
         for rung in rungs:
             limits = self._limits.copy()
@@ -248,14 +279,16 @@ class _Run:
                 ladder[best.index] = self._choice(best, found, {primary: rung})
         return tuple(ladder.values())
 
-    def _choice(self, finalist: Finalist, found: Evaluations, within: Mapping[str, float] | None = None) -> Choice:
+    def _choice(
+        self, finalist: Finalist, found: Evaluations, within: Mapping[str, float] | None = None
+    ) -> Choice:
         cost = found.costs[finalist.index]
         return Choice(
             subnet=self._space.from_codes(found.codes[finalist.index]),
             quality=finalist.quality,
             predicted_ms=finalist.predicted_ms,
-            measured_ms=finalist.measured_ms,
-            p90_ms=finalist.p90_ms,
+            measured_ms=finalist.measured_ms if finalist.runs else None,
+            p90_ms=finalist.p90_ms if finalist.runs else None,
             macs=int(cost[1]),
             params=int(cost[2]),
             size_bytes=int(cost[3]),
@@ -270,7 +303,9 @@ class _Run:
             return f"no subnet was measured within {self._budget}; raise the budget a little"
         return fits_sentence(self._budget, self._ends_ms[1]) if self._everything_fits else ""
 
-    def _outcome(self, answer: Choice | None, ladder: tuple[Choice, ...], path: Path | None, **more: Any) -> Outcome:
+    def _outcome(
+        self, answer: Choice | None, ladder: tuple[Choice, ...], path: Path | None, **more: Any
+    ) -> Outcome:
         quality = self._bed.quality
         return Outcome(
             self._budget,
@@ -293,7 +328,9 @@ class _Run:
 
         index = None if winner is None else winner.index
         name = self._bed.quality.name
-        write_table(folder.path / "pareto.csv", self._space, name, found, finals.finalists, index, self._limits)
+        write_table(
+            folder.path / "pareto.csv", self._space, name, found, finals.finalists, index, self._limits
+        )
         draw(found, outcome, f"{folder.info.get('model', self._space.name)}: {self._budget}", folder.path)
         if outcome.answer is not None:
             write_json(folder.path / "subnet.json", outcome.answer.subnet.to_dict())

@@ -1,8 +1,8 @@
 """Our sampler: an ordinary Optuna sampler on the outside, batches of predictions on the inside.
 
-    problem = Problem(space, ("latency_ms",), latency_of_codes, limits=np.array([20.0]))
-    study = optuna.create_study(direction="maximize", sampler=AnyfitSampler(problem, seed=0))
-    study.optimize(lambda trial: accuracy(space.suggest(trial)), n_trials=200)
+problem = Problem(space, ("latency_ms",), latency_of_codes, limits=np.array([20.0]))
+study = optuna.create_study(direction="maximize", sampler=AnyfitSampler(problem, seed=0))
+study.optimize(lambda trial: accuracy(space.suggest(trial)), n_trials=200)
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from nas.search.study import trial_codes
 class AnyfitSampler(BaseSampler):
     """Proposes subnets that keep the problem's limits: additive fits, an exact knapsack, prescreened evolution.
 
-    `first` trials make up the first design, then `batch` are proposed from one fit of the model. `front` is the share
-    of trials spent on the rest of the Pareto front: by default none in a study of one objective, 0.3 in one of
+    `first` trials make up the first design, then `batch` are proposed from one fit of the model (later more: an eighth
+    of the trials there are). `front` is the share of trials spent on the rest of the Pareto front: by default none in a study of one objective, 0.3 in one of
     several. `objective` is the position of the quality among the objectives.
     """
 
@@ -47,7 +47,6 @@ class AnyfitSampler(BaseSampler):
         self._objective = objective
         self._engine: Engine | None = None
         self._queue: deque[dict[str, Any]] = deque()
-        self._proposed: list[np.ndarray] = []
         self._rng = np.random.default_rng([seed, 3])
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -66,9 +65,7 @@ class AnyfitSampler(BaseSampler):
         """Draw uniformly: only asked when the whole space has been evaluated, or for parameters outside of it."""
         if isinstance(param_distribution, CategoricalDistribution):
             return param_distribution.choices[self._rng.integers(len(param_distribution.choices))]
-        return param_distribution.to_external_repr(
-            float(getattr(param_distribution, "low", 0.0))
-        )
+        return param_distribution.to_external_repr(float(getattr(param_distribution, "low", 0.0)))
 
     def reseed_rng(self) -> None:
         self._seed = int(np.random.default_rng().integers(2**31))
@@ -85,7 +82,7 @@ class AnyfitSampler(BaseSampler):
         quality = np.array([trial.values[self._objective] for trial in trials], dtype=float)
         if study.directions[self._objective] == StudyDirection.MINIMIZE:
             quality = -quality
-        count = self._first if len(trials) < self._first else self._batch
+        count = self._first if len(trials) < self._first else max(self._batch, len(trials) // 8)
         space = self.problem.space
         for row in self._engine.ask(count, codes, quality):
             self._queue.append(space.params(space.from_codes(row)))

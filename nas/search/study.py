@@ -35,7 +35,9 @@ class Evaluations:
     @classmethod
     def empty(cls, space: SearchSpace) -> Evaluations:
         """Return no evaluations."""
-        return cls(np.empty((0, len(space.dimensions)), dtype=np.int16), np.empty(0), np.empty((0, len(COSTS))))
+        return cls(
+            np.empty((0, len(space.dimensions)), dtype=np.int16), np.empty(0), np.empty((0, len(COSTS)))
+        )
 
     def extend(self, codes: np.ndarray, quality: np.ndarray, costs: np.ndarray) -> None:
         """Append evaluations."""
@@ -50,7 +52,14 @@ class Record:
     """A study on disk, to which evaluations are appended and from which they are read back."""
 
     def __init__(
-        self, folder: Path, name: str, space: SearchSpace, budget: Budget, *, metric: str, url: str | None = None
+        self,
+        folder: Path,
+        name: str,
+        space: SearchSpace,
+        budget: Budget,
+        *,
+        metric: str,
+        url: str | None = None,
     ) -> None:
         """Open the study `name`, or create it. Raises `NasError` when it belongs to another search."""
         self.space = space
@@ -58,7 +67,10 @@ class Record:
         self._storage, self._journal = open_storage(folder, url)
         with _quiet():
             self.study = optuna.create_study(
-                storage=self._storage, study_name=name, directions=["maximize", "minimize"], load_if_exists=True
+                storage=self._storage,
+                study_name=name,
+                directions=["maximize", "minimize"],
+                load_if_exists=True,
             )
             self.study.set_metric_names([metric, "latency_ms"])
         made_for = self.study.user_attrs.get("space", space.digest)
@@ -106,7 +118,9 @@ class Record:
         if trials:
             costs = [[t.values[1], *(t.user_attrs.get(name, np.nan) for name in COSTS[1:])] for t in trials]
             evaluations.extend(
-                trial_codes(self.space, trials), np.array([t.values[0] for t in trials]), np.array(costs, dtype=float)
+                trial_codes(self.space, trials),
+                np.array([t.values[0] for t in trials]),
+                np.array(costs, dtype=float),
             )
         return evaluations
 

@@ -6,6 +6,7 @@ holding the index of the choice, or -1 where the dimension is inactive.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -46,7 +47,9 @@ class SearchSpace:
                 continue
             parent, values = dimension.active_if
             if self._position.get(parent, position) >= position:
-                raise SpaceError(f"{dimension.name} depends on {parent!r}, which must be a dimension before it")
+                raise SpaceError(
+                    f"{dimension.name} depends on {parent!r}, which must be a dimension before it"
+                )
             for value in values:
                 self.dimensions[self._position[parent]].index(value)
 
@@ -75,7 +78,11 @@ class SearchSpace:
 
         def count(dimension: Dimension) -> int:
             return sum(
-                prod(count(c) for c in children.get(dimension.name, []) if c.active_if and choice in c.active_if[1])
+                prod(
+                    count(c)
+                    for c in children.get(dimension.name, [])
+                    if c.active_if and choice in c.active_if[1]
+                )
                 for choice in dimension.choices
             )
 
@@ -105,9 +112,13 @@ class SearchSpace:
         """
         unknown = [name for name in choices if name not in self._position]
         if unknown:
-            raise SpaceError(
-                f"{unknown[0]!r} is no dimension of {self.name}; its dimensions are {', '.join(self.names[:6])}, …"
+            close = difflib.get_close_matches(str(unknown[0]), self.names, n=1)
+            hint = (
+                f"did you mean {close[0]!r}?"
+                if close
+                else f"its dimensions are {', '.join(self.names[:6])}, …"
             )
+            raise SpaceError(f"{unknown[0]!r} is no dimension of {self.name}; {hint}")
         kept: dict[str, Choice] = {}
         for dimension in self.dimensions:
             if dimension.name in choices:
@@ -133,8 +144,14 @@ class SearchSpace:
 
     def from_dict(self, value: Any) -> Subnet:
         """Read the versioned JSON object of a subnet; anything else, or another space's, raises `SpaceError`."""
-        if not isinstance(value, dict) or value.get("format") != FORMAT or not isinstance(value.get("choices"), dict):
-            raise SpaceError(f'the value is no subnet: an object with "format": "{FORMAT}" and "choices" is expected')
+        if (
+            not isinstance(value, dict)
+            or value.get("format") != FORMAT
+            or not isinstance(value.get("choices"), dict)
+        ):
+            raise SpaceError(
+                f'the value is no subnet: an object with "format": "{FORMAT}" and "choices" is expected'
+            )
         if value.get("version") != FORMAT_VERSION:
             raise SpaceError(
                 f"the subnet has format version {value.get('version')!r}, but {FORMAT_VERSION} is expected; "
@@ -197,14 +214,26 @@ class SearchSpace:
 
     def from_codes(self, row: np.ndarray) -> Subnet:
         """Return the subnet of one row of codes."""
-        choices = {d.name: d.choices[code] for d, code in zip(self.dimensions, row.tolist(), strict=True) if code >= 0}
+        self._check_range(row[None])
+        choices = {
+            d.name: d.choices[code]
+            for d, code in zip(self.dimensions, row.tolist(), strict=True)
+            if code >= 0
+        }
         return self.subnet(choices)
+
+    def _check_range(self, codes: np.ndarray) -> None:
+        if codes.ndim != 2 or codes.shape[1] != len(self.dimensions):
+            raise SpaceError(
+                f"codes have shape {codes.shape}, but {self.name} needs (n, {len(self.dimensions)})"
+            )
+        if ((codes >= self._sizes) | (codes < INACTIVE)).any():
+            raise SpaceError("a code lies outside its dimension's choices; give indices of choices")
 
     def canonical_codes(self, codes: np.ndarray) -> np.ndarray:
         """Return a copy with -1 in every inactive place; an active place without a choice raises `SpaceError`."""
+        self._check_range(codes)
         result = np.array(codes, dtype=np.int16)
-        if ((result >= self._sizes) | (result < INACTIVE)).any():
-            raise SpaceError("a code lies outside its dimension's choices; give indices of choices")
         for condition in self._conditions:
             if condition is not None:
                 position, parent, allowed = condition
@@ -240,7 +269,9 @@ class SearchSpace:
         steps = rng.integers(1, np.maximum(self._sizes[sure], 2), dtype=np.int16)
         moved = np.where((codes < 0) | redraw, drawn, codes)
         movable = lots[rows, sure] >= 0
-        moved[rows, sure] = np.where(movable, (codes[rows, sure] + steps) % self._sizes[sure], moved[rows, sure])
+        moved[rows, sure] = np.where(
+            movable, (codes[rows, sure] + steps) % self._sizes[sure], moved[rows, sure]
+        )
         return self.canonical_codes(moved)
 
     def crossover_codes(self, first: np.ndarray, second: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -270,8 +301,14 @@ class SearchSpace:
 
     def decode(self, row: np.ndarray) -> Subnet:
         """Return the subnet of one row of `encode`."""
+        if len(row) != len(self.features):
+            raise SpaceError(
+                f"a row has {len(row)} columns, but {self.name} has {len(self.features)} features"
+            )
         codes = np.full(len(self.dimensions), INACTIVE, dtype=np.int16)
-        for position, (offset, size) in enumerate(zip(self._offsets.tolist(), self._sizes.tolist(), strict=True)):
+        for position, (offset, size) in enumerate(
+            zip(self._offsets.tolist(), self._sizes.tolist(), strict=True)
+        ):
             hot = np.flatnonzero(row[offset : offset + size])
             if len(hot) > 1:
                 raise SpaceError(f"{self.names[position]} has {len(hot)} choices at once; give a one-hot row")

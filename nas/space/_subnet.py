@@ -33,7 +33,14 @@ class Subnet(Mapping[str, Choice]):
         object.__setattr__(self, "_hash", hash((digest, tuple(self._choices.items()))))
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"a subnet cannot be changed (setting {name!r}); make another from its search space")
+        raise AttributeError(
+            f"a subnet cannot be changed (setting {name!r}); make another from its search space"
+        )
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(
+            f"a subnet cannot be changed (deleting {name!r}); make another from its search space"
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Subnet, (self.space, self.digest, self._choices))

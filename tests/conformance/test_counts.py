@@ -20,7 +20,9 @@ def _macs_by_fvcore(network: nn.Module, x: torch.Tensor) -> int:
         warnings.simplefilter("ignore")
         from fvcore.nn import FlopCountAnalysis
 
-        analysis = FlopCountAnalysis(network, x).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+        analysis = (
+            FlopCountAnalysis(network, x).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+        )
         operators = analysis.by_operator()
     return int(sum(operators.get(name, 0) for name in _PRODUCTS))
 
@@ -38,11 +40,11 @@ def test_counts_equal_the_extracted_network(supernet: Supernet) -> None:
 
 def test_bulk_counts_equal_single_counts(supernet: Supernet) -> None:
     space = supernet.space
-    codes = space.sample_codes(np.random.default_rng(0), 40)
+    codes = space.sample_codes(np.random.default_rng(0), 12)
     for _ in range(2):  # the second time everything is remembered
         bulk = supernet.counts(codes)
         assert all(values.dtype == np.int64 for values in bulk.values())
-        for row in (0, 7, 39):
+        for row in (0, 5, 11):
             single = supernet.count(space.from_codes(codes[row]))
             assert (bulk["macs"][row], bulk["params"][row], bulk["size_bytes"][row]) == (
                 single.macs,
@@ -61,7 +63,7 @@ def test_parts_add_up_and_left_out_parts_cost_nothing(supernet: Supernet) -> Non
 def test_largest_costs_most(supernet: Supernet) -> None:
     space = supernet.space
     smallest, largest = supernet.count(space.smallest()), supernet.count(space.largest())
-    bulk = supernet.counts(space.sample_codes(np.random.default_rng(1), 20))
+    bulk = supernet.counts(space.sample_codes(np.random.default_rng(0), 12))
     assert smallest.macs < largest.macs
     for values, low, high in (
         (bulk["macs"], smallest.macs, largest.macs),

@@ -25,14 +25,18 @@ def test_sorting_leaves_the_largest_networks_output_unchanged(fresh: Supernet) -
     before = {name: tensor.clone() for name, tensor in fresh.state_dict().items()}
     fresh.sort_channels()
     torch.testing.assert_close(fresh(x, largest), expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
-    is_elastic = any(_names(a) for p in fresh.family.parts for layout in p.layouts.values() for a in layout.axes)
+    is_elastic = any(
+        _names(a) for p in fresh.family.parts for layout in p.layouts.values() for a in layout.axes
+    )
     moved = any(not torch.equal(tensor, before[name]) for name, tensor in fresh.state_dict().items())
     assert moved == is_elastic
 
 
 @torch.no_grad()
 def test_sorting_orders_every_elastic_axis_by_importance(fresh: Supernet) -> None:
-    axes = {n for p in fresh.family.parts for layout in p.layouts.values() for a in layout.axes for n in _names(a)}
+    axes = {
+        n for p in fresh.family.parts for layout in p.layouts.values() for a in layout.axes for n in _names(a)
+    }
     fresh.sort_channels()
     importance = l1_importance(fresh.family, fresh.network)
     assert set(importance) == axes

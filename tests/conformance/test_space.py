@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from nas.elastic import Supernet
 from nas.space import SearchSpace, Subnet
 
-FEW = settings(max_examples=15, deadline=None)
+FEW = settings(max_examples=15)
 
 
 def _draw(data: st.DataObject, space: SearchSpace) -> Subnet:
@@ -48,7 +48,11 @@ def test_sampling_mutation_and_crossover_are_closed(
 ) -> None:
     space, rng = supernet.space, np.random.default_rng(seed)
     first, second = _draw(data, space), _draw(data, space)
-    mutant, child, drawn = space.mutate(first, rng, rate), space.crossover(first, second, rng), space.sample(rng)
+    mutant, child, drawn = (
+        space.mutate(first, rng, rate),
+        space.crossover(first, second, rng),
+        space.sample(rng),
+    )
     for subnet in (mutant, child, drawn):
         _assert_canonical(space, subnet)
     assert mutant != first

@@ -14,7 +14,9 @@ from tests.conformance.families import FAMILIES, some_subnets
 
 
 @torch.no_grad()
-def test_state_dict_goes_through_a_file_without_pickle(supernet: Supernet, family_name: str, tmp_path: Path) -> None:
+def test_state_dict_goes_through_a_file_without_pickle(
+    supernet: Supernet, family_name: str, tmp_path: Path
+) -> None:
     save_file(supernet.state_dict(), tmp_path / "weights.safetensors")
     torch.manual_seed(1)
     other = Supernet(FAMILIES[family_name]()).eval()

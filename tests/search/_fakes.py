@@ -53,7 +53,7 @@ class FakeQuality:
 
     def predict(self, codes: np.ndarray) -> np.ndarray:
         linear = self.space.encode(codes) @ self.weights
-        return 60.0 + linear + 0.3 * np.sin(linear)
+        return 60.0 + 0.4 * linear + 0.1 * np.sin(linear)
 
 
 @dataclass
@@ -85,6 +85,10 @@ class FakeTestbed:
     def extremes_ms(self) -> tuple[float, float]:
         low, high = self.true_ms(self.space.codes([self.space.smallest(), self.space.largest()])).tolist()
         return low, high
+
+    @property
+    def is_ready(self) -> bool:
+        return True
 
     def prepare(self) -> None:
         pass

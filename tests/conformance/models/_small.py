@@ -1,10 +1,12 @@
-"""What the small families share: no options, a fixed input shape, a network of named parts."""
+"""What the small families share: no options, a fixed input shape, parts one after another."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
+from torch import nn
 
 from nas.elastic import Axis, Family, Fixed, Layout, Part
 from nas.space import Dimension, SearchSpace, Subnet
@@ -24,6 +26,9 @@ class SmallFamily(Family):
     @property
     def parts(self) -> Sequence[Part]:
         return self._parts
+
+    def assemble(self, modules: Mapping[str, nn.Module], subnet: Subnet) -> nn.Module:
+        return nn.Sequential(OrderedDict(modules))
 
     def example_input(self, subnet: Subnet, batch_size: int = 1) -> torch.Tensor:
         generator = torch.Generator().manual_seed(0)

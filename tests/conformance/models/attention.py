@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Mapping
-
 import torch
 from torch import nn
 
-from nas.elastic import Axis, Cat, Chosen, Elastic, Fixed, Part, Repeat
+from nas.elastic import Axis, Cat, Chosen, Elastic, Fixed, Layout, Part, Repeat
 from nas.elastic._length import Choices
-from nas.space import Dimension, Subnet
+from nas.space import Dimension
 from tests.conformance.models._small import SmallFamily, linear
 
 WIDTH, TOKENS, HEAD_SIZE = 12, 5, 4
@@ -70,14 +67,11 @@ class Heads(SmallFamily):
         return Part(
             name,
             build,
-            linear(Cat(heads, heads, heads), Fixed(WIDTH), "qkv.") | {"project.weight": _weight(heads)},
+            linear(Cat(heads, heads, heads), Fixed(WIDTH), "qkv.") | {"project.weight": _narrow(heads)},
         )
 
-    def assemble(self, modules: Mapping[str, nn.Module], subnet: Subnet) -> nn.Module:
-        return nn.Sequential(OrderedDict(modules))
 
-
-def _weight(inputs: Axis):
+def _narrow(inputs: Axis) -> Layout:
     return linear(Fixed(WIDTH), inputs)["weight"]
 
 
@@ -88,9 +82,6 @@ class FeedForward(SmallFamily):
 
     def __init__(self) -> None:
         inner = Elastic("inner")
-        layouts = linear(Cat(inner, inner), Fixed(WIDTH), "widen.") | {"narrow.weight": _weight(inner)}
+        layouts = linear(Cat(inner, inner), Fixed(WIDTH), "widen.") | {"narrow.weight": _narrow(inner)}
         part = Part("feed_forward", lambda choices: GEGLU(int(choices["inner"])), layouts)
         super().__init__("small-geglu", [Dimension("inner", (8, 12, 16, 24))], [part])
-
-    def assemble(self, modules: Mapping[str, nn.Module], subnet: Subnet) -> nn.Module:
-        return nn.Sequential(OrderedDict(modules))

@@ -46,9 +46,6 @@ class Shortcut(SmallFamily):
             parts.append(_shortcut_part(name, inputs, outputs))
         super().__init__("small-shortcut", dimensions, parts)
 
-    def assemble(self, modules: Mapping[str, nn.Module], subnet: Subnet) -> nn.Module:
-        return nn.Sequential(OrderedDict(modules))
-
 
 def _shortcut_part(name: str, inputs: int, outputs: int) -> Part:
     inner = Elastic(f"{name}.inner")
@@ -56,7 +53,9 @@ def _shortcut_part(name: str, inputs: int, outputs: int) -> Part:
     layouts["conv2.weight"] = conv(Fixed(outputs), inner)["weight"]
 
     def build(choices: Choices) -> nn.Module:
-        return ShortcutBlock(inputs, outputs, int(choices[f"{name}.inner"]) if choices[f"{name}.kept"] else None)
+        return ShortcutBlock(
+            inputs, outputs, int(choices[f"{name}.inner"]) if choices[f"{name}.kept"] else None
+        )
 
     return Part(name, build, layouts, reads=(f"{name}.kept",))
 
@@ -108,7 +107,9 @@ def _width(choices: Choices) -> int:
 def _wide_part(name: str, active_if: tuple[str, tuple[int, ...]] | None = None) -> Part:
     product, kernel = Scaled(Chosen("width"), f"{name}.expand", divisor=2), Chosen(f"{name}.kernel")
     width, wide = Elastic("width"), Elastic(f"{name}.wide", product)
-    layouts = conv(wide, width, "widen.", kernel=1) | conv(width, wide, "narrow.", kernel=1) | norm(wide, "norm.")
+    layouts = (
+        conv(wide, width, "widen.", kernel=1) | conv(width, wide, "narrow.", kernel=1) | norm(wide, "norm.")
+    )
     layouts["filter.weight"] = Layout((wide, Fixed(1), Fixed(7), Fixed(7)), Kernel(kernel, MATRICES))
 
     def build(choices: Choices) -> nn.Module:

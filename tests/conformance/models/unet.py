@@ -50,7 +50,11 @@ class UNet(SmallFamily):
             Part("down", _build_down, conv(wide, Fixed(3), "conv.") | norm(wide, "norm.")),
             Part("deep", _build_deep, conv(deep, wide, "conv.") | norm(deep, "norm.", statistics=False)),
             Part("up", _build_up, norm(both, "norm.") | conv(wide, both, "conv.")),
-            Part("out", lambda c: nn.Conv2d(_wide(c), 3, 3, padding=1), {"weight": conv(Fixed(3), wide)["weight"]}),
+            Part(
+                "out",
+                lambda c: nn.Conv2d(_wide(c), 3, 3, padding=1),
+                {"weight": conv(Fixed(3), wide)["weight"]},
+            ),
         ]
         super().__init__("small-unet", [Dimension("wide", (4, 6, 8)), Dimension("groups", (1, 2, 3))], parts)
 
@@ -70,7 +74,9 @@ def _build_deep(choices: Choices) -> nn.Module:
     deep = groups * GROUP
     return nn.Sequential(
         OrderedDict(
-            conv=nn.Conv2d(_wide(choices), deep, 3, stride=2, padding=1), norm=nn.GroupNorm(groups, deep), act=nn.SiLU()
+            conv=nn.Conv2d(_wide(choices), deep, 3, stride=2, padding=1),
+            norm=nn.GroupNorm(groups, deep),
+            act=nn.SiLU(),
         )
     )
 

@@ -47,7 +47,11 @@ class Weightless(SmallFamily):
     input_dimensions = ("resolution", "steps")
 
     def __init__(self) -> None:
-        dimensions = [Dimension("resolution", (6, 8)), Dimension("steps", (1, 2, 4)), Dimension("bits", (3, 8))]
+        dimensions = [
+            Dimension("resolution", (6, 8)),
+            Dimension("steps", (1, 2, 4)),
+            Dimension("bits", (3, 8)),
+        ]
         super().__init__("small-weightless", dimensions, [Part("block", _build, reads=("bits",))])
 
     def example_input(self, subnet: Subnet, batch_size: int = 1) -> torch.Tensor:

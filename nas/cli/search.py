@@ -1,0 +1,264 @@
+"""`nas search`: the best subnet within a budget, measured on this machine."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from nas._errors import InfeasibleError, UsageError
+from nas.cli._data import data_options
+from nas.cli._options import (
+    batch_size_option,
+    json_option,
+    model_option,
+    runtime_option,
+    seed_option,
+    threads_option,
+)
+from nas.cli._output import emit_json, log, log_console, result_console
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from nas.search import Choice, Outcome
+    from nas.search._testbed import Progress
+
+_SAMPLERS = ("anyfit", "tpe", "nsga2", "random", "evolution")
+_KEPT = ("resume", "trials", "as_json")  # what may be given beside --resume
+
+
+@click.command()
+@click.option("--latency", metavar="TIME", help="At most this long for one pass: 20ms, 0.8ms, 500us, 1s.")
+@click.option("--macs", metavar="COUNT", help="At most so many multiply-accumulates for one image: 20M.")
+@click.option("--params", metavar="COUNT", help="At most so many parameters: 1.5M.")
+@click.option("--size", metavar="BYTES", help="At most this much for the fp32 weights: 6MB.")
+@model_option
+@data_options(required=False)
+@runtime_option
+@threads_option
+@batch_size_option
+@click.option(
+    "--trials",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Subnets to evaluate.  [default: 500; 64 with --data, where each is measured]",
+)
+@click.option(
+    "--sampler",
+    type=click.Choice(_SAMPLERS),
+    default="anyfit",
+    show_default=True,
+    help="What proposes subnets: ours, one of Optuna's, or once-for-all's evolution.",
+)
+@seed_option
+@click.option(
+    "--storage",
+    metavar="URL",
+    default=None,
+    help="An Optuna storage.  [default: a journal in the run folder]",
+)
+@click.option(
+    "--run-dir",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="A new folder for the run.  [default: runs/MODEL-BUDGET-N]",
+)
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="RUN",
+    help="Continue the run in this folder.",
+)
+@json_option
+@click.pass_context
+def command(ctx: click.Context, as_json: bool, resume: Path | None, **options: Any) -> None:
+    """Find the most accurate subnet within a latency, MACs, parameter or size budget.
+
+    \b
+      nas search --latency 20ms
+      nas search --latency 2ms --size 1MB --threads 1
+      nas search --macs 5M --data path/to/images
+      nas search --resume runs/mbv3-cifar10-20ms-1
+
+    Candidates are ranked by prediction; finalists are measured on this machine, and the answer's measured latency is
+    within the budget. Exit code 3: no subnet keeps the budget.
+    """
+    with _sigterm_interrupts(), _progress() as progress:
+        if resume is not None:
+            outcome = _resumed(ctx, resume, options["trials"], progress)
+        else:
+            outcome = _searched(options, progress)
+    if as_json:
+        emit_json(outcome.to_dict())
+    else:
+        _show(outcome)
+    if outcome.interrupted:
+        raise KeyboardInterrupt
+    if outcome.answer is None:
+        raise InfeasibleError(outcome.reason)
+
+
+def _searched(options: dict[str, Any], progress: Progress) -> Outcome:
+    from nas.search import Budget
+
+    budget = Budget.parse(*(options[name] for name in ("latency", "macs", "params", "size")))
+    run_dir: Path | None = options["run_dir"]
+    if run_dir is not None and run_dir.exists():
+        raise UsageError(f"{run_dir} already exists; name a new folder, or continue it with --resume")
+    from nas.families import available_models, find_model
+    from nas.search import Request, Subject, new_run
+
+    model = find_model(options["model"])
+    is_named = options["model"] in [name for name, _, _ in available_models()]
+    name = options["model"] if is_named else str(model.resolve())
+    subject = Subject(name, options["runtime"], options["batch_size"], options["threads"], _data(options))
+    request = Request(
+        budget, asdict(subject), options["trials"], options["sampler"], options["seed"], options["storage"]
+    )
+    with subject.open(progress) as bed:
+        return new_run(request, bed, run_dir, f"{model.name}-{budget.slug}", progress)
+
+
+def _data(options: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the arguments of `open_data`, or None without --data."""
+    if options["data"] is None:
+        return None
+    names = {"spec": "data", "root": "data_root", "download": "download"}
+    names |= {name: name for name in ("image_column", "label_column")}
+    return {argument: options[option] for argument, option in names.items()}
+
+
+def _resumed(ctx: click.Context, path: Path, trials: int | None, progress: Progress) -> Outcome:
+    from nas.search import Request, RunFolder, Subject, resume_run, stored_outcome
+
+    for name in ctx.params:
+        if name not in _KEPT and ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE:
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(
+                f"{option} is given beside --resume, but the run has its own; give only --trials with it"
+            )
+    folder = RunFolder.open(path)
+    folder.require_idle()
+    subject = Subject(**Request.from_run(folder.info).subject)
+    with subject.open(progress) as bed:
+        known = stored_outcome(folder, bed, trials)
+        return known or resume_run(folder, bed, trials, progress)
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """Let SIGTERM end the search as Ctrl-C does: with the best so far, on disk."""
+    try:
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """Yield a progress function: a bar on a terminal's stderr, else one line for each new stage."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    is_terminal = sys.stderr.isatty()
+    with Progress(*columns, console=log_console(), transient=True, disable=not is_terminal) as bars:
+        task = bars.add_task("starting", total=None, note="")
+        stage = ""
+
+        def advance(now: str, done: int, total: int, note: str) -> None:
+            nonlocal stage
+            if now != stage:
+                stage = now
+                bars.reset(task, description=now, total=total or None)
+                if not is_terminal:
+                    log(f"{now} ...")
+            bars.update(task, description=now, completed=done, total=total or None, note=note)
+
+        yield advance
+
+
+# --- the answer on a terminal -----------------------------------------------------------------------------------------
+
+
+def _show(outcome: Outcome) -> None:
+    console = result_console()
+    if outcome.answer is not None or outcome.ladder:
+        console.print(_table(outcome))
+    if outcome.answer is None:
+        return
+    console.print(
+        f"smallest subnet {_ms(outcome.smallest_ms)}, largest {_ms(outcome.largest_ms)} (measured); "
+        f"{outcome.trials} subnets evaluated"
+    )
+    if outcome.reason:
+        console.print(outcome.reason)
+    if outcome.run_dir is not None:
+        console.print(
+            f"\nrun folder   {outcome.run_dir} (pareto.png, pareto.csv, subnet.json)", soft_wrap=True
+        )
+        console.print(f"next         nas export {outcome.run_dir} --format onnx", soft_wrap=True)
+
+
+def _table(outcome: Outcome) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    table.add_column("within")
+    for title in (
+        f"{outcome.metric} %\n{outcome.source}",
+        "latency\npredicted",
+        "\nmeasured",
+        "MACs",
+        "params",
+        "size",
+    ):
+        table.add_column(title, justify="right")
+    rows = [(choice, _within(dict(choice.within)), "") for choice in outcome.ladder]
+    if outcome.answer is not None:
+        rows.append((outcome.answer, _within(outcome.budget.to_dict()), "answer"))
+    rows.sort(key=lambda row: row[0].predicted_ms)
+    for choice, within, mark in rows:
+        table.add_row(mark, within, *_figures(choice), style="bold green" if mark else None)
+    return table
+
+
+def _within(limits: dict[str, float]) -> str:
+    from nas.search.budget import format_cost
+
+    return ", ".join(format_cost(name, value) for name, value in limits.items())
+
+
+def _figures(choice: Choice) -> list[str]:
+    from nas.latency.units import format_bytes, format_count
+
+    measured = "–" if choice.measured_ms is None else _ms(choice.measured_ms)
+    counts = [format_count(choice.macs), format_count(choice.params), format_bytes(choice.size_bytes)]
+    return [f"{choice.quality:.2f}", _ms(choice.predicted_ms), measured, *counts]
+
+
+def _ms(value: float) -> str:
+    from nas.latency.units import format_ms
+
+    return format_ms(value)
