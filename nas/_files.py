@@ -31,7 +31,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=target.suffix, dir=target.parent)
         os.close(handle)
     except OSError as error:
-        raise NasError(f"cannot write {target}: {_reason(error)}; choose a writable place with free space") from error
+        raise NasError(
+            f"cannot write {target}: {_reason(error)}; choose a writable place with free space"
+        ) from error
     beside = Path(name)
     try:
         yield beside
@@ -40,7 +42,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.chmod(beside, 0o666 & ~_umask())
         os.replace(beside, target)
     except OSError as error:
-        raise NasError(f"cannot write {target}: {_reason(error)}; choose a writable place with free space") from error
+        raise NasError(
+            f"cannot write {target}: {_reason(error)}; choose a writable place with free space"
+        ) from error
     finally:
         beside.unlink(missing_ok=True)
 
@@ -88,12 +92,16 @@ def new_folder(path: str | Path) -> Iterator[Path]:
         beside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         os.chmod(beside, 0o777 & ~_umask())
     except OSError as error:
-        raise NasError(f"cannot write {target}: {_reason(error)}; choose a writable place with free space") from error
+        raise NasError(
+            f"cannot write {target}: {_reason(error)}; choose a writable place with free space"
+        ) from error
     try:
         yield beside
-        os.rename(beside, target)
+        beside.rename(target)
     except OSError as error:
-        raise NasError(f"cannot write {target}: {_reason(error)}; choose a writable place with free space") from error
+        raise NasError(
+            f"cannot write {target}: {_reason(error)}; choose a writable place with free space"
+        ) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 

@@ -13,6 +13,8 @@ from nas.cli._targets import Target, model_of
 from nas.export import Accuracy, Latency, Manifest, read_manifest
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from nas.families import Model
     from nas.space import Subnet
 
@@ -36,7 +38,10 @@ class Figures:
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object."""
         return {
-            **{name: getattr(self, name) for name in ("name", "kind", "model", "macs", "params", "size_bytes")},
+            **{
+                name: getattr(self, name)
+                for name in ("name", "kind", "model", "macs", "params", "size_bytes")
+            },
             "subnet": self.subnet.to_dict(),
             "accuracy": [asdict(item) for item in self.accuracy],
             "latency": [asdict(item) for item in self.latency],
@@ -72,11 +77,18 @@ def subnet_figures(target: Target, model: Model) -> Figures:
     counts = model.supernet.count(subnet)
     accuracy, latency = table_accuracy(model, subnet), []
     if target.kind == "run":
-        run = read_json(target.where / "run.json")
-        accuracy, latency = run_accuracy(run) or accuracy, run_latency(run)
+        accuracy, latency = run_accuracy(target.where), run_latency(target.where)
     name = target.text if target.kind != "model" else f"{model.name}, largest"
     return Figures(
-        name, target.kind, model.name, subnet, counts.macs, counts.params, counts.size_bytes, accuracy, latency
+        name,
+        target.kind,
+        model.name,
+        subnet,
+        counts.macs,
+        counts.params,
+        counts.size_bytes,
+        accuracy,
+        latency,
     )
 
 
@@ -112,13 +124,47 @@ def table_accuracy(model: Model, subnet: Subnet) -> list[Accuracy]:
     return [predicted_accuracy(model, codes)]
 
 
+def predicted_accuracy(model: Model, codes: np.ndarray) -> Accuracy:
+    """Return the top-1 that the predictor fitted to the model's table gives a subnet."""
+    from nas.search.quality import PredictedTop1
+
+    value = float(PredictedTop1(model).predict(codes)[0])
+    return Accuracy(name="top1", value=value, kind="predicted", data=VALIDATION)
+
+
 def read_answer(folder: Path) -> dict[str, Any]:
-    """Return the answer of a run; raises `NasError` when it has none."""
+    """Return the answer of a run, as `nas search --json` prints it; raises `NasError` when it has none."""
     run = read_json(folder / "run.json")
-    answer = run.get("answer") if isinstance(run, dict) else None
+    result = run.get("result") if isinstance(run, dict) else None
+    answer = result.get("answer") if isinstance(result, dict) else None
     if not isinstance(answer, Mapping) or not (folder / "subnet.json").is_file():
         raise NasError(
             f"the run {folder} has no answer: it found no subnet within its budget or was not finished; "
             "search again with a larger budget, or resume it"
         )
     return dict(answer)
+
+
+def run_accuracy(folder: Path) -> list[Accuracy]:
+    """Return the answer's quality as the run found it."""
+    quality, run = read_answer(folder)["quality"], read_json(folder / "run.json")
+    data = (run.get("data") or {}).get("spec") or VALIDATION
+    return [Accuracy(name=quality["name"], value=quality["value"], kind=quality["source"], data=data)]
+
+
+def run_latency(folder: Path) -> list[Latency]:
+    """Return the answer's predicted and measured latency."""
+    answer, run = read_answer(folder), read_json(folder / "run.json")
+    found, how = answer["latency_ms"], run["measured_with"]
+    machine = how["machine"]
+    common: dict[str, Any] = {
+        "runtime": f"{how['runtime']} {how['runtime_version']}",
+        "machine": f"{machine['gpu'] or machine['processor']}, {machine['cores']} cores, {machine['system']}",
+        **how["workload"],
+    }
+    kinds = [("predicted", found["predicted"], None), ("measured", found["measured"], found["p90"])]
+    return [
+        Latency(kind=kind, median_ms=median, p90_ms=p90, **common)
+        for kind, median, p90 in kinds
+        if median is not None
+    ]

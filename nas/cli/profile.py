@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nas.cli._options import batch_size_option, json_option, model_option, runtime_option, seed_option, threads_option
+from nas.cli._options import (
+    batch_size_option,
+    json_option,
+    model_option,
+    runtime_option,
+    seed_option,
+    threads_option,
+)
 from nas.cli._output import emit_json, progress_bar, result_console
 
 if TYPE_CHECKING:
@@ -19,10 +26,15 @@ if TYPE_CHECKING:
 @runtime_option
 @threads_option
 @batch_size_option
-@click.option("--samples", type=click.IntRange(min=20), default=100, show_default=True, help="Subnets to measure.")
+@click.option(
+    "--samples", type=click.IntRange(min=20), default=100, show_default=True, help="Subnets to measure."
+)
 @click.option("--force", is_flag=True, help="Measure anew even if this machine's profile is cached.")
 @click.option(
-    "--import", "imported", type=click.Path(path_type=Path), help="Check a profile from elsewhere and put it in place."
+    "--import",
+    "imported",
+    type=click.Path(path_type=Path),
+    help="Check a profile from elsewhere and put it in place.",
 )
 @click.option("--output", type=click.Path(path_type=Path), help="Also write the profile to this file.")
 @click.option("--list", "listing", is_flag=True, help="List the cached profiles.")
@@ -49,7 +61,9 @@ def command(
 
     if listing:
         paths = [str(path) for path in cached_profiles()]
-        emit_json({"profiles": paths}) if as_json else click.echo("\n".join(paths) or "no profile is cached yet")
+        emit_json({"profiles": paths}) if as_json else click.echo(
+            "\n".join(paths) or "no profile is cached yet"
+        )
         return
     from nas._errors import UsageError
     from nas._files import write_json

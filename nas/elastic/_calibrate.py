@@ -16,7 +16,9 @@ def calibrate(module: nn.Module, batches: Iterable[torch.Tensor]) -> None:
     The module is left in evaluation mode. Without BatchNorm layers or batches nothing changes.
     Source: slimmable networks, Yu & Huang 2019, "post-statistics of batch normalization".
     """
-    norms = [layer for layer in module.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]
+    norms = [
+        layer for layer in module.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats
+    ]
     module.eval()
     if not norms:
         return

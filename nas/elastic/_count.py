@@ -1,8 +1,8 @@
 """Counting MACs, parameters and bytes of static modules.
 
-MACs are those of convolutions, matrix products and attention by torch's own formulas, halved. Counting a network costs
-milliseconds, so what each part costs is remembered by the choices that decide it; many subnets are then counted by table
-look-ups, exactly.
+MACs are those of convolutions, matrix products and attention by torch's own formulas, halved. Counting a network
+costs milliseconds, so what each part costs is remembered by the choices that decide it; many subnets are then counted
+by table look-ups, exactly.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _weigh(module: nn.Module) -> Counts:
 
 
 class _Flops(TorchDispatchMode):
-    """Adds up floating-point operations; FlopCounterMode does too, but decomposes every other operator, 50 times slower."""
+    """Adds up floating-point operations; FlopCounterMode does too, but decomposes every other operator."""
 
     def __init__(self) -> None:
         super().__init__()

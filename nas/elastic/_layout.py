@@ -28,7 +28,9 @@ class Kernel:
         steps: list[tuple[int, str | None]] = []
         current = full
         while current > size:
-            known = [(smaller, name) for (larger, smaller), name in self.matrices.items() if larger == current]
+            known = [
+                (smaller, name) for (larger, smaller), name in self.matrices.items() if larger == current
+            ]
             following, matrix = max(known, default=(size, None))
             current = max(following, size)
             steps.append((current, matrix))

@@ -43,7 +43,9 @@ class Chosen(Length):
     def __call__(self, choices: Choices) -> int:
         choice = choices[self.dimension]
         if isinstance(choice, str) or int(choice) != choice:
-            raise SpaceError(f"{self.dimension} is {choice!r}, but a length needs a whole number; use another rule")
+            raise SpaceError(
+                f"{self.dimension} is {choice!r}, but a length needs a whole number; use another rule"
+            )
         return int(choice)
 
 

@@ -38,10 +38,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from nas.families import Model
-    from nas.space import Subnet
-
     from nas.latency.runtimes import Runtime
     from nas.latency.workload import Workload
+    from nas.space import Subnet
 
     Judge = Callable[[nn.Module], Accuracy]
 

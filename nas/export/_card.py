@@ -77,7 +77,7 @@ def _interface(manifest: Manifest) -> str:
     text = f"Input: float32, {shape} (any N)"
     if manifest.input.mean:
         text += (
-            ", RGB channels first, resized to this resolution, scaled to [0, 1] and normalised: `(x - mean) / std` with "
+            ", RGB channels first, resized to this resolution, scaled to [0, 1], normalised: `(x - mean) / std` with "
             f"mean {_list(manifest.input.mean)} and std {_list(manifest.input.std)}. "
             "**The files do not normalise by themselves.**"
         )
@@ -122,7 +122,7 @@ x = (images.astype("float32") / 255 - mean) / std
 USAGE = (
     (
         "model.safetensors",
-        "torch, with anyfit installed (an ordinary `nn.Module` in eval mode; hashes are checked, nothing is unpickled):",
+        "torch, with anyfit installed (an ordinary `nn.Module` in eval mode; hashes checked, nothing unpickled):",
         """
 import nas, torch
 model = nas.load(".")

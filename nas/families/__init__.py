@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from nas.families._model import (
     Model,
     available_models,
@@ -12,6 +14,9 @@ from nas.families._model import (
     save_model,
 )
 from nas.families._registry import families, get_family
+
+if TYPE_CHECKING:
+    from nas.families._table import MeasuredTable
 
 load = load_model
 

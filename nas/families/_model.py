@@ -49,7 +49,9 @@ def find_model(name_or_path: str | Path) -> Path:
     if (Path(text) / CONFIG).is_file():
         return Path(text)
     if Path(text).is_dir():
-        raise UsageError(f"{text} is no model folder: it has no {CONFIG}; give a folder that `nas train` wrote")
+        raise UsageError(
+            f"{text} is no model folder: it has no {CONFIG}; give a folder that `nas train` wrote"
+        )
     names = [name for name, _, _ in models]
     close = difflib.get_close_matches(text, names, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"the models are {', '.join(names) or 'none yet'}"
@@ -61,8 +63,14 @@ def read_model_config(path: str | Path) -> dict[str, Any]:
     file = Path(path) / CONFIG
     config = read_json(file)
     wanted = ("name", "family", "options", "classes", "mean", "std", "space_digest")
-    if not isinstance(config, dict) or config.get("format") != FORMAT or any(key not in config for key in wanted):
-        raise NasError(f'{file} is no model description of format "{FORMAT}"; make the folder again with `nas train`')
+    if (
+        not isinstance(config, dict)
+        or config.get("format") != FORMAT
+        or any(key not in config for key in wanted)
+    ):
+        raise NasError(
+            f'{file} is no model description of format "{FORMAT}"; make the folder again with `nas train`'
+        )
     if config.get("version") != FORMAT_VERSION:
         raise NasError(
             f"{file} has format version {config.get('version')!r}, but {FORMAT_VERSION} is expected; "
@@ -98,7 +106,9 @@ def _load_weights(network: nn.Module, path: Path, digest: str | None) -> None:
 
     try:
         if digest is not None and sha256(path) != digest:
-            raise NasError(f"{path} is truncated or was changed: its hash is not the one in {CONFIG}; fetch it again")
+            raise NasError(
+                f"{path} is truncated or was changed: its hash is not the one in {CONFIG}; fetch it again"
+            )
         network.load_state_dict(load_file(path))
     except FileNotFoundError as error:
         raise NasError(f"{path} does not exist; the model folder is incomplete, fetch it again") from error
@@ -173,7 +183,9 @@ class Model:
                 with np.load(self.path / CALIBRATION, allow_pickle=False) as file:
                     self._calibration = torch.from_numpy(file["images"])
             except (OSError, ValueError, KeyError) as error:
-                raise NasError(f"{self.path / CALIBRATION} is damaged ({error}); fetch the model again") from error
+                raise NasError(
+                    f"{self.path / CALIBRATION} is damaged ({error}); fetch the model again"
+                ) from error
         return self._calibration
 
     def extract(self, subnet: Subnet, calibration: torch.Tensor | None = None) -> nn.Module:
@@ -221,7 +233,9 @@ def save_model(
     from safetensors.torch import save_file
 
     with new_folder(path) as folder:
-        state = {key: tensor.detach().cpu().contiguous() for key, tensor in supernet.network.state_dict().items()}
+        state = {
+            key: tensor.detach().cpu().contiguous() for key, tensor in supernet.network.state_dict().items()
+        }
         save_file(state, folder / WEIGHTS)
         if calibration is not None:
             _save_calibration(folder, calibration)

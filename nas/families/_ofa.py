@@ -45,12 +45,16 @@ def rename(key: str, positions: Sequence[str]) -> str:
     if block is None:
         path, _, leaf = key.rpartition(".")
         if path not in _ENDS:
-            raise NasError(f"the checkpoint has a tensor {key!r}, which no once-for-all MobileNetV3 has; give another")
+            raise NasError(
+                f"the checkpoint has a tensor {key!r}, which no once-for-all MobileNetV3 has; give another"
+            )
         return f"{_ENDS[path]}.{leaf}"
     number, rest = int(block[1]), block[2]
     layer, _, inner = rest.partition(".")
     if number >= len(positions) or layer not in _LAYERS:
-        raise NasError(f"the checkpoint has a tensor {key!r}, which no once-for-all MobileNetV3 has; give another")
+        raise NasError(
+            f"the checkpoint has a tensor {key!r}, which no once-for-all MobileNetV3 has; give another"
+        )
     prefix = positions[number]
     if inner.startswith("se.fc."):
         return f"{prefix}.squeeze.{inner.removeprefix('se.fc.')}"
@@ -65,12 +69,16 @@ def load_published(supernet: Supernet, state: Mapping[str, torch.Tensor]) -> Non
     """Load the state dict of a published supernet; raises `NasError` naming what is missing or has another shape."""
     family = supernet.family
     if not isinstance(family, MobileNetV3):
-        raise UsageError(f"{family.name} is no once-for-all MobileNetV3; its checkpoints cannot be loaded into it")
+        raise UsageError(
+            f"{family.name} is no once-for-all MobileNetV3; its checkpoints cannot be loaded into it"
+        )
     positions = _positions(family)
     renamed = {rename(key, positions): tensor for key, tensor in state.items()}
     own = supernet.network.state_dict()
     # Networks without an elastic kernel transform leave the identity in place.
-    missing = [k for k in own if k not in renamed and ".matrix_" not in k and not k.endswith("num_batches_tracked")]
+    missing = [
+        k for k in own if k not in renamed and ".matrix_" not in k and not k.endswith("num_batches_tracked")
+    ]
     unknown = [key for key in renamed if key not in own]
     if missing or unknown:
         which = f"lacks {missing[0]}" if missing else f"has {unknown[0]}, which this network has not"
@@ -104,13 +112,23 @@ def read_checkpoint(path_or_url: str | Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise NasError(f"{text} does not exist; give a checkpoint file or its URL") from error
     except OSError as error:
-        raise NasError(f"{text} cannot be read ({error}); it may be truncated, or the path or network wrong") from error
+        raise NasError(
+            f"{text} cannot be read ({error}); it may be truncated, or the path or network wrong"
+        ) from error
     except Exception as error:
         reason = str(error).splitlines()[0]
-        raise NasError(f"{text} is no checkpoint of plain tensors ({reason}); it may be truncated or unsafe") from error
+        raise NasError(
+            f"{text} is no checkpoint of plain tensors ({reason}); it may be truncated or unsafe"
+        ) from error
     state = value.get("state_dict", value) if isinstance(value, dict) else None
-    if not isinstance(state, dict) or not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise NasError(f"{text} holds no state dict; give a checkpoint whose 'state_dict' maps names to tensors")
+    if (
+        not isinstance(state, dict)
+        or not state
+        or not all(isinstance(v, torch.Tensor) for v in state.values())
+    ):
+        raise NasError(
+            f"{text} holds no state dict; give a checkpoint whose 'state_dict' maps names to tensors"
+        )
     return state
 
 

@@ -35,5 +35,12 @@ def get_family(name: str, **options: Any) -> Family:
     try:
         make = entry.load()
     except ImportError as error:
-        raise NasError(f"family {name!r} cannot be imported ({error}); install its package's extras") from error
-    return make(**options)
+        raise NasError(
+            f"family {name!r} cannot be imported ({error}); install its package's extras"
+        ) from error
+    try:
+        return make(**options)
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"family {name!r} cannot be made with options {options} ({error}); correct them"
+        ) from error

@@ -13,6 +13,7 @@ from nas._errors import NasError
 from nas._files import write_atomic
 from nas.space import INACTIVE, SearchSpace, SpaceError
 
+SPLITS = ("fit", "held-out")
 _MEASURES = ("top1", "split", "macs", "params")
 
 
@@ -71,10 +72,14 @@ class MeasuredTable:
             with open(path, newline="", encoding="utf-8") as file:
                 rows = list(csv.reader(file))
             if not rows or rows[0] != [*space.names, *_MEASURES]:
-                raise ValueError("the columns are not the dimensions of the space and top1, split, macs, params")
+                raise ValueError(
+                    "the columns are not the dimensions of the space and top1, split, macs, params"
+                )
             codes = np.array([_codes(space, row) for row in rows[1:]], dtype=np.int16)
-            top1, split, macs, params = zip(*(row[-4:] for row in rows[1:]), strict=True) if rows[1:] else ((),) * 4
-            return cls(
+            top1, split, macs, params = (
+                zip(*(row[-4:] for row in rows[1:]), strict=True) if rows[1:] else ((),) * 4
+            )
+            table = cls(
                 space,
                 space.canonical_codes(codes.reshape(-1, len(space.dimensions))),
                 np.array(top1, dtype=np.float64),
@@ -82,8 +87,18 @@ class MeasuredTable:
                 np.array(macs, dtype=np.int64),
                 np.array(params, dtype=np.int64),
             )
-        except (OSError, ValueError, SpaceError) as error:
-            raise NasError(f"{path} is no complete table of {space.name}: {error}; measure it again") from error
+            table._check()
+        except (OSError, ValueError, OverflowError, csv.Error, SpaceError) as error:
+            raise NasError(
+                f"{path} is no complete table of {space.name}: {error}; measure it again"
+            ) from error
+        return table
+
+    def _check(self) -> None:
+        if not ((self.top1 >= 0) & (self.top1 <= 100)).all():
+            raise ValueError("a top1 is no percentage between 0 and 100")
+        if foreign := set(self.split) - set(SPLITS):
+            raise ValueError(f"a split is {min(foreign)!r}, not one of {', '.join(SPLITS)}")
 
 
 def _codes(space: SearchSpace, row: list[str]) -> list[int]:

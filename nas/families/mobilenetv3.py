@@ -111,7 +111,9 @@ class MobileNetV3(Family):
         )
         first = Part(
             "first",
-            lambda _: MBConv(shape.stem, shape.first, kernel=3, expanded=None, stride=shape.first_stride, act="relu"),
+            lambda _: MBConv(
+                shape.stem, shape.first, kernel=3, expanded=None, stride=shape.first_stride, act="relu"
+            ),
         )
         blocks, inputs = [], shape.first
         for s, stage in enumerate(shape.stages, 1):
@@ -127,7 +129,9 @@ class MobileNetV3(Family):
         stages: OrderedDict[str, nn.Module] = OrderedDict()
         for s in range(1, len(self.shape.stages) + 1):
             prefix = f"stages.{s}."
-            kept = [(name.removeprefix(prefix), part) for name, part in modules.items() if name.startswith(prefix)]
+            kept = [
+                (name.removeprefix(prefix), part) for name, part in modules.items() if name.startswith(prefix)
+            ]
             stages[str(s)] = nn.Sequential(OrderedDict(kept))
         return nn.Sequential(
             OrderedDict(
@@ -220,7 +224,9 @@ def _block_layouts(
             "squeeze.expand.bias": Layout((expanded,)),
         }
     for norm in ("expand.norm", "depthwise.norm"):
-        layouts |= {f"{norm}.{t}": Layout((expanded,)) for t in ("weight", "bias", "running_mean", "running_var")}
+        layouts |= {
+            f"{norm}.{t}": Layout((expanded,)) for t in ("weight", "bias", "running_mean", "running_var")
+        }
     return layouts
 
 
@@ -262,12 +268,21 @@ SMALL_IMAGE = Shape(
 )
 
 
+def _check_positive(**values: object) -> None:
+    for name, value in values.items():
+        if type(value) is not int or value < 1:
+            raise UsageError(f"{name} is {value!r}, but must be a whole number of at least 1; give one")
+
+
 def ofa_mbv3(
     width: float = 1.0, classes: int = 1000, resolutions: Sequence[int] = PUBLISHED.resolutions
 ) -> MobileNetV3:
     """Return the published once-for-all space for ImageNet; `width` is 1.0 or 1.2."""
+    _check_positive(classes=classes)
     if width not in (1.0, 1.2):
-        raise UsageError(f"width is {width}, but once-for-all MobileNetV3 was published for 1.0 and 1.2; give one")
+        raise UsageError(
+            f"width is {width}, but once-for-all MobileNetV3 was published for 1.0 and 1.2; give one"
+        )
     shape = replace(PUBLISHED, classes=classes, resolutions=tuple(resolutions)).scaled(width)
     options: dict[str, object] = {"width": width, "classes": classes}
     if shape.resolutions != PUBLISHED.resolutions:
@@ -277,5 +292,6 @@ def ofa_mbv3(
 
 def mbv3_small_image(classes: int = 10, channels: int = 3, width: float = 1.0) -> MobileNetV3:
     """Return the variant for images of CIFAR size (32 × 32)."""
+    _check_positive(classes=classes, channels=channels)
     shape = replace(SMALL_IMAGE, classes=classes, channels=channels).scaled(width)
     return MobileNetV3("mbv3-small-image", shape, {"classes": classes, "channels": channels, "width": width})

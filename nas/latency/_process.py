@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -47,14 +48,19 @@ class MeasuringProcess:
         self._runtime = runtime
         self._workload = workload
         self.cpus = choose_cpus(workload.threads)
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> MeasuringProcess:
         command = [sys.executable, "-P", "-m", "nas.latency._worker"]
         environment = _environment(self._workload.threads)
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, env=environment
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            env=environment,
         )
         try:
             self._ask(
@@ -74,10 +80,8 @@ class MeasuringProcess:
         process.wait()
         for stream in (process.stdin, process.stdout):
             if stream:
-                try:
+                with suppress(OSError):  # unsent bytes for a process that is gone
                     stream.close()
-                except OSError:  # unsent bytes for a process that is gone
-                    pass
         self._errors.close()
         self._process = None
 
@@ -121,7 +125,11 @@ class MeasuringProcess:
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
         how = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with status {code}"
-        hint = "; this is often a lack of memory: close other programs or take a smaller batch" if code == -9 else ""
+        hint = (
+            "; this is often a lack of memory: close other programs or take a smaller batch"
+            if code == -9
+            else ""
+        )
         said = f" ({lines[-1].strip()})" if lines else ""
         return f"the process that measures with {self._runtime.name} {how} at {request['do']!r}{said}{hint}"
 

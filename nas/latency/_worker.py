@@ -50,7 +50,7 @@ class Worker:
         return {}
 
     def _burst(self, key: str, warm: int, runs: int) -> dict[str, Any]:
-        """Run a program `warm` times untimed (caches and thread pools belong to the last program), then `runs` times."""
+        """Run a program `warm` times untimed (the caches are the last program's), then `runs` times."""
         run = self._runs[key]
         for _ in range(warm):
             run()

@@ -19,7 +19,21 @@ from typing import Any
 _CPUINFO = Path("/proc/cpuinfo")
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 # Instruction sets that compute kernels choose by; the kernel's other flags come and go with its updates.
-_DECISIVE = ("sse", "ssse", "avx", "fma", "f16c", "amx", "bmi", "popcnt", "asimd", "sve", "neon", "bf16", "i8mm")
+_DECISIVE = (
+    "sse",
+    "ssse",
+    "avx",
+    "fma",
+    "f16c",
+    "amx",
+    "bmi",
+    "popcnt",
+    "asimd",
+    "sve",
+    "neon",
+    "bf16",
+    "i8mm",
+)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The device profile: measured latencies of one machine under one runtime and workload, and the predictor fitted to them.
+"""The device profile: measured latencies of one machine, runtime and workload, and the predictor fitted to them.
 
 A profile is bound to the search space, the model's options, the workload, the runtime's version and the machine. It is
 kept in the user's cache folder; one that was made for anything else is refused with a sentence that says what differs.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,14 +121,18 @@ def cached_profiles() -> list[Path]:
     return sorted((cache_folder() / "profiles").glob("*.json"))
 
 
-def load_profile(model: Model, runtime: Runtime, workload: Workload, path: str | Path | None = None) -> Profile:
+def load_profile(
+    model: Model, runtime: Runtime, workload: Workload, path: str | Path | None = None
+) -> Profile:
     """Load the cached profile, or the one at `path`; a damaged or foreign one raises `NasError` naming what differs."""
     file = Path(path) if path is not None else profile_path(model, runtime, workload)
     value = read_json(file)
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise NasError(f'{file} is no device profile of format "{FORMAT}"; make one with `nas profile`')
     if value.get("version") != FORMAT_VERSION:
-        raise NasError(f"{file} has format version {value.get('version')!r}, not {FORMAT_VERSION}; run `nas profile`")
+        raise NasError(
+            f"{file} has format version {value.get('version')!r}, not {FORMAT_VERSION}; run `nas profile`"
+        )
     try:
         _refuse_foreign(file, dict(value["bound"]), bound_to(model, runtime, workload))
         codes, median_ms, p90_ms = _read_samples(value["samples"], model.space)
@@ -143,15 +148,21 @@ def _refuse_foreign(file: Path, given: Mapping[str, Any], here: Mapping[str, Any
         if given.get(key) == expected:
             continue
         if key == "machine":
-            differences = machine_fingerprint("cuda" if expected.get("gpu") else "cpu").differences(given[key])
+            differences = machine_fingerprint("cuda" if expected.get("gpu") else "cpu").differences(
+                given[key]
+            )
             what = f"for another machine: {', '.join(differences)}"
         else:
             what = f"for {key.replace('_', ' ')} {given.get(key)!r}, not {expected!r}"
         raise NasError(f"{file} was made {what}; run `nas profile --force` to measure anew")
 
 
-def _read_samples(samples: Mapping[str, Any], space: SearchSpace) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    codes = space.canonical_codes(np.array(samples["codes"], dtype=np.int16).reshape(-1, len(space.dimensions)))
+def _read_samples(
+    samples: Mapping[str, Any], space: SearchSpace
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    codes = space.canonical_codes(
+        np.array(samples["codes"], dtype=np.int16).reshape(-1, len(space.dimensions))
+    )
     median_ms, p90_ms = (np.array(samples[key], dtype=np.float64) for key in ("median_ms", "p90_ms"))
     if not len(codes) == len(median_ms) == len(p90_ms) or (median_ms <= 0).any():
         raise ValueError("its samples do not fit together")
@@ -173,7 +184,7 @@ def choose_samples(model: Model, count: int, seed: int) -> np.ndarray:
     order = np.argsort(macs, kind="stable")
     edges = np.linspace(macs.min(), macs.max(), max(count - len(ends), 0) + 1)
     chosen = []
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         inside = order[np.searchsorted(macs[order], low) : max(np.searchsorted(macs[order], high), 0)]
         left = np.setdiff1d(inside, chosen) if len(inside) else np.setdiff1d(order, chosen)
         if len(left):
@@ -200,7 +211,9 @@ def build_profile(
     partial = profile_path(model, runtime, workload).with_suffix(".partial")
     wanted = choose_samples(model, samples, seed)
     known = _read_partial(partial, bound, model.space)
-    codes, median_ms, p90_ms = _measure_all(model, runtime, workload, wanted, known, (partial, bound), progress)
+    codes, median_ms, p90_ms = _measure_all(
+        model, runtime, workload, wanted, known, (partial, bound), progress
+    )
     features = latency_features(model)
     base = features(codes)
     held = np.arange(len(codes)) % _HELD_OUT == _HELD_OUT - 1
@@ -211,7 +224,9 @@ def build_profile(
     return Profile(bound, codes, median_ms, p90_ms, predictor, error, features)
 
 
-def _read_partial(path: Path, bound: Mapping[str, Any], space: SearchSpace) -> dict[bytes, tuple[float, float]]:
+def _read_partial(
+    path: Path, bound: Mapping[str, Any], space: SearchSpace
+) -> dict[bytes, tuple[float, float]]:
     if not path.exists():
         return {}
     try:
@@ -221,7 +236,9 @@ def _read_partial(path: Path, bound: Mapping[str, Any], space: SearchSpace) -> d
         codes, median_ms, p90_ms = _read_samples(value["samples"], space)
     except (NasError, KeyError, TypeError, ValueError):
         return {}
-    return {row.tobytes(): (m, p) for row, m, p in zip(codes, median_ms.tolist(), p90_ms.tolist(), strict=True)}
+    return {
+        row.tobytes(): (m, p) for row, m, p in zip(codes, median_ms.tolist(), p90_ms.tolist(), strict=True)
+    }
 
 
 def _measure_all(

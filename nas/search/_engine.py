@@ -28,13 +28,20 @@ _NEAR = (1.06, 0.97, 0.94, 0.91, 0.87, 0.82)
 
 
 def one_blas_thread() -> AbstractContextManager[object]:
-    """Return a context in which linear algebra uses one thread: these matrices are small, and on a busy machine
+    """Return a context in which linear algebra uses one thread.
 
-    threads that wait for each other made a 135 × 135 solve take 160 ms instead of 1 ms.
+    The matrices here are small; on a busy machine, threads waiting for each other made a solve of 135 × 135 take
+    160 ms instead of 1 ms.
     """
     from threadpoolctl import threadpool_limits
 
     return threadpool_limits(limits=1, user_api="blas")
+
+
+def _mixed(*groups: np.ndarray) -> np.ndarray:
+    """Return all rows, those of each group evenly spread, so that any first part of them has its share of each."""
+    ranks = np.concatenate([np.arange(len(group)) / max(len(group), 1) for group in groups])
+    return np.concatenate(groups)[np.argsort(ranks, kind="stable")]
 
 
 class Engine:
@@ -176,7 +183,7 @@ class Engine:
         new[layers] = False
         within = np.flatnonzero(new & self.problem.feasible(pool.costs))
         best = within[np.argsort(-pool.scores[within], kind="stable")[: count - along - len(at_random)]]
-        return np.concatenate([pool.codes[best], pool.codes[layers], at_random])
+        return _mixed(pool.codes[best], pool.codes[rng.permutation(layers)], at_random)
 
     def _inside(self, pool: Pool) -> np.ndarray:
         """Return which of the pool keep every limit but that on the first cost."""

@@ -92,10 +92,8 @@ class Knapsack:
             block = slice(self._offsets[position], self._offsets[position + 1])
             cheapest = float(costs[block].min())
             costs[block] -= cheapest
-            if self._parents[position]:
-                costs[self._parents[position]] += cheapest
-            else:
-                base += cheapest
+            costs[self._parents[position]] += cheapest
+            base += cheapest if position in self._roots else 0.0
         return costs, base
 
     def _extend(

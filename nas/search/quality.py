@@ -63,19 +63,28 @@ class PredictedTop1:
         return self._surrogate.predict(codes, base=self._base(codes))
 
 
+def judge_predictor(model: Model) -> dict[str, float]:
+    """Return the errors of the accuracy predictor on the rows of the model's table that it was not fitted to."""
+    from nas.space.surrogate import errors
+
+    table = model.table()
+    if table is None:
+        raise UsageError(
+            f"the model {model.name!r} has no table of measured subnets; make one with `nas measure`"
+        )
+    held = table.rows("held-out")
+    return errors(PredictedTop1(model).predict(held.codes), held.top1)
+
+
 class MeasuredTop1:
     """Top-1 in percent of extracted, recalibrated subnets on the validation images of a data set."""
 
     name, unit, source = "top1", "%", "measured"
 
     def __init__(self, model: Model, data: Data) -> None:
-        from nas.train._validate import pictures
+        from nas.train.evaluate import pictures, require_classes
 
-        if len(data.classes) != len(model.classes):
-            raise UsageError(
-                f"{data.name} has {len(data.classes)} classes, but the model {model.name!r} tells "
-                f"{len(model.classes)} apart; give the kind of images it was trained on"
-            )
+        require_classes(data, model.classes)
         size = _image_size(model)
         self._model = model
         self._images, self._labels = pictures(data, "val", size, VALIDATION_IMAGES)

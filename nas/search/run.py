@@ -175,19 +175,13 @@ class _Run:
 
     def _search(self, folder: RunFolder) -> Outcome:
         self._bed.prepare()
-        record = Record(
-            folder.path,
-            folder.info["study"],
-            self._space,
-            self._budget,
-            metric=self._bed.quality.name,
-            url=self._request.storage,
-        )
+        record = self._open_record(folder)
         found = record.load()
         interrupted = False
         try:
             run_trials(self._trials, self._problem(), record, found, self._evaluate, self._advance)
         except KeyboardInterrupt:  # the best so far is still to be measured; a second one leaves at once
+            found = self._open_record(folder).load()  # it may have come between writing and remembering
             if not np.isfinite(best_feasible(self._problem(), found)):
                 raise
             interrupted = True
@@ -195,6 +189,10 @@ class _Run:
                 "interrupted: measuring the best so far (interrupt again to leave at once)", 0, 0, ""
             )
         return self._conclude(folder, found, interrupted)
+
+    def _open_record(self, folder: RunFolder) -> Record:
+        name, metric = folder.info["study"], self._bed.quality.name
+        return Record(folder.path, name, self._space, self._budget, metric=metric, url=self._request.storage)
 
     def _problem(self) -> Problem:
         measured = self._is_measured

@@ -25,8 +25,8 @@ class AnyfitSampler(BaseSampler):
     """Proposes subnets that keep the problem's limits: additive fits, an exact knapsack, prescreened evolution.
 
     `first` trials make up the first design, then `batch` are proposed from one fit of the model (later more: an eighth
-    of the trials there are). `front` is the share of trials spent on the rest of the Pareto front: by default none in a study of one objective, 0.3 in one of
-    several. `objective` is the position of the quality among the objectives.
+    of the trials there are). `front` is the share of trials spent on the rest of the Pareto front: by default none in
+    a study of one objective, 0.3 in one of several. `objective` is the position of the quality among the objectives.
     """
 
     def __init__(

@@ -27,9 +27,13 @@ class Dimension:
 
     def __post_init__(self) -> None:
         if not self.choices or len(set(self.choices)) != len(self.choices):
-            raise SpaceError(f"dimension {self.name!r} has choices {self.choices}; give at least one, all different")
+            raise SpaceError(
+                f"dimension {self.name!r} has choices {self.choices}; give at least one, all different"
+            )
         if len({type(choice) for choice in self.choices}) != 1:
-            raise SpaceError(f"dimension {self.name!r} mixes types in {self.choices}; give choices of one type")
+            raise SpaceError(
+                f"dimension {self.name!r} mixes types in {self.choices}; give choices of one type"
+            )
 
     def index(self, choice: object) -> int:
         """Return the position of `choice`; raises `SpaceError` naming the legal choices."""
@@ -37,4 +41,6 @@ class Dimension:
             if type(legal) is type(choice) and legal == choice:
                 return position
         legal_choices = ", ".join(map(repr, self.choices))
-        raise SpaceError(f"{self.name} is {choice!r}, but must be one of {legal_choices}; choose one of these")
+        raise SpaceError(
+            f"{self.name} is {choice!r}, but must be one of {legal_choices}; choose one of these"
+        )

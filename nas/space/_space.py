@@ -329,7 +329,8 @@ class SearchSpace:
         kept: dict[str, Choice] = {}
         for dimension in self.dimensions:
             if self._is_active(dimension, kept):
-                kept[dimension.name] = trial.suggest_categorical(dimension.name, dimension.choices)
+                choice = trial.suggest_categorical(dimension.name, dimension.choices)
+                kept[dimension.name] = dimension.choices[dimension.index(choice)]
         return Subnet(self.name, self.digest, kept)
 
     @staticmethod

@@ -34,7 +34,7 @@ def kendall_tau(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def errors(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
-    """Return how well `predicted` (n,) tells `true` (n,): errors in percent of the truth and absolute, and Kendall's τ."""
+    """Return how well `predicted` (n,) tells `true` (n,): relative and absolute errors, and Kendall's τ."""
     relative = np.abs(predicted / true - 1) * 100
     return {
         "median_pct": float(np.median(relative)),
@@ -61,7 +61,9 @@ class _Ridge:
         return np.exp(values) if self.is_log else values
 
 
-def _fit_ridges(encoded: np.ndarray, base: np.ndarray, y: np.ndarray, weight: float, is_log: bool) -> list[_Ridge]:
+def _fit_ridges(
+    encoded: np.ndarray, base: np.ndarray, y: np.ndarray, weight: float, is_log: bool
+) -> list[_Ridge]:
     """Fit one ridge for every lambda from a single decomposition."""
     target = np.log(y) if is_log else y
     base_mean, base_scale = base.mean(0), np.where(base.std(0) > 0, base.std(0), 1.0)
@@ -83,7 +85,9 @@ def _folds(count: int, seed: int) -> list[np.ndarray]:
     return [order[start :: min(_FOLDS, count)] for start in range(min(_FOLDS, count))]
 
 
-def _out_of_fold(folds: Sequence[np.ndarray], count: int, fit: Callable[[np.ndarray], list[Predict]]) -> np.ndarray:
+def _out_of_fold(
+    folds: Sequence[np.ndarray], count: int, fit: Callable[[np.ndarray], list[Predict]]
+) -> np.ndarray:
     """Return (settings, n): what each setting's fit on the other folds predicts of each sample."""
     columns: list[tuple[np.ndarray, np.ndarray]] = []
     for fold in folds:
@@ -98,7 +102,9 @@ def _out_of_fold(folds: Sequence[np.ndarray], count: int, fit: Callable[[np.ndar
 class Surrogate:
     """A fitted predictor over a space; `kind` is "ridge" or "trees", `cv` its cross-validated errors (see `errors`)."""
 
-    def __init__(self, space: SearchSpace, model: _Ridge | None, samples: tuple | None, cv: Mapping[str, float]) -> None:
+    def __init__(
+        self, space: SearchSpace, model: _Ridge | None, samples: tuple | None, cv: Mapping[str, float]
+    ) -> None:
         self._space = space
         self._ridge = model
         self._samples = samples
@@ -123,11 +129,17 @@ class Surrogate:
         """
         y = np.asarray(y, dtype=np.float64)
         if len(y) < 4 or not (np.isfinite(y).all() and (y > 0).all()):
-            raise NasError(f"{len(y)} samples were given; a predictor needs at least 4, all positive and finite")
+            raise NasError(
+                f"{len(y)} samples were given; a predictor needs at least 4, all positive and finite"
+            )
         base = np.zeros((len(y), 0)) if base is None else np.asarray(base, dtype=np.float64)
         encoded = space.encode(codes)
         folds = _folds(len(y), seed)
-        settings = [(weight, is_log) for is_log in (False, True) for weight in (_BASE_WEIGHTS if base.size else (1.0,))]
+        settings = [
+            (weight, is_log)
+            for is_log in (False, True)
+            for weight in (_BASE_WEIGHTS if base.size else (1.0,))
+        ]
 
         def fit_all(rest: np.ndarray) -> list[Predict]:
             return [
@@ -141,7 +153,9 @@ class Surrogate:
         cv = errors(predicted[best], y)
         if "trees" in kinds and (cv["median_pct"] > _GOOD_PCT or "ridge" not in kinds):
             features = np.concatenate([base, encoded], axis=1)
-            trees_cv = errors(_out_of_fold(folds, len(y), lambda rest: [_trees(features, y, rest, seed)])[0], y)
+            trees_cv = errors(
+                _out_of_fold(folds, len(y), lambda rest: [_trees(features, y, rest, seed)])[0], y
+            )
             if "ridge" not in kinds or trees_cv["median_pct"] < _CLEARLY * cv["median_pct"]:
                 return cls(space, None, (np.asarray(codes), base, y, seed), trees_cv)
         weight, is_log = settings[best // len(_LAMBDAS)]
@@ -183,7 +197,9 @@ class Surrogate:
         try:
             if value["kind"] == "ridge":
                 ridge = value["ridge"]
-                arrays = [np.array(ridge[k], dtype=float) for k in ("base_mean", "base_weight", "choice_weight")]
+                arrays = [
+                    np.array(ridge[k], dtype=float) for k in ("base_mean", "base_weight", "choice_weight")
+                ]
                 if len(arrays[2]) != len(space.features) or len(arrays[0]) != len(arrays[1]):
                     raise ValueError("its weights do not fit the search space")
                 model = _Ridge(float(ridge["intercept"]), *arrays, bool(ridge["is_log"]))
@@ -191,7 +207,9 @@ class Surrogate:
             samples = value["samples"]
             codes = space.canonical_codes(np.array(samples["codes"]))
             base = np.array(samples["base"], dtype=float).reshape(len(codes), -1)
-            return cls(space, None, (codes, base, np.array(samples["y"], dtype=float), samples["seed"]), value["cv"])
+            return cls(
+                space, None, (codes, base, np.array(samples["y"], dtype=float), samples["seed"]), value["cv"]
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise NasError(f"the predictor is damaged ({error}); fit it again") from error
 
@@ -199,7 +217,9 @@ class Surrogate:
 def _fitted_trees(features: np.ndarray, y: np.ndarray, seed: int) -> Any:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
-    trees = HistGradientBoostingRegressor(max_iter=200, learning_rate=0.06, min_samples_leaf=4, random_state=seed)
+    trees = HistGradientBoostingRegressor(
+        max_iter=200, learning_rate=0.06, min_samples_leaf=4, random_state=seed
+    )
     return trees.fit(features, y)
 
 

@@ -53,11 +53,15 @@ def make_plan(recipe: Recipe, count: int, group: Group) -> Plan:
     """Return the plan of this process; a batch is the whole data set at most, and an equal share for every rank."""
     size = min(recipe.batch_size, count) // (2 * group.size) * (2 * group.size)
     if size == 0:
-        raise NasError(f"{count} training images are too few for {group.size} processes; at least 2 for each are needed")
+        raise NasError(
+            f"{count} training images are too few for {group.size} processes; at least 2 for each are needed"
+        )
     return Plan(count, size, recipe.seed, group.rank, group.size)
 
 
-def batches(recipe: Recipe, data: Data, plan: Plan, group: Group, start: int, stats: Stats) -> Iterator[Batch]:
+def batches(
+    recipe: Recipe, data: Data, plan: Plan, group: Group, start: int, stats: Stats
+) -> Iterator[Batch]:
     """Yield the batches of the steps from `start` on, without end."""
     finish = _finisher(recipe, len(data.classes), group.device)
     if not data.in_memory:

@@ -52,14 +52,18 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
     except FileNotFoundError as error:
         raise UsageError(f"there is no checkpoint {path}; leave --resume out to start a new run") from error
     except pickle.UnpicklingError as error:
-        raise NasError(f"{path} holds more than weights and plain values, so it is not loaded; train anew") from error
+        raise NasError(
+            f"{path} holds more than weights and plain values, so it is not loaded; train anew"
+        ) from error
     except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise NasError(f"{path} is no complete checkpoint ({reason}); delete it and train anew") from error
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise NasError(f"{path} is no checkpoint of `nas train`; name the output folder of such a run")
     if value.get("version") != VERSION:
-        raise NasError(f"{path} has version {value.get('version')}, expected {VERSION}; train anew with this version")
+        raise NasError(
+            f"{path} has version {value.get('version')}, expected {VERSION}; train anew with this version"
+        )
     return Checkpoint(value["step"], value["digest"], value["recipe"], value["about"], value["state"])
 
 
@@ -68,7 +72,11 @@ def check_same(checkpoint: Checkpoint, digest: str, recipe: dict[str, Any], path
     if checkpoint.digest == digest:
         return
     changed = [key for key in recipe if checkpoint.recipe.get(key) != recipe[key]]
-    what = f"{changed[0]} was {checkpoint.recipe.get(changed[0])!r}, now {recipe[changed[0]]!r}" if changed else "data"
+    what = (
+        f"{changed[0]} was {checkpoint.recipe.get(changed[0])!r}, now {recipe[changed[0]]!r}"
+        if changed
+        else "data"
+    )
     raise UsageError(
         f"{path} was made with another configuration ({what}); resume with the same one or give a new --output"
     )

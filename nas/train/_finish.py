@@ -33,7 +33,9 @@ def finish(job: Job, state: State, validation: Validation | None, say: Callable[
         "val": evaluate(supernet, validation, seed=recipe.seed),
         "test": evaluate(supernet, test, seed=recipe.seed),
     }
-    say(f"test top-1: largest {info['test']['largest_top1']:.2f}%, smallest {info['test']['smallest_top1']:.2f}%")
+    say(
+        f"test top-1: largest {info['test']['largest_top1']:.2f}%, smallest {info['test']['smallest_top1']:.2f}%"
+    )
     calibration = None
     if recipe.distil_steps:
         say("distilling calibration images")

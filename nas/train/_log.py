@@ -19,7 +19,9 @@ _PLAIN_SECONDS = 30.0
 class Log:
     """Progress of one run; silent unless it leads and `show` is set."""
 
-    def __init__(self, folder: Path, steps: int, step: int, *, show: bool, leads: bool, tensorboard: bool) -> None:
+    def __init__(
+        self, folder: Path, steps: int, step: int, *, show: bool, leads: bool, tensorboard: bool
+    ) -> None:
         self._path = folder / "log.csv"
         self._steps = steps
         self._leads = leads
@@ -102,7 +104,9 @@ def _tensorboard(folder: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise UsageError("--tensorboard needs TensorBoard; install it with: pip install 'anyfit[train]'") from error
+        raise UsageError(
+            "--tensorboard needs TensorBoard; install it with: pip install 'anyfit[train]'"
+        ) from error
     return SummaryWriter(str(folder / "tensorboard"))
 
 

@@ -85,7 +85,9 @@ def progressive_step(
     count = max(1, context.recipe.random_subnets)
     for _ in range(count):
         logits = context.run(images, sample_open(context.supernet.space, rng, opened))
-        loss = context.true_loss(logits, targets) + context.recipe.distil_weight * F.cross_entropy(logits, soft)
+        loss = context.true_loss(logits, targets) + context.recipe.distil_weight * F.cross_entropy(
+            logits, soft
+        )
         (loss / count).backward()
         total += loss.detach() / count
     return total

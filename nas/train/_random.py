@@ -29,5 +29,5 @@ def seed_globals(seed: int, step: int, rank: int = 0) -> None:
     """Seed Python's, NumPy's and torch's global generators, which timm's erasing and mixup and dropout draw from."""
     state = int(np.random.SeedSequence([seed, _GLOBAL, step, rank]).generate_state(1)[0])
     random.seed(state)
-    np.random.seed(state)
+    np.random.seed(state)  # noqa: NPY002 (timm draws from it)
     torch.manual_seed(state)

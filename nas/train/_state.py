@@ -54,7 +54,9 @@ class State:
                 self.teacher.load_state_dict(values["teacher"])
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
             reason = str(error).splitlines()[0]
-            raise NasError(f"the checkpoint does not fit the recipe's network ({reason}); train anew") from error
+            raise NasError(
+                f"the checkpoint does not fit the recipe's network ({reason}); train anew"
+            ) from error
         self.step = step
         self.scheduler.step_update(step)
 
@@ -65,7 +67,9 @@ class State:
         """
         teacher = copy.deepcopy(self.supernet.extract(self.supernet.space.largest()))
         device = next(self.supernet.parameters()).device
-        self.teacher = teacher.to(device=device, memory_format=torch.channels_last).requires_grad_(False).train()
+        self.teacher = (
+            teacher.to(device=device, memory_format=torch.channels_last).requires_grad_(False).train()
+        )
 
 
 def build_supernet(recipe: Recipe, classes: int, device: torch.device) -> Supernet:
@@ -95,7 +99,9 @@ def build_state(recipe: Recipe, classes: int, steps_per_epoch: int, device: torc
             filter_bias_and_bn=True,
         )
     except (ValueError, AssertionError) as error:
-        raise UsageError(f"recipe: timm has no optimizer {recipe.optimizer!r}; sgd, adamw and lamb are some") from error
+        raise UsageError(
+            f"recipe: timm has no optimizer {recipe.optimizer!r}; sgd, adamw and lamb are some"
+        ) from error
     scheduler = CosineLRScheduler(
         optimizer,
         t_initial=recipe.epochs * steps_per_epoch,

@@ -10,10 +10,9 @@ from torch import Tensor
 
 from nas.elastic import Supernet
 from nas.train._batches import Stats
-from nas.train._large import centred
 from nas.train.augment import normalize
 from nas.train.data import Data, Split
-from nas.train.evaluate import evaluate_subnet
+from nas.train.evaluate import evaluate_subnet, pictures
 from nas.train.recipe import Recipe
 
 
@@ -38,22 +37,14 @@ class Validation:
     normalizer: Pixels
 
     @staticmethod
-    def of(data: Data, stats: Stats, recipe: Recipe, device: torch.device, split: Split = "val") -> Validation:
+    def of(
+        data: Data, stats: Stats, recipe: Recipe, device: torch.device, split: Split = "val"
+    ) -> Validation:
         """Decode what evaluations need, once."""
         pixels = Pixels(torch.tensor(stats.mean, device=device), torch.tensor(stats.std, device=device))
         images, labels = pictures(data, split, stats.size)
         calibration, _ = pictures(data, "train", stats.size, recipe.calibration_images)
         return Validation(images.to(device), labels.to(device), calibration.to(device), pixels)
-
-
-def pictures(data: Data, split: Split, size: tuple[int, int], limit: int | None = None) -> tuple[Tensor, Tensor]:
-    """Return up to `limit` images of a split without augmentation, uint8 (n, 3, h, w), and labels; spread evenly."""
-    count = data.count(split)
-    chosen = np.linspace(0, count - 1, min(limit or count, count)).astype(np.int64)
-    if data.in_memory:
-        part = data.images(split)
-        return part.images[chosen], part.labels[chosen]
-    return centred(data.table(split).take(chosen), size)
 
 
 def evaluate(supernet: Supernet, validation: Validation, seed: int = 0) -> dict[str, float]:
@@ -63,7 +54,12 @@ def evaluate(supernet: Supernet, validation: Validation, seed: int = 0) -> dict[
     tops = {}
     for name, subnet in (("largest", space.largest()), ("smallest", space.smallest()), ("random", random)):
         top1 = evaluate_subnet(
-            supernet, subnet, validation.images, validation.labels, validation.normalizer, validation.calibration
+            supernet,
+            subnet,
+            validation.images,
+            validation.labels,
+            validation.normalizer,
+            validation.calibration,
         )
         tops[f"{name}_top1"] = round(top1, 3)
     return tops

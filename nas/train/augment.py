@@ -39,7 +39,9 @@ def crop_and_flip(images: Tensor, draws: Draws, padding: int) -> Tensor:
     padded = F.pad(images, (padding,) * 4)
     columns = torch.arange(width, device=device).expand(count, width)
     flip = torch.from_numpy(draws.flip).to(device)[:, None]
-    columns = torch.where(flip, width - 1 - columns, columns) + torch.from_numpy(draws.left).to(device)[:, None]
+    columns = (
+        torch.where(flip, width - 1 - columns, columns) + torch.from_numpy(draws.left).to(device)[:, None]
+    )
     rows = torch.arange(height, device=device) + torch.from_numpy(draws.top).to(device)[:, None]
     batch = torch.arange(count, device=device)[:, None, None]
     # Indexing (n, h, w) positions of the channels-last view gives (n, h, w, c): channels_last for free.

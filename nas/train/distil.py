@@ -2,7 +2,9 @@
 
 ZeroQ (Cai et al. 2020) and DeepInversion (Yin et al. 2020): images are optimised until the statistics they cause in
 front of every BatchNorm are those that real images cause. Here the real statistics are taken from several subnets,
-each recalibrated on real training images, and the images serve all of them in turn.
+each recalibrated on real training images, and the images serve all of them in turn. They start as dead leaves, not as
+noise, and labels count for little: from noise and with ten times that weight, 300 steps left a CIFAR-10 supernet at
+30-38% where real images give 70-80%.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from torch.nn import functional as F
 
 from nas.elastic import Supernet
 from nas.space import Subnet
+from nas.train._leaves import dead_leaves
 from nas.train.evaluate import Normalizer, calibrated
 
 COUNT = 256
@@ -42,24 +45,22 @@ def distil(
     count: int = COUNT,
     steps: int = 300,
     subnets: int = 6,
-    lr: float = 0.05,
-    label_weight: float = 0.1,
+    lr: float = 0.03,
+    label_weight: float = 0.01,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """Distil `count` images, uint8 (count, 3, h, w), from `supernet` with the statistics that uint8 `real` causes.
 
     Matches BatchNorm means and log-variances of `subnets` subnets (smallest, largest, random ones) in turn, plus
-    `label_weight` times the cross-entropy with balanced labels; Adam at `lr` on normalised pixels.
+    `label_weight` times the cross-entropy with balanced labels; Adam at `lr` on normalised pixels, from dead leaves.
     """
     device = next(supernet.parameters()).device
     targets = [_target(supernet, subnet, real, normalizer) for subnet in _spread(supernet, subnets, seed)]
-    generator = torch.Generator().manual_seed(seed)
     labels = (torch.arange(count) % classes).to(device)
     low, high = _limits(real, normalizer)
-    shape = (count, *real.shape[1:])
-    images = torch.randn(shape, generator=generator).to(device=device, memory_format=torch.channels_last)
-    images = images.clamp_(low, high).requires_grad_()
+    leaves = torch.from_numpy(dead_leaves(count, (real.shape[-2], real.shape[-1]), seed))
+    images = normalizer(leaves).to(device).contiguous(memory_format=torch.channels_last).requires_grad_()
     optimizer = torch.optim.Adam([images], lr=lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for step in range(steps):

@@ -88,14 +88,21 @@ def train(
 def _job(recipe: Recipe, data: Data, folder: Path, group: Group) -> Job:
     plan = make_plan(recipe, data.count("train"), group)
     stats = measure_stats(data, data.size)
-    facts = {"classes": list(data.classes), "train": data.count("train"), "mean": stats.mean, "std": stats.std}
+    facts = {
+        "classes": list(data.classes),
+        "train": data.count("train"),
+        "mean": stats.mean,
+        "std": stats.std,
+    }
     return Job(recipe, data, folder, group, plan, stats, recipe.digest(**facts))
 
 
 def _train(job: Job, resume: bool, show: bool, tensorboard: bool) -> Path:
     path = job.folder / CHECKPOINT
     if not resume and path.exists():
-        raise UsageError(f"{job.folder} already holds a run; continue it with --resume or name a new --output")
+        raise UsageError(
+            f"{job.folder} already holds a run; continue it with --resume or name a new --output"
+        )
     if trained(job.folder):
         raise UsageError(f"{job.folder} is trained to its end; its model is {job.folder / 'model'}")
     checkpoint = read_checkpoint(path, job.group.device) if resume else None
@@ -193,7 +200,9 @@ def _tell(job: Job, log: Log, step: int, mean_loss: _Mean) -> None:
         return
     loss = mean_loss.value()
     if not math.isfinite(loss):
-        raise NasError(f"the loss is no longer finite at step {step}; lower lr (now {job.recipe.lr}) and train anew")
+        raise NasError(
+            f"the loss is no longer finite at step {step}; lower lr (now {job.recipe.lr}) and train anew"
+        )
     log.step(step, job.plan.batch_size, loss)
 
 

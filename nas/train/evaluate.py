@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from nas.elastic import Supernet, calibrate
+from nas._errors import UsageError
+from nas.elastic import Family, Supernet, calibrate
 from nas.space import Subnet
+from nas.train._large import centred
+from nas.train.data import Data, Split
 
 BATCH = 500
+
+
+def pictures(
+    data: Data, split: Split, size: tuple[int, int], limit: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return up to `limit` images of a split without augmentation, uint8 (n, 3, h, w), and labels; spread evenly."""
+    count = data.count(split)
+    chosen = np.linspace(0, count - 1, min(limit or count, count)).astype(np.int64)
+    if data.in_memory:
+        part = data.images(split)
+        return part.images[chosen], part.labels[chosen]
+    return centred(data.table(split).take(chosen), size)
+
+
+def require_classes(data: Data, classes: Sequence[str]) -> None:
+    """Raise `UsageError` unless `data` has as many classes as the model tells apart."""
+    if len(data.classes) != len(classes):
+        raise UsageError(
+            f"{data.name} has {len(data.classes)} classes, but the model tells {len(classes)} apart; give the kind of "
+            "images that it was trained on"
+        )
 
 
 class Normalizer(Protocol):
@@ -27,6 +52,15 @@ def inputs(
     """Yield batches of uint8 images as `subnet` takes them: normalised, resized, channels_last."""
     for chunk in images.split(batch_size):
         yield supernet.family.prepare(normalizer(chunk), subnet).contiguous(memory_format=torch.channels_last)
+
+
+def normalized(
+    images: Tensor, family: Family, subnet: Subnet, mean: Sequence[float], std: Sequence[float]
+) -> Tensor:
+    """Return all uint8 `images` as `subnet` takes them: in units of `std` from `mean`, resized, channels_last."""
+    shift, scale = (torch.tensor(values).view(1, -1, 1, 1) for values in (mean, std))
+    parts = [family.prepare((chunk.float() / 255 - shift) / scale, subnet) for chunk in images.split(BATCH)]
+    return torch.cat(parts).contiguous(memory_format=torch.channels_last)
 
 
 def calibrated(
@@ -69,7 +103,7 @@ def evaluate_subnet(
 
 
 def fold_batch_norm(module: nn.Module) -> None:
-    """Fold every BatchNorm that directly follows a convolution in a container into it, in place; for evaluation only."""
+    """Fold every BatchNorm that directly follows a convolution in a container into it, in place."""
     for parent in module.modules():
         if not isinstance(parent, nn.Sequential):
             continue

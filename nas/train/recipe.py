@@ -73,11 +73,17 @@ class Recipe:
     def __post_init__(self) -> None:
         for rule, sentence in (
             (self.epochs >= 1, f"epochs is {self.epochs}, expected at least 1"),
-            (self.batch_size >= 2, f"batch_size is {self.batch_size}, expected at least 2 (BatchNorm needs two images)"),
+            (
+                self.batch_size >= 2,
+                f"batch_size is {self.batch_size}, expected at least 2 (BatchNorm needs two images)",
+            ),
             (self.lr > 0, f"lr is {self.lr}, expected more than 0"),
             (self.random_subnets >= 0, f"random_subnets is {self.random_subnets}, expected 0 or more"),
             (0 <= self.ema_decay < 1, f"ema_decay is {self.ema_decay}, expected 0 or more and less than 1"),
-            (self.warmup_epochs < self.epochs, f"warmup_epochs is {self.warmup_epochs}, expected less than epochs"),
+            (
+                self.warmup_epochs < self.epochs,
+                f"warmup_epochs is {self.warmup_epochs}, expected less than epochs",
+            ),
             (self.seed >= 0, f"seed is {self.seed}, expected 0 or more"),
         ):
             if not rule:
@@ -112,7 +118,9 @@ class Recipe:
 def _check(where: str, key: str, value: Any, hint: Any) -> Any:
     if typing.get_origin(hint) is Literal:
         if value not in typing.get_args(hint):
-            raise UsageError(f"{where}: {key} is {value!r}, expected one of {', '.join(typing.get_args(hint))}")
+            raise UsageError(
+                f"{where}: {key} is {value!r}, expected one of {', '.join(typing.get_args(hint))}"
+            )
         return value
     if hint is float and type(value) is int:
         return float(value)
@@ -121,9 +129,10 @@ def _check(where: str, key: str, value: Any, hint: Any) -> Any:
         return tuple(tuple(str(word) for word in stage) for stage in value)
     if kind is Mapping or isinstance(kind, types.GenericAlias):
         kind = dict
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        if not (getattr(kind, "__name__", "") == "Mapping" and isinstance(value, Mapping)):
-            raise UsageError(f"{where}: {key} is {value!r}, expected a value of type {getattr(kind, '__name__', kind)}")
+    fits = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+    if not fits and not (kind is Mapping and isinstance(value, Mapping)):
+        expected = getattr(kind, "__name__", kind)
+        raise UsageError(f"{where}: {key} is {value!r}, expected a value of type {expected}")
     return value
 
 
@@ -140,7 +149,9 @@ def load_recipe(name: str) -> Recipe:
     elif Path(name).is_file():
         text, where = Path(name).read_text(encoding="utf-8"), name
     else:
-        raise UsageError(f"there is no recipe {name!r}; give a TOML file or one of {', '.join(recipe_names())}")
+        raise UsageError(
+            f"there is no recipe {name!r}; give a TOML file or one of {', '.join(recipe_names())}"
+        )
     try:
         return Recipe.from_dict(tomllib.loads(text), where)
     except tomllib.TOMLDecodeError as error:

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import nn
 
 from nas.elastic import Family, Supernet
-from nas.families.mobilenetv3 import PUBLISHED, SMALL_IMAGE, MobileNetV3
+from nas.families import get_family
 from nas.space import Subnet
 from tests.conformance.models import FeedForward, Generator, Heads, Shortcut, UNet, Weightless, Widths
-
-
-def _mobilenet(name: str) -> MobileNetV3:
-    published = name == "ofa-mbv3"
-    # The shipped shapes, with few classes and small images so that the suite is fast.
-    shape = replace(PUBLISHED if published else SMALL_IMAGE, classes=7, resolutions=(32, 40, 48))
-    return MobileNetV3(name, shape, {})
-
 
 FAMILIES: dict[str, Callable[[], Family]] = {
     "heads": Heads,
@@ -31,8 +22,9 @@ FAMILIES: dict[str, Callable[[], Family]] = {
     "weightless": Weightless,
     "shortcut": Shortcut,
     "widths": Widths,
-    "mbv3-small-image": lambda: _mobilenet("mbv3-small-image"),
-    "ofa-mbv3": lambda: _mobilenet("ofa-mbv3"),
+    # The shipped shapes, with few classes and small images so that the suite is fast.
+    "mbv3-small-image": lambda: get_family("mbv3-small-image", classes=7),
+    "ofa-mbv3": lambda: get_family("ofa-mbv3", classes=7, resolutions=(32, 40, 48)),
 }
 
 

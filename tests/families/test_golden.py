@@ -34,7 +34,9 @@ def golden_weights(salt: str, shapes: dict[str, list[int]]) -> dict[str, torch.T
         elif key.endswith("_matrix"):
             value = np.eye(shape[0]) + 0.05 * r.standard_normal(shape)
         elif len(shape) <= 1:
-            value = 0.5 + r.random_sample(shape) if key.endswith("bn.weight") else 0.1 * r.standard_normal(shape)
+            value = (
+                0.5 + r.random_sample(shape) if key.endswith("bn.weight") else 0.1 * r.standard_normal(shape)
+            )
         else:
             value = r.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
         kind = torch.int64 if key.endswith("num_batches_tracked") else torch.float32
@@ -65,7 +67,9 @@ def test_reproduces_the_published_logits(golden: dict, supernet: Supernet, index
     assert isinstance(supernet.family, MobileNetV3)
     subnet = published_subnet(supernet.family, **case["subnet"], resolution=case["resolution"])
     r = case["resolution"]
-    x = torch.tensor(np.random.RandomState(case["input_seed"]).standard_normal((2, 3, r, r)), dtype=torch.float32)
+    x = torch.tensor(
+        np.random.RandomState(case["input_seed"]).standard_normal((2, 3, r, r)), dtype=torch.float32
+    )
     expected = torch.tensor(case["logits"])
     with torch.no_grad():
         logits = supernet(x, subnet)
@@ -87,7 +91,10 @@ def test_reproduces_the_published_logits(golden: dict, supernet: Supernet, index
 
 def test_reads_a_file_with_old_names(golden: dict, supernet: Supernet, tmp_path: Path) -> None:
     state = golden_weights(golden["weights_salt"], golden["shapes"])
-    old = {key.replace(".conv.", ".mobile_inverted_conv.", 1) if "blocks." in key else key: state[key] for key in state}
+    old = {
+        key.replace(".conv.", ".mobile_inverted_conv.", 1) if "blocks." in key else key: state[key]
+        for key in state
+    }
     assert set(old) != set(state)
     torch.save({"state_dict": old, "epoch": 1}, tmp_path / "ofa.pth")
     other = Supernet(supernet.family)

@@ -39,7 +39,7 @@ def test_a_finished_trial_can_be_added_without_asking(study: optuna.Study) -> No
     assert list(distributions) == list(NESTED.names)
     subnet = NESTED.subnet({"resolution": 32, "depth": 1, "block1.kernel": 5})
     params = NESTED.params(subnet)
-    own = {name: distributions[name] for name in params}
+    own: dict[str, optuna.distributions.BaseDistribution] = {name: distributions[name] for name in params}
     study.add_trial(optuna.trial.create_trial(params=params, distributions=own, value=1.0))
     assert NESTED.subnet(study.trials[0].params) == subnet
     trial = study.ask()

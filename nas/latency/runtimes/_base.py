@@ -41,7 +41,11 @@ class Runtime(ABC):
 
     def unavailable(self) -> str | None:
         """Return why this runtime cannot be used here, and what to do; None if it can."""
-        return None if self.version != "absent" else f"{self.package} is not installed; pip install {self.package}"
+        return (
+            None
+            if self.version != "absent"
+            else f"{self.package} is not installed; pip install {self.package}"
+        )
 
     def require(self, workload: Workload) -> None:
         """Raise a `NasError` unless this runtime is here and runs `workload`."""

@@ -11,7 +11,6 @@ from nas.latency.runtimes._base import Recipe, Run, Runtime
 from nas.latency.workload import Workload
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor, nn
 
 _SEED = 0
@@ -125,6 +124,9 @@ def _open(path: Path) -> tuple[nn.Module, list[int]]:
         (example,), _ = program.example_inputs or ((None,), {})
         return program.module(), list(example.shape)
     recipe = json.loads(path.read_text())
-    module = _build(recipe)
+    from nas.families import get_family
+
+    family = get_family(recipe["family"], **recipe["options"])
+    module = family.build(family.space.from_dict(recipe["subnet"]))
     module.load_state_dict(load_file(path.with_suffix(".safetensors")))
     return module.eval().to(memory_format=torch.channels_last), recipe["input"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nas.train._sources._table import Source, Table
 from nas.train._sources._find import find_source
+from nas.train._sources._table import Source, Table
 
 __all__ = ["Source", "Table", "find_source"]

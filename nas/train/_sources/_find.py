@@ -40,7 +40,9 @@ def find_source(
     if path.is_dir() and not files:
         return image_folder(path)
     if path.is_file() and path.suffix != ".parquet":
-        raise UsageError(f"{path} is a file but no .parquet file; give a folder of class folders or parquet files")
+        raise UsageError(
+            f"{path} is a file but no .parquet file; give a folder of class folders or parquet files"
+        )
     return parquet(files, image_column=image_column, label_column=label_column, classes=classes)
 
 

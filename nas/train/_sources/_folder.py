@@ -17,7 +17,9 @@ def image_folder(root: Path) -> Source:
     """Open `root/<class>/*.png` or `root/{train,val,test}/<class>/*.png`."""
     parts = {split: _first(root, words) for split, words in _WORDS.items()}
     train_root = parts["train"] or root
-    classes = tuple(sorted(item.name for item in train_root.iterdir() if item.is_dir() and item.name[0] != "."))
+    classes = tuple(
+        sorted(item.name for item in train_root.iterdir() if item.is_dir() and item.name[0] != ".")
+    )
     if not classes:
         raise NasError(
             f"{train_root} holds no class folders and no parquet files; expected {train_root}/<class>/<image>.png"
@@ -43,7 +45,9 @@ def _table(root: Path, classes: tuple[str, ...]) -> Table:
             raise NasError(f"{root} has no folder for class {name!r}; every split needs the same classes")
         found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
         if not found:
-            raise NasError(f"class folder {folder} holds no images ({', '.join(SUFFIXES)}); add some or remove it")
+            raise NasError(
+                f"class folder {folder} holds no images ({', '.join(SUFFIXES)}); add some or remove it"
+            )
         paths += found
         labels += [label] * len(found)
 

@@ -45,7 +45,9 @@ def parquet(
             continue
         tables[split], found = _table(splits[split], columns)
         if names is None:
-            names = found or tuple(str(label) for label in range(int(tables[split].labels.max(initial=-1)) + 1))
+            names = found or tuple(
+                str(label) for label in range(int(tables[split].labels.max(initial=-1)) + 1)
+            )
         check_classes(tables[split].labels, names, str(splits[split][0]))
     assert names is not None
     return Source(str(files[0].parent), names, tables["train"], tables.get("val"), tables.get("test"))
@@ -103,7 +105,9 @@ def _read(file: Path, columns: dict[str, str | None]) -> tuple[Any, np.ndarray, 
         row = next(i for i, value in enumerate(values) if not value.is_valid)
         raise NasError(f"{file} row {row} has no label in column {label!r}; drop such rows")
     if not pa.types.is_integer(values.type):
-        raise UsageError(f"{file}: column {label!r} holds {values.type}, expected whole numbers from 0; name another")
+        raise UsageError(
+            f"{file}: column {label!r} holds {values.type}, expected whole numbers from 0; name another"
+        )
     labels = values.to_numpy().astype(np.int64)
     return table.column(image), labels, _class_names(schema.metadata, label)
 

@@ -27,11 +27,15 @@ def torchvision_data(name: str, root: Path, download: bool) -> Source:
 
     known = {item.lower(): item for item in names()}
     if name.lower() not in known:
-        raise UsageError(f"torchvision has no data set {name!r}; known are for example CIFAR10, CIFAR100, SVHN, STL10")
+        raise UsageError(
+            f"torchvision has no data set {name!r}; known are for example CIFAR10, CIFAR100, SVHN, STL10"
+        )
     kind = getattr(torchvision.datasets, known[name.lower()])
     train, classes = _open(kind, "train", root, download)
     if train is None:
-        raise UsageError(f"torchvision's {name} has no training split that nas can use; convert it to an image folder")
+        raise UsageError(
+            f"torchvision's {name} has no training split that nas can use; convert it to an image folder"
+        )
     labels = train.labels
     if not classes:
         classes = tuple(str(label) for label in range(int(labels.max()) + 1))
@@ -71,7 +75,9 @@ def _open(kind: Any, split: str, root: Path, download: bool) -> tuple[Table | No
 
 
 def _table(data: Any, name: str, root: Path) -> Table:
-    labels = next((getattr(data, field) for field in ("targets", "labels", "_labels") if hasattr(data, field)), None)
+    labels = next(
+        (getattr(data, field) for field in ("targets", "labels", "_labels") if hasattr(data, field)), None
+    )
     if labels is None:
         raise UsageError(f"torchvision's {name} is no classification data set: it has no labels")
 

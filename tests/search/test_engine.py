@@ -1,0 +1,125 @@
+"""The inner loop: feasible, new, repeatable, and better than what it is compared with."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nas.search._engine import Engine
+from nas.search._once_for_all import OnceForAllEvolution
+from nas.search._problem import Problem, keys
+from nas.space import SearchSpace
+from tests.search.fakes import FakeTestbed, make_space
+from tests.space.spaces import enumerate_space
+
+
+def make_problem(
+    space: SearchSpace, share: float = 0.4, *, predicted: bool = False, hint: bool = False
+) -> Problem:
+    """Return a problem whose limit lies at `share` of the way from the smallest to the largest subnet."""
+    bed = FakeTestbed(space)
+
+    def costs(codes: np.ndarray) -> np.ndarray:
+        return bed.latency_ms(codes)[:, None]
+
+    low, high = costs(space.codes([space.smallest(), space.largest()]))[:, 0]
+    limits = np.array([low + share * (high - low)])
+    truth = bed.quality.predict
+    return Problem(
+        space,
+        ("latency_ms",),
+        costs,
+        limits,
+        truth if predicted else None,
+        (lambda codes: 0.7 * truth(codes)) if hint else None,
+    )
+
+
+def search(
+    problem: Problem, count: int, proposer: Engine | OnceForAllEvolution, batch: int = 10
+) -> np.ndarray:
+    """Return the qualities of `count` evaluated subnets, minus infinity over the limit."""
+    truth = FakeTestbed(problem.space).quality.predict
+    codes, quality = np.empty((0, len(problem.space.dimensions)), dtype=np.int16), np.empty(0)
+    while len(codes) < count:
+        new = proposer.ask(batch, codes, quality)
+        assert len(set(keys(new)) | set(keys(codes))) == len(new) + len(codes)
+        codes, quality = np.concatenate([codes, new]), np.concatenate([quality, truth(new)])
+    return np.where(problem.feasible(problem.costs(codes)), quality, -np.inf)
+
+
+def optimum(problem: Problem) -> float:
+    codes = problem.space.codes(list(enumerate_space(problem.space)))
+    quality = FakeTestbed(problem.space).quality.predict(codes)
+    return float(quality[problem.feasible(problem.costs(codes))].max())
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.8])
+def test_prediction_leads_to_the_optimum_at_once(share: float) -> None:
+    problem = make_problem(make_space(2, 2), share, predicted=True)
+    quality = search(problem, 100, Engine(problem), batch=100)
+    assert quality.max() == pytest.approx(optimum(problem))
+
+
+@pytest.mark.parametrize("hint", [False, True])
+def test_evaluations_lead_near_the_optimum(hint: bool) -> None:
+    problem = make_problem(make_space(2, 2), hint=hint)
+    quality = search(problem, 60, Engine(problem, front=0.0))
+    assert quality.max() >= optimum(problem) - 0.05
+
+
+def test_every_proposal_for_one_objective_keeps_the_limit() -> None:
+    problem = make_problem(make_space(3, 3), 0.15)
+    assert np.isfinite(search(problem, 40, Engine(problem, front=0.0))).all()
+
+
+def test_the_front_is_laid_out_from_smallest_to_largest() -> None:
+    problem = make_problem(make_space(3, 3), 0.3, predicted=True)
+    costs = problem.costs(Engine(problem).ask(200, problem.smallest()[:0], np.empty(0)))[:, 0]
+    ends = problem.costs(np.concatenate([problem.smallest(), problem.largest()]))[:, 0]
+    assert costs.min() < ends[0] * 1.2
+    assert costs.max() > ends[1] * 0.9
+    assert (costs <= problem.limits[0]).mean() > 0.4
+
+
+def test_same_evaluations_and_seed_give_the_same_proposals() -> None:
+    problem = make_problem(make_space(3, 3))
+    first = Engine(problem, seed=3)
+    known = first.ask(20, problem.smallest()[:0], np.empty(0))
+    quality = FakeTestbed(problem.space).quality.predict(known)
+    again = Engine(problem, seed=3).ask(10, known, quality)
+    np.testing.assert_array_equal(first.ask(10, known, quality), again)
+    assert keys(Engine(problem, seed=4).ask(10, known, quality)) != keys(again)
+
+
+def test_a_small_space_is_exhausted_without_doubles() -> None:
+    space = make_space(1, 1)
+    problem = make_problem(space, 1.0)
+    codes = Engine(problem).ask(50, problem.smallest()[:0], np.empty(0))
+    assert len(set(keys(codes))) == len(codes) == space.size
+
+
+def test_several_limits_hold_together() -> None:
+    bed = FakeTestbed(make_space(3, 3))
+
+    def costs(codes: np.ndarray) -> np.ndarray:
+        deep = (codes >= 0).sum(axis=1).astype(float)
+        return np.column_stack([bed.latency_ms(codes), deep])
+
+    limits = np.array([25.0, 15.0])
+    problem = Problem(bed.space, ("latency_ms", "macs"), costs, limits, bed.quality.predict)
+    codes = Engine(problem, front=0.0).ask(60, problem.smallest()[:0], np.empty(0))
+    kept = problem.feasible(costs(codes))
+    assert kept.mean() > 0.7  # the rest is drawn at random for the picture
+    random = bed.space.sample_codes(np.random.default_rng(0), 5000)
+    assert (
+        bed.quality.predict(codes[kept]).max()
+        >= bed.quality.predict(random[problem.feasible(costs(random))]).max()
+    )
+
+
+def test_ours_beats_once_for_all_evolution_with_few_evaluations() -> None:
+    problem = make_problem(make_space(3, 3), 0.3)
+    ours = [search(problem, 60, Engine(problem, seed=seed, front=0.0), 20).max() for seed in range(3)]
+    theirs = [search(problem, 60, OnceForAllEvolution(problem, seed=seed), 20).max() for seed in range(3)]
+    assert np.mean(ours) > np.mean(theirs)

@@ -1,0 +1,97 @@
+"""The promise: what is answered was measured within the budget, also where predictions are off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from nas.search._engine import Engine
+from nas.search._finalists import MARGIN, Finals
+from nas.search._problem import Problem
+from nas.search.budget import COSTS
+from nas.search.study import Evaluations
+from tests.search.fakes import FakeTestbed, make_space
+
+LIMIT = 15.0
+
+
+def make_finals(bed: FakeTestbed, count: int = 300) -> tuple[Finals, Evaluations]:
+    def costs(codes: np.ndarray) -> np.ndarray:
+        return np.column_stack([bed.latency_ms(codes), bed.counts(codes)])
+
+    limits = np.array([LIMIT, np.inf, np.inf, np.inf])
+    found = Evaluations.empty(bed.space)
+    codes = Engine(Problem(bed.space, COSTS, costs, limits, bed.quality.predict)).ask(
+        count, found.codes, found.quality
+    )
+    codes = np.concatenate([codes, bed.space.codes([bed.space.smallest()])])
+    found.extend(codes, bed.quality.predict(codes), costs(codes))
+    return Finals(found, np.ones(len(found), dtype=bool), bed.measure), found
+
+
+BIASES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "right": lambda codes: np.ones(len(codes)),
+    "optimistic": lambda codes: np.full(len(codes), 1.15),
+    "pessimistic": lambda codes: np.full(len(codes), 0.85),
+    "scattered": lambda codes: 1.0 + 0.08 * np.sin(np.abs(codes).sum(axis=1)),
+}
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+@pytest.mark.parametrize("bias", BIASES)
+def test_the_answer_holds_and_is_nearly_the_best_that_does(bias: str, noise: float) -> None:
+    bed = FakeTestbed(make_space(3, 3), bias=BIASES[bias], noise=noise)
+    finals, found = make_finals(bed)
+    answer = finals.decide(LIMIT)
+    assert answer is not None
+    assert len(answer.runs) >= 2
+    assert all(run.median_ms * (1 + MARGIN) <= LIMIT for run in answer.runs)
+    feasible = bed.true_ms(found.codes) * (1 + MARGIN) <= LIMIT
+    assert answer.quality >= found.quality[feasible].max() - 0.25
+
+
+def test_a_fresh_process_confirms_the_answer() -> None:
+    bed = FakeTestbed(make_space(3, 3), noise=0.004)
+    finals, found = make_finals(bed)
+    answer = finals.decide(LIMIT)
+    assert answer is not None
+    fresh = [bed.measure(found.codes[[answer.index]])[0].median_ms for _ in range(50)]
+    assert max(fresh) <= LIMIT
+
+
+def test_no_answer_where_nothing_holds() -> None:
+    bed = FakeTestbed(make_space(2, 2), bias=lambda codes: np.full(len(codes), 50.0))
+    finals, _ = make_finals(bed)
+    assert finals.decide(LIMIT) is None
+
+
+def test_one_that_fails_the_second_measurement_is_out() -> None:
+    bed = FakeTestbed(make_space(3, 3))
+    finals, found = make_finals(bed)
+    best = found.quality[found.costs[:, 0] * (1 + MARGIN) <= LIMIT].max()
+    slow_from_now_on: list[bool] = []
+
+    def bias(codes: np.ndarray) -> np.ndarray:
+        return np.where(bool(slow_from_now_on) & (bed.quality.predict(codes) >= best - 1e-9), 1.2, 1.0)
+
+    bed.bias = bias
+    finals._run(finals._next(LIMIT, 0))
+    slow_from_now_on.append(True)
+    answer = finals._confirm(LIMIT, ())
+    assert answer is not None
+    assert answer.quality < best
+    assert bed.true_ms(found.codes[[answer.index]])[0] <= LIMIT
+
+
+def test_the_ladder_is_measured_along_and_holds() -> None:
+    bed = FakeTestbed(make_space(3, 3), bias=BIASES["optimistic"])
+    finals, _ = make_finals(bed)
+    rungs = [10.0, 20.0, 30.0]
+    finals.decide(LIMIT, rungs)
+    assert finals.rounds <= 4
+    for rung in rungs:
+        best = finals.best_within(rung)
+        assert best is not None
+        assert 0.75 * rung <= best.measured_ms <= rung

@@ -1,0 +1,95 @@
+"""The loop: every sampler, and going on after a break exactly as without one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nas._errors import UsageError
+from nas.search import SAMPLERS, Budget, Problem
+from nas.search._problem import keys
+from nas.search._trials import Trials, run_trials
+from nas.search.budget import COSTS
+from nas.search.study import Evaluations, Record
+from tests.search.fakes import FakeTestbed, make_space
+
+BED = FakeTestbed(make_space(2, 3), source="measured")
+BUDGET = Budget(latency_ms=10.0)
+
+
+def costs(codes: np.ndarray) -> np.ndarray:
+    return np.column_stack([BED.latency_ms(codes), BED.counts(codes)])
+
+
+class Stopped(Exception):
+    """Raised in place of a kill."""
+
+
+def run(folder: Path, trials: Trials, stop_after: int | None = None) -> Evaluations:
+    """Run, or continue, a search in `folder`; stop in the middle of the evaluation after `stop_after` others."""
+    folder.mkdir(exist_ok=True)
+    record = Record(folder, "run", BED.space, BUDGET, metric="top1")
+    found = record.load()
+    left = [np.inf if stop_after is None else stop_after]
+
+    def evaluate(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        left[0] -= len(codes)
+        if left[0] < 0:
+            raise Stopped
+        return BED.quality.predict(codes), costs(codes)
+
+    problem = Problem(BED.space, COSTS, costs, BUDGET.limits())
+    run_trials(trials, problem, record, found, evaluate, lambda done, total, best: None)
+    assert keys(record.load().codes) == keys(found.codes)
+    return found
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_makes_the_trials_and_repeats_itself(tmp_path: Path, sampler: str) -> None:
+    found = run(tmp_path / "a", Trials(24, sampler, seed=1, one_by_one=True))
+    again = run(tmp_path / "b", Trials(24, sampler, seed=1, one_by_one=True))
+    assert len(found) == 24
+    assert keys(found.codes) == keys(again.codes)
+    other = run(tmp_path / "c", Trials(24, sampler, seed=2, one_by_one=True))
+    assert keys(found.codes) != keys(other.codes)
+
+
+@pytest.mark.parametrize("sampler", ["anyfit", "evolution"])
+@pytest.mark.parametrize("stop_after", [5, 16, 19])
+def test_a_broken_search_goes_on_as_if_nothing_had_happened(
+    tmp_path: Path, sampler: str, stop_after: int
+) -> None:
+    trials = Trials(30, sampler, one_by_one=True)
+    whole = run(tmp_path / "whole", trials)
+    with pytest.raises(Stopped):
+        run(tmp_path / "broken", trials, stop_after)
+    continued = run(tmp_path / "broken", trials)
+    assert keys(continued.codes) == keys(whole.codes)
+
+
+def test_more_trials_continue_where_fewer_ended(tmp_path: Path) -> None:
+    whole = run(tmp_path / "whole", Trials(30, one_by_one=True))
+    run(tmp_path / "parts", Trials(21, one_by_one=True))
+    assert keys(run(tmp_path / "parts", Trials(30, one_by_one=True)).codes) == keys(whole.codes)
+
+
+def test_optuna_samplers_go_on_from_what_is_recorded(tmp_path: Path) -> None:
+    first = run(tmp_path / "run", Trials(10, "tpe", one_by_one=True))
+    more = run(tmp_path / "run", Trials(14, "tpe", one_by_one=True))
+    assert keys(more.codes)[:10] == keys(first.codes)
+    assert len(more) == 14
+
+
+def test_evolution_keeps_the_limit(tmp_path: Path) -> None:
+    found = run(tmp_path / "run", Trials(120, "evolution", one_by_one=True))
+    assert (found.costs[:, 0] <= 10.0).all()
+    assert found.quality[100:].mean() > found.quality[:100].mean()
+
+
+def test_wrong_requests() -> None:
+    with pytest.raises(UsageError, match="choose from anyfit, tpe, nsga2, random, evolution"):
+        Trials(10, "simulated-annealing")
+    with pytest.raises(UsageError, match="at least 1"):
+        Trials(0)
