@@ -41,7 +41,7 @@ def command(
 
     if len(what) < 2:
         raise UsageError(
-            f"one network ({what[0]}) is given, but two or more are needed to compare; name another"
+            f"one network ({' '.join(what)}) is given, but two or more are needed to compare; name another"
         )
     known = [_read(text, model) for text in what]
     figures = [found for found, _ in known]

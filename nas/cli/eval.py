@@ -23,7 +23,12 @@ from nas.cli._output import emit_json, result_console
 )
 @json_option
 def command(
-    what: str, model: str | None, split: str, real_calibration: bool, as_json: bool, **options: Any
+    what: str,
+    model: str | None,
+    split: Literal["val", "test"],
+    real_calibration: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Measure the top-1 of a subnet, a run's answer, an exported model, or a supernet's largest subnet."""
     from nas.cli._figures import artifact_figures, load_supernet, read_subnet
@@ -44,7 +49,8 @@ def command(
         classes, mean, std = loaded.classes, loaded.mean, loaded.std
         module = None
     require_classes(data, classes)
-    size = tuple(family.example_input(family.space.largest()).shape[-2:])
+    height, width = family.example_input(family.space.largest()).shape[-2:]
+    size = int(height), int(width)
     images, labels = pictures(data, split, size)
     if module is None:
         real = pictures(data, "train", size, 2048)[0] if real_calibration else None

@@ -90,18 +90,16 @@ def _from_data(
     if options["data"] is None:
         return None, []
     from nas.export import Accuracy
-    from nas.train.evaluate import accuracy, inputs, pictures, require_classes
+    from nas.train.evaluate import accuracy, normalized, pictures, require_classes
 
     data = opened(options)
     require_classes(data, model.classes)
-    size = tuple(model.family.example_input(model.space.largest()).shape[-2:])
+    size = model.image_size
     images, labels = pictures(data, "test", size)
     real, _ = pictures(data, "train", size, 2048)
 
     def judge(module: nn.Module) -> Accuracy:
-        import torch
-
-        x = torch.cat([*inputs(images, model.supernet, subnet, model.normalize)])
+        x = normalized(images, model.family, subnet, model.mean, model.std)
         return Accuracy(
             name="top1", value=accuracy(module, x, labels), kind="measured", data=f"{data.name}, test"
         )

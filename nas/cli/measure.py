@@ -44,7 +44,7 @@ def command(
     loaded = load_model(model)
     data = opened(options)
     require_classes(data, loaded.classes)
-    size = tuple(loaded.family.example_input(loaded.space.largest()).shape[-2:])
+    size = loaded.image_size
     images, labels = pictures(data, "val", size)
     real = pictures(data, "train", size, 2048)[0] if real_calibration else None
     codes, split = choose_subnets(loaded, count, held_out, seed)

@@ -164,6 +164,12 @@ class Model:
         """What is known of the training: data, epochs, accuracies."""
         return dict(self.config.get("info", {}))
 
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """The height and width of the largest subnet's input."""
+        height, width = self.family.example_input(self.space.largest()).shape[-2:]
+        return int(height), int(width)
+
     def normalize(self, images_bchw: torch.Tensor) -> torch.Tensor:
         """Turn uint8 images, or floats in [0, 1], into the network's normalised channels_last floats."""
         import torch

@@ -26,8 +26,8 @@ def draw(found: Evaluations, outcome: Outcome, title: str, folder: Path) -> None
     from matplotlib.figure import Figure
 
     matplotlib.rcParams["svg.hashsalt"] = "anyfit"  # the same run draws the same bytes
-    figure = Figure(figsize=(8, 5), dpi=200, layout="constrained")
-    axes = figure.add_subplot()
+    figure = Figure(figsize=(8, 5), dpi=200)
+    axes = figure.add_axes((0.085, 0.11, 0.895, 0.82))
     _candidates(axes, found)
     _choices(axes, outcome)
     _frame(axes, found, outcome, title)

@@ -13,6 +13,7 @@ from nas._errors import UsageError
 from nas.search._engine import Engine
 from nas.search._once_for_all import OnceForAllEvolution
 from nas.search._problem import Problem, keys
+from nas.search._signals import uninterrupted
 from nas.search.budget import COSTS
 from nas.search.study import Evaluations, Record, constraints
 
@@ -94,8 +95,16 @@ def _in_batches(
 
 def _evaluate(codes: np.ndarray, record: Record, found: Evaluations, evaluate: Evaluate) -> None:
     quality, costs = evaluate(codes)
-    record.append(codes, quality, costs)
-    found.extend(codes, quality, costs)
+    _keep(codes, quality, costs, record, found)
+
+
+def _keep(
+    codes: np.ndarray, quality: np.ndarray, costs: np.ndarray, record: Record, found: Evaluations
+) -> None:
+    """Write evaluations and remember them: both or neither, and no lock is left behind."""
+    with uninterrupted():
+        record.append(codes, quality, costs)
+        found.extend(codes, quality, costs)
 
 
 def best_feasible(problem: Problem, found: Evaluations) -> float:
@@ -126,8 +135,7 @@ def _by_optuna(
         for name, excess in constraints(record.budget, cost).items():
             trial.set_constraint(name, excess)
         shadow.tell(trial, [float(quality[0]), cost["latency_ms"]])
-        record.append(codes, quality, costs)
-        found.extend(codes, quality, costs)
+        _keep(codes, quality, costs, record, found)
         advance(len(found), trials.count, best_feasible(problem, found))
 
 

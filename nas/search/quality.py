@@ -85,7 +85,7 @@ class MeasuredTop1:
         from nas.train.evaluate import pictures, require_classes
 
         require_classes(data, model.classes)
-        size = _image_size(model)
+        size = model.image_size
         self._model = model
         self._images, self._labels = pictures(data, "val", size, VALIDATION_IMAGES)
         self._calibration, _ = pictures(data, "train", size, CALIBRATION_IMAGES)
@@ -118,12 +118,6 @@ class _Normalizer:
 
     def __call__(self, images: Tensor) -> Tensor:
         return self._model.normalize(images)
-
-
-def _image_size(model: Model) -> tuple[int, int]:
-    """Return the height and width of the largest input the model takes."""
-    example = model.family.example_input(model.space.largest())
-    return int(example.shape[-2]), int(example.shape[-1])
 
 
 def load_quality(model: Model, data: Data | None = None) -> Quality:

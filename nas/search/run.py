@@ -181,7 +181,6 @@ class _Run:
         try:
             run_trials(self._trials, self._problem(), record, found, self._evaluate, self._advance)
         except KeyboardInterrupt:  # the best so far is still to be measured; a second one leaves at once
-            found = self._open_record(folder).load()  # it may have come between writing and remembering
             if not np.isfinite(best_feasible(self._problem(), found)):
                 raise
             interrupted = True

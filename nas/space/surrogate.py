@@ -169,7 +169,8 @@ class Surrogate:
         if self._ridge is not None:
             return self._ridge.predict(encoded, base)
         if self._trees is None:
-            known_codes, known_base, y, seed = self._samples or ()
+            assert self._samples is not None
+            known_codes, known_base, y, seed = self._samples
             features = np.concatenate([known_base, self._space.encode(known_codes)], axis=1)
             self._trees = _fitted_trees(features, y, seed)
         return self._trees.predict(np.concatenate([base, encoded], axis=1))
@@ -197,12 +198,11 @@ class Surrogate:
         try:
             if value["kind"] == "ridge":
                 ridge = value["ridge"]
-                arrays = [
-                    np.array(ridge[k], dtype=float) for k in ("base_mean", "base_weight", "choice_weight")
-                ]
-                if len(arrays[2]) != len(space.features) or len(arrays[0]) != len(arrays[1]):
+                names = ("base_mean", "base_weight", "choice_weight")
+                mean, weight, choices = (np.array(ridge[name], dtype=float) for name in names)
+                if len(choices) != len(space.features) or len(mean) != len(weight):
                     raise ValueError("its weights do not fit the search space")
-                model = _Ridge(float(ridge["intercept"]), *arrays, bool(ridge["is_log"]))
+                model = _Ridge(float(ridge["intercept"]), mean, weight, choices, bool(ridge["is_log"]))
                 return cls(space, model, None, value["cv"])
             samples = value["samples"]
             codes = space.canonical_codes(np.array(samples["codes"]))

@@ -61,7 +61,7 @@ class Log:
         row = {**row, "images_per_s": round(getattr(self, "_speed", 0.0), 1)}
         self._rows.append(row)
         buffer = io.StringIO()
-        writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+        writer: csv.DictWriter[str] = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self._rows)
         write_atomic(self._path, buffer.getvalue())

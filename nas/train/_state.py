@@ -67,9 +67,8 @@ class State:
         """
         teacher = copy.deepcopy(self.supernet.extract(self.supernet.space.largest()))
         device = next(self.supernet.parameters()).device
-        self.teacher = (
-            teacher.to(device=device, memory_format=torch.channels_last).requires_grad_(False).train()
-        )
+        teacher = teacher.to(device).to(memory_format=torch.channels_last)
+        self.teacher = teacher.requires_grad_(False).train()
 
 
 def build_supernet(recipe: Recipe, classes: int, device: torch.device) -> Supernet:
@@ -79,12 +78,12 @@ def build_supernet(recipe: Recipe, classes: int, device: torch.device) -> Supern
         family = get_family(recipe.family, **{**recipe.options, "classes": classes})
     except TypeError as error:
         raise UsageError(f"recipe: family {recipe.family} does not take these options ({error})") from error
-    return Supernet(family).to(device=device, memory_format=torch.channels_last)
+    return Supernet(family).to(device).to(memory_format=torch.channels_last)
 
 
 def build_state(recipe: Recipe, classes: int, steps_per_epoch: int, device: torch.device) -> State:
     """Build the state of step 0."""
-    from timm.optim import create_optimizer_v2
+    from timm.optim import create_optimizer_v2  # pyright: ignore[reportPrivateImportUsage]
     from timm.scheduler.cosine_lr import CosineLRScheduler
     from timm.utils.model_ema import ModelEmaV3
 

@@ -53,6 +53,8 @@ def test_statistics_are_the_average_over_batches() -> None:
     second = [conv2(x * scale + shift) for x in normed]
     for norm, activations in ((norm1, first), (norm2, second)):
         mean, variance = _statistics(activations)
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
         np.testing.assert_allclose(norm.running_mean, mean, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(norm.running_var, variance, rtol=1e-4, atol=1e-5)
 

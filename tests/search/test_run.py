@@ -128,6 +128,14 @@ def test_a_finished_run_is_shown_again_without_work(finished: tuple[Outcome, Fak
     assert stored_outcome(folder, bed, 600) is None
 
 
+def test_a_finished_run_takes_more_trials(tmp_path: Path) -> None:
+    bed = FakeTestbed(SPACE)
+    search(tmp_path / "run", bed, trials=50)
+    more = resume_run(RunFolder.open(tmp_path / "run"), bed, 80)
+    assert more.trials == 80
+    assert read_json(tmp_path / "run" / "run.json")["trials"] == 80
+
+
 def test_an_infeasible_budget_is_answered_before_anything_is_made(tmp_path: Path) -> None:
     outcome = search(tmp_path / "run", budget=Budget(latency_ms=1.0))
     assert outcome.infeasible

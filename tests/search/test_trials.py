@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +14,7 @@ import pytest
 from nas._errors import UsageError
 from nas.search import SAMPLERS, Budget, Problem
 from nas.search._problem import keys
+from nas.search._signals import uninterrupted
 from nas.search._trials import Trials, run_trials
 from nas.search.budget import COSTS
 from nas.search.study import Evaluations, Record
@@ -93,3 +98,32 @@ def test_wrong_requests() -> None:
         Trials(10, "simulated-annealing")
     with pytest.raises(UsageError, match="at least 1"):
         Trials(0)
+
+
+def test_an_interrupt_waits_for_what_must_not_be_broken_off() -> None:
+    done: list[str] = []
+
+    def work() -> None:
+        with uninterrupted():
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+            done.append("the end of the block")
+        done.append("what comes after")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert done == ["the end of the block"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_other_threads_are_left_alone() -> None:
+    seen: list[object] = []
+
+    def work() -> None:
+        with uninterrupted():
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [signal.getsignal(signal.SIGINT)]

@@ -84,9 +84,7 @@ def _dynamo(module: nn.Module, example: Tensor) -> bytes:
         )
     if program is None:
         raise NotImplementedError("the dynamo exporter returned no program")
-    buffer = io.BytesIO()
-    program.save(buffer)
-    return buffer.getvalue()
+    return program.model_proto.SerializeToString()
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nas.latency.runtimes._base import Recipe, Run, Runtime
 from nas.latency.workload import Workload
@@ -82,7 +82,8 @@ class TorchCompiled(TorchEager):
         module.requires_grad_(False)
         # Another subnet is another graph: without a reset torch would try to generalise over their shapes.
         torch._dynamo.reset()
-        run = super()._run(torch.compile(module, dynamic=False), x)
+        compiled: Any = torch.compile(module, dynamic=False)
+        run = super()._run(compiled, x)
         run()
         return run
 
@@ -121,7 +122,9 @@ def _open(path: Path) -> tuple[nn.Module, list[int]]:
 
     if path.suffix == ".pt2":
         program = torch.export.load(path)
-        (example,), _ = program.example_inputs or ((None,), {})
+        if program.example_inputs is None:
+            raise ValueError(f"{path} holds no example input")
+        (example,), _ = program.example_inputs
         return program.module(), list(example.shape)
     recipe = json.loads(path.read_text())
     from nas.families import get_family

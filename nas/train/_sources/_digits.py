@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from PIL import Image
 
@@ -12,7 +14,7 @@ def digits() -> Source:
     """Return the digits: 8x8 grey images of ten classes (Alpaydin & Kaynak 1998, through scikit-learn)."""
     from sklearn.datasets import load_digits
 
-    bunch = load_digits()
+    bunch: Any = load_digits()
     pixels = np.rint(bunch["images"] * (255 / 16)).astype(np.uint8)
     table = Table(
         labels=bunch["target"].astype(np.int64),

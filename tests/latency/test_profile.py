@@ -1,0 +1,133 @@
+"""Device profiles with invented latencies: fitting, caching, refusing what was made for something else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nas._errors import NasError
+from nas.elastic import Supernet
+from nas.families import get_family, load_model, save_model
+from nas.latency import measure as measure_module
+from nas.latency import profile as profile_module
+from nas.latency.measure import Measurement
+from nas.latency.profile import build_profile, choose_samples, load_profile, profile_path
+from nas.latency.runtimes import get_runtime
+from nas.latency.workload import Workload
+
+WORKLOAD = Workload(threads=1)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory):
+    folder = tmp_path_factory.mktemp("models") / "tiny-profile"
+    net = Supernet(get_family("mbv3-small-image"))
+    save_model(folder, net, name="tiny-profile", classes=list("abcdefghij"), mean=[0.5] * 3, std=[0.25] * 3)
+    return load_model(folder)
+
+
+def invented(model, calls: list[int], fail_at: int | None = None) -> Callable:
+    def measure_subnets(_model, subnets, _runtime, _workload, progress=None, *, plan=None):
+        calls.append(len(subnets))
+        if fail_at is not None and len(calls) > fail_at:
+            raise KeyboardInterrupt
+        codes = model.space.codes(subnets)
+        macs = model.supernet.part_macs(codes)
+        ms = 0.05 + macs.sum(1) / 1e7 + 0.02 * (macs > 0).sum(1)
+        rng = np.random.default_rng(len(calls))
+        ms = ms * (1 + 0.01 * rng.standard_normal(len(ms)))
+        return [Measurement(m, m * 1.1, (m, m), 30, 6, 0) for m in ms.tolist()]
+
+    return measure_subnets
+
+
+def test_a_profile_predicts_and_is_read_again(model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    runtime, calls = get_runtime("onnxruntime"), []
+    monkeypatch.setattr(measure_module, "measure_subnets", invented(model, calls))
+    profile = build_profile(model, runtime, WORKLOAD, samples=60)
+    assert sum(calls) == 60 and profile.error["median_pct"] < 3 and profile.error["kendall"] > 0.9
+    assert profile.smallest_ms < profile.largest_ms
+    path = profile_path(model, runtime, WORKLOAD)
+    profile.save(path)
+    again = load_profile(model, runtime, WORKLOAD)
+    codes = model.space.sample_codes(np.random.default_rng(0), 50)
+    assert np.allclose(again.predict_ms(codes), profile.predict_ms(codes))
+    assert not path.with_suffix(".partial").exists()
+
+
+def test_an_interrupted_profile_goes_on(model, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime, calls, workload = get_runtime("onnxruntime"), [], Workload(batch_size=3, threads=1)
+    monkeypatch.setattr(measure_module, "measure_subnets", invented(model, calls, fail_at=2))
+    with pytest.raises(KeyboardInterrupt):
+        build_profile(model, runtime, workload, samples=60)
+    assert profile_path(model, runtime, workload).with_suffix(".partial").exists()
+    rest: list[int] = []
+    monkeypatch.setattr(measure_module, "measure_subnets", invented(model, rest))
+    profile = build_profile(model, runtime, workload, samples=60)
+    assert sum(rest) == 20 and len(profile.codes) == 60
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"machine": {"processor": "another", "cores": 99}}, "another machine"),
+        ({"space": "0123"}, "space"),
+        ({"runtime_version": "0.1"}, "runtime version"),
+        ({"workload": {"batch_size": 9, "threads": 1, "precision": "fp32"}}, "workload"),
+    ],
+)
+def test_a_foreign_profile_is_refused(
+    model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, change: dict, words: str
+) -> None:
+    runtime = get_runtime("onnxruntime")
+    monkeypatch.setattr(measure_module, "measure_subnets", invented(model, []))
+    value = build_profile(model, runtime, WORKLOAD, samples=20).to_dict()
+    value["bound"] = {**value["bound"], **change}
+    (tmp_path / "p.json").write_text(json.dumps(value))
+    with pytest.raises(NasError, match=words) as caught:
+        load_profile(model, runtime, WORKLOAD, tmp_path / "p.json")
+    assert "nas profile" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_damaged_profiles_are_one_sentence(model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    runtime = get_runtime("onnxruntime")
+    monkeypatch.setattr(measure_module, "measure_subnets", invented(model, []))
+    text = json.dumps(build_profile(model, runtime, WORKLOAD, samples=20).to_dict())
+    for damaged in (text[:500], "{}", text.replace('"median_ms": [', '"median_ms": [-1, '), text.replace("bound", "b")):
+        (tmp_path / "p.json").write_text(damaged)
+        with pytest.raises(NasError) as caught:
+            load_profile(model, runtime, WORKLOAD, tmp_path / "p.json")
+        assert "p.json" in str(caught.value)
+    with pytest.raises(NasError, match="at least 20"):
+        build_profile(model, runtime, WORKLOAD, samples=5)
+
+
+def test_samples_cover_the_space(model) -> None:
+    codes = choose_samples(model, 80, seed=0)
+    assert len(np.unique(codes, axis=0)) == 80
+    space = model.space
+    assert (codes[:2] == space.codes([space.smallest(), space.largest()])).all()
+    macs = np.log(model.supernet.counts(codes)["macs"])
+    filled = np.histogram(macs, bins=8)[0]
+    assert (filled >= 4).all()
+
+
+def test_command(model, nas_run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(measure_module, "measure_subnets", invented(model, []))
+    monkeypatch.setattr(profile_module, "SAMPLES", 20)
+    args = ("profile", "--model", str(model.path), "--threads", "1", "--samples", "20", "--batch-size", "2")
+    code, out, err = nas_run(*args, "--json", "--output", str(tmp_path / "out.json"))
+    assert code == 0, err
+    assert json.loads(out)["samples"] == 20
+    code, out, _ = nas_run(*args)
+    assert code == 0 and "next: nas search" in out
+    code, out, _ = nas_run(*args, "--import", str(tmp_path / "out.json"))
+    assert code == 0
+    code, out, _ = nas_run("profile", "--list", "--json")
+    assert code == 0 and json.loads(out)["profiles"]
+    code, _, err = nas_run(*args, "--output", str(tmp_path / "out.json"))
+    assert code == 2 and "already exists" in err
