@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas._errors import NasError, UsageError
 from nas._files import read_json
+from nas.cli._output import log
 from nas.cli._targets import Target, model_of
 from nas.export import Accuracy, Latency, Manifest, read_manifest
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from nas.families import Model
+    from nas.latency.runtimes import Runtime
+    from nas.latency.workload import Workload
     from nas.space import Subnet
 
 VALIDATION = "the model's validation images"
@@ -132,10 +135,33 @@ def predicted_accuracy(model: Model, codes: np.ndarray) -> Accuracy:
     return Accuracy(name="top1", value=value, kind="predicted", data=VALIDATION)
 
 
+def predicted_latency(model: Model, subnet: Subnet, runtime: Runtime, workload: Workload) -> list[Latency]:
+    """Return the latency that this machine's cached profile predicts; nothing where there is no such profile."""
+    from nas.latency.fingerprint import machine_fingerprint
+    from nas.latency.profile import load_profile, profile_path
+
+    if not profile_path(model, runtime, workload).is_file():
+        return []
+    try:
+        profile = load_profile(model, runtime, workload)
+    except NasError as error:
+        log(f"no predicted latency: {error}")
+        return []
+    predicted = Latency(
+        kind="predicted",
+        median_ms=float(profile.predict_ms(model.space.codes([subnet]))[0]),
+        runtime=f"{runtime.name} {runtime.version}",
+        machine=str(machine_fingerprint(runtime.device)),
+        **workload.to_dict(),
+    )
+    return [predicted]
+
+
 def read_answer(folder: Path) -> dict[str, Any]:
     """Return the answer of a run, as `nas search --json` prints it; raises `NasError` when it has none."""
-    run = read_json(folder / "run.json")
-    result = run.get("result") if isinstance(run, dict) else None
+    from nas.search import RunFolder
+
+    result = RunFolder.open(folder).info.get("result")
     answer = result.get("answer") if isinstance(result, dict) else None
     if not isinstance(answer, Mapping) or not (folder / "subnet.json").is_file():
         raise NasError(
@@ -150,6 +176,13 @@ def run_accuracy(folder: Path) -> list[Accuracy]:
     quality, run = read_answer(folder)["quality"], read_json(folder / "run.json")
     data = (run.get("data") or {}).get("spec") or VALIDATION
     return [Accuracy(name=quality["name"], value=quality["value"], kind=quality["source"], data=data)]
+
+
+def measured_with(folder: Path) -> dict[str, Any]:
+    """Return the runtime, threads and batch size that a run measured with."""
+    how = read_json(folder / "run.json").get("measured_with") or {}
+    workload = {name: how["workload"][name] for name in ("threads", "batch_size")} if how else {}
+    return {"runtime": how["runtime"], **workload} if how else {}
 
 
 def run_latency(folder: Path) -> list[Latency]:

@@ -1,26 +1,77 @@
-"""The figures of a network as readable words, shared by `nas show`, `nas compare` and `nas export`."""
+"""The figures of a network as readable words and tables, shared by `nas show`, `nas compare` and `nas export`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nas.latency.units import format_bytes, format_count, format_ms
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from nas.cli._figures import Figures
+    from nas.export import Latency, Manifest, ParityRow
+
+
+def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> Table:
+    """Return a table in the one look of all commands; columns after the first are aligned to the right."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table
 
 
 def figure_rows(figures: Figures) -> list[tuple[str, str]]:
     """Return (name, value) lines: counts, and every known accuracy and latency with its origin."""
-    rows = [
+    rows = [(a.name, f"{a.value:.2f}% ({a.kind}, {a.data})") for a in figures.accuracy]
+    rows += [("latency", f"{latency_words(latency)}") for latency in figures.latency]
+    return [
+        *rows,
         ("MACs", format_count(figures.macs)),
         ("parameters", format_count(figures.params)),
-        ("size", format_bytes(figures.size_bytes)),
+        ("size", f"{format_bytes(figures.size_bytes)} (fp32)"),
     ]
-    rows += [(a.name, f"{a.value:.2f}% ({a.kind}, {a.data})") for a in figures.accuracy]
-    for latency in figures.latency:
-        value = (
-            f"{format_ms(latency.median_ms)} ({latency.kind}, {latency.runtime}, {latency.threads} threads)"
+
+
+def latency_words(latency: Latency) -> str:
+    """Return a latency with its origin in one line."""
+    threads = "1 thread" if latency.threads == 1 else f"{latency.threads} threads"
+    workload = f"batch {latency.batch_size}, {threads}, {latency.precision}"
+    return (
+        f"{format_ms(latency.median_ms)} ({latency.kind}, {latency.runtime}, {workload}, {latency.machine})"
+    )
+
+
+def parity_table(rows: Sequence[ParityRow]) -> Table:
+    """Return how far each file of an artifact is from the supernet."""
+    cells = [
+        (
+            row.format,
+            ", ".join(map(str, row.batch_sizes)),
+            f"{row.delta:.1e}",
+            f"{row.tolerance:.0e}",
+            "ok" if row.ok else "OVER",
         )
-        rows.append(("latency", value))
-    return rows
+        for row in rows
+    ]
+    columns = ("file", "batches", "max |Δ| / max |reference|", "tolerance", "")
+    images = rows[0].images if rows else "nothing"
+    return plain_table(columns, cells, title=f"checked against the supernet on {images}")
+
+
+def file_table(folder: str, manifest: Manifest) -> Table:
+    """Return an artifact's files with their sizes, and whether each is still what was exported."""
+    from nas.export import file_state
+
+    rows = [
+        (name, format_bytes(entry["bytes"]), file_state(folder, manifest, name))
+        for name, entry in manifest.files.items()
+    ]
+    return plain_table(("file", "size", "state"), rows)

@@ -1,21 +1,18 @@
-"""What a word on the command line means: a supernet, a subnet, a run or an exported artifact. Imports no torch."""
+"""What a word on the command line means: a supernet, a subnet, a run or an artifact. Imports no torch."""
 
 from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nas._errors import UsageError
 from nas._files import read_json
 
-if TYPE_CHECKING:
-    from nas.families import Model
-    from nas.space import Subnet
-
 NAMED_SUBNETS = ("largest", "smallest")
 MARKS = {"manifest.json": "artifact", "run.json": "run", "supernet.json": "model"}
+TRAINED = "model"  # where `nas train` puts its model inside its run's folder
 EXPECTED = (
     "give a model's name, a run folder, an exported folder, a subnet.json, 'largest' or 'smallest' "
     "('nas list' shows what there is)"
@@ -49,6 +46,8 @@ def find_target(text: str) -> Target:
         for mark, kind in MARKS.items():
             if (path / mark).is_file():
                 return Target(text, kind, path)
+        if (path / TRAINED / "supernet.json").is_file():
+            return Target(text, "model", path / TRAINED)
         raise UsageError(f"{text} holds none of {', '.join(MARKS)}; {EXPECTED}")
     return _name(text)
 
@@ -75,17 +74,6 @@ def _name(text: str) -> Target:
     raise UsageError(f"there is no model, run, subnet or artifact {text!r}; {hint}")
 
 
-def read_subnet(target: Target, model: Model) -> Subnet:
-    """Read the subnet of a target with a subnet's meaning; another space's raises `SpaceError` naming both."""
-    if target.text in NAMED_SUBNETS:
-        return getattr(model.space, target.text)()
-    if target.kind == "run":
-        return model.space.read(target.where / "subnet.json")
-    if target.kind == "artifact":
-        return model.space.read(target.where / "subnet.json")
-    return model.space.read(target.where)
-
-
 def model_of(target: Target, given: str | None, default: str) -> str:
     """Return the model that a target belongs to: `given`, or what its folder says, or the one with its space."""
     if given is not None:
@@ -95,24 +83,21 @@ def model_of(target: Target, given: str | None, default: str) -> str:
     if target.path is None:
         return default
     for folder in (target.path, target.path.parent):
-        if (folder / "run.json").is_file():
-            return str(_run_model(folder))
-        if (folder / "manifest.json").is_file():
-            return str(read_json(folder / "manifest.json").get("model", default))
+        for mark in ("run.json", "manifest.json"):
+            if (folder / mark).is_file():
+                return str(_entry(read_json(folder / mark), "model") or default)
     return _model_with_space(read_json(target.path), default)
 
 
-def _run_model(folder: Path) -> Any:
-    return read_json(folder / "run.json").get("model", "")
+def _entry(value: Any, key: str) -> Any:
+    return value.get(key) if isinstance(value, dict) else None
 
 
 def _model_with_space(value: Any, default: str) -> str:
     """Find a model whose space is the subnet's, so that nobody must name it; else the default, which will refuse."""
     from nas.families import available_models, read_model_config
 
-    digest = value.get("digest") if isinstance(value, dict) else None
+    digest = _entry(value, "digest")
     models = sorted(available_models(), key=lambda entry: entry[0] != default)
-    for name, path, _ in models:
-        if read_model_config(path).get("space_digest") == digest:
-            return name
-    return default
+    fitting = (name for name, path, _ in models if read_model_config(path).get("space_digest") == digest)
+    return next(fitting, default)

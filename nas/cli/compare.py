@@ -12,6 +12,9 @@ from nas.cli._output import emit_json, progress_bar, result_console
 if TYPE_CHECKING:
     from nas.cli._figures import Figures
     from nas.export._bench import Network
+    from nas.families import Model
+    from nas.latency.runtimes import Runtime
+    from nas.latency.workload import Workload
 
 
 @click.command()
@@ -44,22 +47,13 @@ def command(
             f"one network ({' '.join(what)}) is given, but two or more are needed to compare; name another"
         )
     known = [_read(text, model) for text in what]
-    figures = [found for found, _ in known]
+    figures = [found for found, _, _ in known]
+    chosen, workload = _workload(runtime, threads, batch_size)
+    for found, _, supernet in known:
+        if supernet is not None:
+            _predict(found, supernet, chosen, workload)
     if not no_measure:
-        from nas.export._bench import measure_networks
-        from nas.latency.runtimes import default_runtime, get_runtime
-        from nas.latency.workload import Workload
-
-        chosen = get_runtime(runtime) if runtime else default_runtime()
-        networks = {str(number): network for number, (_, network) in enumerate(known)}
-        with progress_bar("measuring") as advance:
-            workload = Workload(batch_size=batch_size, threads=threads)
-            measured = measure_networks(networks, chosen, workload, advance)
-        for number, found in enumerate(figures):
-            found.latency = [
-                *[old for old in found.latency if old.kind == "predicted"],
-                measured[str(number)],
-            ]
+        _measure(figures, [network for _, network, _ in known], chosen, workload)
     differences = _differences(figures)
     if as_json:
         emit_json({"networks": [found.to_dict() for found in figures], "differences": differences})
@@ -67,7 +61,8 @@ def command(
         _show(figures, differences)
 
 
-def _read(text: str, model: str | None) -> tuple[Figures, Network]:
+def _read(text: str, model: str | None) -> tuple[Figures, Network, Model | None]:
+    """Return the figures, what is measured, and the supernet unless an exported network needs none."""
     from nas.cli._figures import artifact_figures, load_supernet, subnet_figures
     from nas.cli._targets import find_target
     from nas.export import artifact_family, load_artifact
@@ -77,10 +72,37 @@ def _read(text: str, model: str | None) -> tuple[Figures, Network]:
     if target.kind == "artifact":
         figures, manifest = artifact_figures(target)
         family = artifact_family(target.where, manifest)
-        return figures, Network(load_artifact(target.where), family, figures.subnet, target.where)
+        return figures, Network(load_artifact(target.where), family, figures.subnet, target.where), None
     loaded = load_supernet(target, model, DEFAULT_MODEL)
     figures = subnet_figures(target, loaded)
-    return figures, Network(loaded.extract(figures.subnet), loaded.family, figures.subnet)
+    # The statistics decide no latency, so nothing is calibrated here.
+    return figures, Network(loaded.supernet.extract(figures.subnet), loaded.family, figures.subnet), loaded
+
+
+def _workload(runtime: str | None, threads: int, batch_size: int) -> tuple[Runtime, Workload]:
+    from nas.latency.runtimes import default_runtime, get_runtime
+    from nas.latency.workload import Workload
+
+    return get_runtime(runtime) if runtime else default_runtime(), Workload(batch_size, threads)
+
+
+def _predict(found: Figures, model: Model, runtime: Runtime, workload: Workload) -> None:
+    """Put the cached profile's prediction in the place of an older one."""
+    from nas.cli._figures import predicted_latency
+
+    if predicted := predicted_latency(model, found.subnet, runtime, workload):
+        found.latency = [*predicted, *(old for old in found.latency if old.kind != "predicted")]
+
+
+def _measure(figures: list[Figures], networks: list[Network], runtime: Runtime, workload: Workload) -> None:
+    from nas.export._bench import measure_networks
+
+    numbered = {str(number): network for number, network in enumerate(networks)}
+    with progress_bar("measuring") as advance:
+        measured = measure_networks(numbered, runtime, workload, advance)
+    for number, found in enumerate(figures):
+        predicted = [old for old in found.latency if old.kind == "predicted"]
+        found.latency = [*predicted, measured[str(number)]]
 
 
 def _differences(figures: list[Figures]) -> dict[str, list[Any]]:
@@ -91,27 +113,28 @@ def _differences(figures: list[Figures]) -> dict[str, list[Any]]:
 
 
 def _show(figures: list[Figures], differences: dict[str, list[Any]]) -> None:
-    from rich.table import Table
-
+    from nas.cli._tables import latency_words, plain_table
     from nas.latency.units import format_bytes, format_count, format_ms
-
-    table = Table()
-    table.add_column("")
-    for found in figures:
-        table.add_column(found.name, justify="right")
 
     def latency(found: Figures, kind: str) -> str:
         return next((format_ms(entry.median_ms) for entry in found.latency if entry.kind == kind), "–")
 
-    def accuracy(found: Figures) -> str:
-        return next((f"{entry.value:.2f}% {entry.kind}" for entry in found.accuracy), "–")
+    def accuracy(found: Figures, kind: str) -> str:
+        return next((f"{entry.value:.2f}%" for entry in reversed(found.accuracy) if entry.kind == kind), "–")
 
-    table.add_row("top-1", *map(accuracy, figures))
-    for kind in ("predicted", "measured"):
-        table.add_row(f"latency, {kind}", *(latency(found, kind) for found in figures))
-    table.add_row("MACs", *(format_count(found.macs) for found in figures))
-    table.add_row("parameters", *(format_count(found.params) for found in figures))
-    table.add_row("size", *(format_bytes(found.size_bytes) for found in figures))
-    for name, values in differences.items():
-        table.add_row(name, *("–" if value is None else str(value) for value in values))
-    result_console().print(table)
+    kinds = ("predicted", "measured")
+    rows = [[f"top-1, {kind}", *(accuracy(found, kind) for found in figures)] for kind in kinds]
+    rows += [[f"latency, {kind}", *(latency(found, kind) for found in figures)] for kind in kinds]
+    rows += [
+        ["MACs", *(format_count(found.macs) for found in figures)],
+        ["parameters", *(format_count(found.params) for found in figures)],
+        ["size (fp32)", *(format_bytes(found.size_bytes) for found in figures)],
+        ["supernet", *(found.model for found in figures)],
+    ]
+    rows = [row for row in rows if set(row[1:]) != {"–"}]
+    rows += [[name, *("–" if v is None else str(v) for v in values)] for name, values in differences.items()]
+    console = result_console()
+    console.print(plain_table(["", *(found.name for found in figures)], rows))
+    origins = {latency_words(entry).partition(" (")[2][:-1] for found in figures for entry in found.latency}
+    for origin in sorted(origins):
+        console.print(f"latency: {origin}", soft_wrap=True, markup=False)

@@ -7,47 +7,78 @@ from typing import Any
 
 import click
 
+from nas._errors import NasError
+from nas._files import read_json
 from nas.cli._options import json_option
 from nas.cli._output import emit_json, result_console
 
 
 @click.command()
+@click.argument("folders", metavar="[FOLDER]...", nargs=-1, type=click.Path(path_type=Path))
 @json_option
-def command(as_json: bool) -> None:
-    """List the shipped and cached models, the runs in ./runs, and this machine's latency profiles."""
+def command(folders: tuple[Path, ...], as_json: bool) -> None:
+    """List the shipped and cached models, what was trained, searched and exported here, and this machine's profiles.
+
+    Trained models, runs and exported folders are looked for inside every FOLDER.  [default: ./runs and .]
+    """
     from nas.families import available_models
     from nas.latency.profile import cached_profiles
 
-    models = [_model(name, path, kind) for name, path, kind in available_models()]
-    runs = [_run(path) for path in sorted(Path("runs").glob("*/run.json"))]
-    profiles = [str(path) for path in cached_profiles()]
+    places = folders or (Path("runs"), Path())
+    models = [_model(path, kind, name) for name, path, kind in available_models()]
+    models += [_model(path, "trained") for path in _find(places, "supernet.json")]
+    runs = [_run(path) for path in _find(places, "run.json", "anyfit-run")]
+    artifacts = [_artifact(path) for path in _find(places, "manifest.json", "anyfit-artifact")]
+    profiles = [_profile(path) for path in cached_profiles()]
     if as_json:
-        emit_json({"models": models, "runs": runs, "profiles": profiles})
+        emit_json({"models": models, "runs": runs, "artifacts": artifacts, "profiles": profiles})
         return
-    from rich.table import Table
-
-    console = result_console()
-    table = Table(title="models")
-    for column in ("name", "kind", "family", "classes", "folder"):
-        table.add_column(column)
-    for model in models:
-        table.add_row(*(str(model[column]) for column in ("name", "kind", "family", "classes", "path")))
-    console.print(table)
-    for title, lines in (
-        ("runs", [f"{run['path']}  {run['state']}" for run in runs]),
+    for title, rows in (
+        ("models", models),
+        ("runs", runs),
+        ("exported", artifacts),
         ("latency profiles", profiles),
     ):
-        if lines:
-            console.print(f"\n{title}")
-            console.print("\n".join(f"  {line}" for line in lines), soft_wrap=True)
+        if rows:
+            _print(title, rows)
 
 
-def _model(name: str, path: Path, kind: str) -> dict[str, Any]:
+def _find(places: tuple[Path, ...], mark: str, format: str | None = None) -> list[Path]:
+    """Return the folders with a file `mark` (of the given format) in, below or in `model` below the places."""
+    found = {
+        path.parent
+        for place in places
+        for pattern in ("", "*", "*/model")
+        for path in _marks(place, pattern, mark)
+    }
+    return sorted(path for path in found if format is None or _format(path / mark) in (format, None))
+
+
+def _marks(place: Path, pattern: str, mark: str) -> list[Path]:
+    try:
+        return [*place.glob(f"{pattern}/{mark}" if pattern else mark)]
+    except OSError:
+        return []
+
+
+def _format(path: Path) -> str | None:
+    """Return the format a JSON file names, None for one that cannot be read (it is then listed as damaged)."""
+    try:
+        value = read_json(path)
+    except NasError:
+        return None
+    return value.get("format", "") if isinstance(value, dict) else ""
+
+
+def _model(path: Path, kind: str, name: str | None = None) -> dict[str, Any]:
     from nas.families import read_model_config
 
-    config = read_model_config(path)
+    try:
+        config = read_model_config(path)
+    except NasError:
+        return {"name": name or path.name, "kind": f"{kind}, damaged", "path": str(path)}
     return {
-        "name": name,
+        "name": name or config["name"],
         "kind": kind,
         "family": config["family"],
         "classes": len(config["classes"]),
@@ -57,11 +88,88 @@ def _model(name: str, path: Path, kind: str) -> dict[str, Any]:
 
 
 def _run(path: Path) -> dict[str, Any]:
-    from nas._errors import NasError
-    from nas._files import read_json
+    try:
+        run = read_json(path / "run.json")
+    except NasError:
+        return {"path": str(path), "state": "damaged"}
+    answer = (run.get("result") or {}).get("answer")
+    found = {"quality": answer["quality"], "latency_ms": answer["latency_ms"]} if answer else {}
+    return {
+        "path": str(path),
+        "state": run.get("state"),
+        "model": run.get("model"),
+        "budget": run.get("budget"),
+        **found,
+    }
+
+
+def _artifact(path: Path) -> dict[str, Any]:
+    from nas.export import read_manifest
 
     try:
-        run = read_json(path)
-        return {"path": str(path.parent), "state": run.get("state", "unknown"), "budget": run.get("budget")}
-    except (NasError, AttributeError):
-        return {"path": str(path.parent), "state": "broken", "budget": None}
+        manifest = read_manifest(path)
+    except NasError:
+        return {"path": str(path), "state": "damaged"}
+    accuracy = {found.kind: found.value for found in manifest.accuracy}
+    latency = {found.kind: found.median_ms for found in manifest.latency}
+    return {
+        "path": str(path),
+        "model": manifest.model,
+        "files": sorted(manifest.files),
+        "top1": accuracy.get("measured", accuracy.get("predicted")),
+        "latency_ms": latency.get("measured", latency.get("predicted")),
+        "macs": manifest.macs,
+        "params": manifest.params,
+    }
+
+
+def _profile(path: Path) -> dict[str, Any]:
+    try:
+        profile = read_json(path)
+        bound = profile["bound"]
+        how = {
+            "runtime": bound["runtime"],
+            "workload": bound["workload"],
+            "samples": len(profile["samples"]["codes"]),
+        }
+    except (NasError, KeyError, TypeError):
+        return {"path": str(path), "state": "damaged"}
+    return {"path": str(path), **how, "median_error_pct": profile.get("error", {}).get("median_pct")}
+
+
+# --- on a terminal ----------------------------------------------------------------------------------------------------
+
+
+def _print(title: str, rows: list[dict[str, Any]]) -> None:
+    from nas.cli._tables import plain_table
+
+    hidden = {"files"}
+    columns = [*dict.fromkeys(key for row in rows for key in row if key not in hidden)]
+    columns.sort(key=lambda column: column == "path")  # the longest stands last
+    cells = [[_cell(column, row.get(column)) for column in columns] for row in rows]
+    result_console().print(plain_table([column.replace("_", " ") for column in columns], cells, title=title))
+
+
+def _cell(column: str, value: Any) -> str:
+    from nas.latency.units import format_count, format_ms
+
+    if value is None or value == {}:
+        return "–"
+    if column == "test":
+        return " to ".join(
+            f"{value[f'{end}_top1']:.1f}%" for end in ("smallest", "largest") if f"{end}_top1" in value
+        )
+    if column == "budget":
+        from nas.search.budget import Budget
+
+        return str(Budget.from_dict(value))
+    if column == "quality":
+        return f"{value['value']:.2f} {value['name']}"
+    if column == "latency_ms":
+        ms = (value.get("measured") or value["predicted"]) if isinstance(value, dict) else value
+        return format_ms(ms)
+    if column in ("macs", "params"):
+        return format_count(value)
+    if column == "workload":
+        return f"batch {value['batch_size']}, {value['threads']} threads, {value['precision']}"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -203,7 +203,7 @@ def _progress() -> Iterator[Progress]:
 def _show(outcome: Outcome) -> None:
     console = result_console()
     if outcome.answer is not None or outcome.ladder:
-        console.print(_table(outcome))
+        console.print(outcome_table(outcome))
     if outcome.answer is None:
         return
     console.print(
@@ -219,7 +219,8 @@ def _show(outcome: Outcome) -> None:
         console.print(f"next         nas export {outcome.run_dir} --format onnx", soft_wrap=True)
 
 
-def _table(outcome: Outcome) -> Table:
+def outcome_table(outcome: Outcome) -> Table:
+    """Return the ladder of a search and its answer, predicted beside measured; `nas show` prints it too."""
     from rich import box
     from rich.table import Table
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,8 +13,11 @@ from nas.cli._output import emit_json, result_console
 
 if TYPE_CHECKING:
     from nas.cli._figures import Figures
+    from nas.cli._targets import Target
     from nas.elastic import Supernet
+    from nas.export import Architecture
     from nas.families import Model
+    from nas.space import SearchSpace
 
 
 @click.command()
@@ -22,22 +27,33 @@ if TYPE_CHECKING:
 )
 @json_option
 def command(what: str, model: str | None, as_json: bool) -> None:
-    """Describe a supernet and its search space, or the architecture and figures of one network."""
-    from nas.cli._figures import artifact_figures, load_supernet, subnet_figures
+    """Describe a supernet and its search space, a run, or the architecture and figures of one network.
+
+    \b
+      nas show                        the shipped supernet
+      nas show smallest               its smallest subnet, part by part
+      nas show runs/<run>             what a search was asked and what it found
+    """
+    from nas.cli._figures import load_supernet
     from nas.cli._targets import find_target
 
     target = find_target(what)
     if target.kind == "artifact":
-        from nas.export import artifact_family, weightless
-
-        figures, manifest = artifact_figures(target)
-        _show_network(figures, weightless(artifact_family(target.where, manifest)), as_json)
+        _show_artifact(target, as_json)
         return
     loaded = load_supernet(target, model, DEFAULT_MODEL)
     if target.kind == "model":
         _show_supernet(loaded, as_json)
+    elif target.kind == "run":
+        _show_run(target.where, target, loaded, as_json)
     else:
-        _show_network(subnet_figures(target, loaded), loaded.supernet, as_json)
+        from nas.cli._figures import subnet_figures
+
+        figures, more = subnet_figures(target, loaded), {"kind": "subnet"}
+        _show_network(figures, loaded.supernet, more, as_json)
+
+
+# --- a supernet -------------------------------------------------------------------------------------------------------
 
 
 def _show_supernet(model: Model, as_json: bool) -> None:
@@ -62,49 +78,134 @@ def _show_supernet(model: Model, as_json: bool) -> None:
     if as_json:
         emit_json(answer)
         return
-    from rich.table import Table
-
+    from nas.cli._tables import plain_table
     from nas.latency.units import format_bytes, format_count
 
     console = result_console()
     console.print(
-        f"{model.name}: {model.family.name}, {len(model.classes)} classes, {space.size:.3g} subnets"
+        f"[bold]{model.name}[/]: a supernet of family {model.family.name}, {len(model.classes)} classes, "
+        f"{len(space.dimensions)} dimensions, {space.size:.3g} subnets"
     )
     for name, counts in ends.items():
         macs, params = format_count(counts.macs), format_count(counts.params)
-        console.print(f"{name:9} {macs} MACs, {params} parameters, {format_bytes(counts.size_bytes)}")
-    console.print(f"measured  {answer['measured_subnets']} subnets")
-    rows = Table(title="search space")
-    rows.add_column("dimension")
-    rows.add_column("choices")
-    rows.add_column("where")
-    for d in space.dimensions:
-        condition = "" if d.active_if is None else f"{d.active_if[0]} in {list(d.active_if[1])}"
-        rows.add_row(d.name, ", ".join(map(str, d.choices)), condition)
-    console.print(rows)
+        console.print(f"{name:10} {macs} MACs, {params} parameters, {format_bytes(counts.size_bytes)}")
+    if table is not None:
+        console.print(
+            f"{'measured':10} {len(table)} subnets, top-1 {table.top1.min():.1f} to {table.top1.max():.1f}%"
+        )
+    for name, value in model.info.items():
+        console.print(f"{name.replace('_', ' '):10} {_words(value)}", markup=False)
+    console.print(f"{'folder':10} {model.path}", soft_wrap=True, markup=False)
+    console.print(plain_table(("dimension", "how many", "choices", "active with"), _dimensions(space)))
 
 
-def _show_network(figures: Figures, supernet: Supernet, as_json: bool) -> None:
+def _dimensions(space: SearchSpace) -> list[tuple[str, ...]]:
+    """Return a row for each kind of dimension: those of one stage with equal choices share it."""
+    rows: dict[tuple[str, tuple[Any, ...]], list[Any]] = {}
+    for dimension in space.dimensions:
+        first, *middle, last = dimension.name.split(".")
+        pattern = f"{first}.*.{last}" if middle else dimension.name
+        rows.setdefault((pattern, dimension.choices), []).append(dimension)
+    found = []
+    for (pattern, choices), members in rows.items():
+        name = members[0].name if len(members) == 1 else pattern
+        parents = dict.fromkeys(d.active_if[0] for d in members if d.active_if is not None)
+        found.append((name, str(len(members)), _choices(choices), ", ".join(parents)))
+    return found
+
+
+def _choices(choices: tuple[Any, ...]) -> str:
+    shown = (
+        [*map(str, choices)]
+        if len(choices) <= 8
+        else [str(choices[0]), str(choices[1]), "…", str(choices[-1])]
+    )
+    return ", ".join(shown)
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_words(item)}" for key, item in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+# --- one network ------------------------------------------------------------------------------------------------------
+
+
+def _show_network(figures: Figures, supernet: Supernet, more: dict[str, Any], as_json: bool) -> None:
     from nas.export import architecture
 
     built = architecture(supernet, figures.subnet)
     if as_json:
-        emit_json({**figures.to_dict(), "architecture": built.to_dict()})
+        emit_json({**figures.to_dict(), **more, "architecture": built.to_dict()})
         return
-    from rich.table import Table
-
     from nas.cli._tables import figure_rows
 
     console = result_console()
-    console.print(f"{figures.name}: a subnet of {figures.model}")
-    for name, value in figure_rows(figures):
-        console.print(f"{name:10} {value}")
-    for name, value in built.general.items():
-        console.print(f"{name:10} {value}")
+    console.print(f"[bold]{figures.name}[/]: a subnet of {figures.model}", soft_wrap=True)
+    for name, value in (*figure_rows(figures), *built.general.items()):
+        console.print(f"{name:10} {value}", soft_wrap=True, markup=False)
+    _print_architecture(built)
+
+
+def _print_architecture(built: Architecture) -> None:
+    from nas.cli._tables import plain_table
+
     rows = built.rows()
-    table = Table(title="architecture")
-    for column in rows[0]:
-        table.add_column(column)
-    for row in rows:
-        table.add_row(*row.values())
-    console.print(table)
+    result_console().print(plain_table([*rows[0]], [[*row.values()] for row in rows]))
+
+
+def _show_artifact(target: Target, as_json: bool) -> None:
+    from nas.cli._figures import artifact_figures
+    from nas.cli._tables import file_table
+    from nas.export import artifact_family, file_state, weightless
+
+    figures, manifest = artifact_figures(target)
+    states = {name: file_state(target.where, manifest, name) for name in manifest.files}
+    more = {"created": manifest.created, "parity": manifest.parity, "files": states}
+    _show_network(figures, weightless(artifact_family(target.where, manifest)), more, as_json)
+    if not as_json:
+        result_console().print(file_table(str(target.where), manifest))
+
+
+# --- a run ------------------------------------------------------------------------------------------------------------
+
+
+def _show_run(folder: Path, target: Target, model: Model, as_json: bool) -> None:
+    from nas.cli._figures import subnet_figures
+    from nas.export import architecture
+    from nas.search import Budget, Outcome, RunFolder
+
+    run = RunFolder.open(folder).info
+    result = run.get("result")
+    answered = isinstance(result, dict) and result.get("answer") is not None
+    figures = subnet_figures(target, model) if answered else None
+    built = architecture(model.supernet, figures.subnet) if figures else None
+    if as_json:
+        keys = ("state", "changed", "model", "budget", "sampler", "seed", "measured_with", "result")
+        answer = {"kind": "run", "path": str(folder), **{key: run.get(key) for key in keys}}
+        emit_json({**answer, "architecture": built.to_dict() if built else None})
+        return
+    from nas.cli._tables import figure_rows
+    from nas.cli.search import outcome_table
+
+    console = result_console()
+    console.print(
+        f"[bold]{folder}[/]: a search that is {run.get('state')} ({run.get('changed')})", soft_wrap=True
+    )
+    asked = f"{Budget.from_dict(run['budget'])}, sampler {run.get('sampler')}, seed {run.get('seed')}"
+    console.print(f"{'model':10} {model.name}\n{'budget':10} {asked}", soft_wrap=True)
+    if isinstance(result, dict):
+        outcome = Outcome.from_dict(result, model.space, folder)
+        console.print(f"{'trials':10} {outcome.trials}")
+        if outcome.reason:
+            console.print(outcome.reason, soft_wrap=True)
+        if outcome.ladder or answered:
+            console.print(outcome_table(outcome))
+    if figures is not None and built is not None:
+        for name, value in (*figure_rows(figures), *built.general.items()):
+            console.print(f"{name:10} {value}", soft_wrap=True, markup=False)
+        _print_architecture(built)
+        console.print(f"next: nas export {folder} --format onnx", soft_wrap=True)
+    elif run.get("state") != "finished":
+        console.print(f"next: nas search --resume {folder}", soft_wrap=True)

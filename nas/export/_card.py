@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nas.export._manifest import Accuracy, Latency, Manifest
+from nas.export._manifest import Accuracy, InputSpec, Latency, Manifest
 from nas.latency.units import format_bytes, format_count, format_ms
 
 
@@ -77,7 +77,7 @@ def _interface(manifest: Manifest) -> str:
     text = f"Input: float32, {shape} (any N)"
     if manifest.input.mean:
         text += (
-            ", RGB channels first, resized to this resolution, scaled to [0, 1], normalised: `(x - mean) / std` with "
+            ", channels first, resized to this resolution, scaled to [0, 1] and normalised: `(x - mean) / std` with "
             f"mean {_list(manifest.input.mean)} and std {_list(manifest.input.std)}. "
             "**The files do not normalise by themselves.**"
         )
@@ -94,29 +94,35 @@ def _list(values: Sequence[float]) -> str:
 
 
 def _usage(manifest: Manifest, files: Mapping[str, int]) -> str:
-    snippets = [
-        _code("Prepare a batch (`images`: uint8, N × 3 × H × W, of the resolution above):", PREPARE, manifest)
-    ]
-    snippets += [_code(title, code, manifest) for name, title, code in USAGE if name in files]
+    snippets = [_code(*_preparation(manifest.input))]
+    snippets += [_code(title, code) for name, title, code in USAGE if name in files]
     return "\n\n".join(snippets)
 
 
-def _code(title: str, code: str, manifest: Manifest) -> str:
-    values = {
-        "mean": _list(manifest.input.mean or (0.0,)),
-        "std": _list(manifest.input.std or (1.0,)),
-        "family": manifest.family,
-        "options": ", ".join(f"{key}={value!r}" for key, value in manifest.options.items()),
-    }
-    for key, value in values.items():
-        code = code.replace("{{" + key + "}}", value)
+def _code(title: str, code: str) -> str:
     return f"{title}\n\n```python\n{code.strip()}\n```"
 
 
-PREPARE = """
+def _preparation(spec: InputSpec) -> tuple[str, str]:
+    """Return how to make an input batch `x`: from picture files where the network takes RGB images."""
+    size, values = [*reversed(spec.shape[1:])], (_list(spec.mean), _list(spec.std))
+    if len(spec.mean) == 3 and len(size) == 2:
+        title = "An input batch from picture files (bilinear, antialiased, as the network was calibrated):"
+        return title, PICTURES.format(*size, *values)
+    shape = ", ".join(map(str, spec.shape))
+    return "An input batch (noise, for the shape and type):", NOISE.format(shape)
+
+
+PICTURES = """
 import numpy as np
-mean, std = (np.array(v, "float32").reshape(1, -1, 1, 1) for v in ({{mean}}, {{std}}))
-x = (images.astype("float32") / 255 - mean) / std
+from PIL import Image
+images = [Image.open(name).convert("RGB").resize(({}, {}), Image.Resampling.BILINEAR) for name in names]
+x = ((np.stack(images) / 255 - {}) / {}).transpose(0, 3, 1, 2).astype("float32")
+"""
+
+NOISE = """
+import numpy as np
+x = np.random.default_rng(0).standard_normal((1, {}), dtype="float32")
 """
 
 USAGE = (
@@ -149,10 +155,10 @@ logits = session.run(None, {session.get_inputs()[0].name: x})[0]
     ),
     (
         "model.pt2",
-        "torch without anyfit:",
+        "torch without anyfit (a `torch.export` program, CPU):",
         """
 import torch
-model = torch.export.load("model.pt2").module()
+model = torch.export.load("model.pt2").module()  # BatchNorm is fixed: the program is in evaluation mode
 logits = model(torch.from_numpy(x))
 """,
     ),

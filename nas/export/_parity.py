@@ -22,7 +22,9 @@ BATCH_SIZES = (1, 3, 8, 8, 3, 1)
 
 
 class ParityError(NasError):
-    """An exported file computes something else than the supernet."""
+    """An exported file computes something else than the supernet; `rows` are the files that were compared."""
+
+    rows: tuple[ParityRow, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,12 @@ class ParityRow:
             "batch_sizes": [*self.batch_sizes],
             "images": self.images,
         }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> ParityRow:
+        """Read a row of the manifest."""
+        sizes = tuple(value["batch_sizes"])
+        return cls(value["format"], value["max_relative_delta"], value["tolerance"], sizes, value["images"])
 
 
 def relative_delta(output: torch.Tensor, reference: torch.Tensor) -> float:
@@ -101,10 +109,12 @@ def require_parity(rows: Sequence[ParityRow]) -> None:
     """Raise `ParityError` for the first row over its tolerance."""
     for row in rows:
         if not row.ok:
-            raise ParityError(
+            error = ParityError(
                 f"the {row.format} export differs from the supernet by {row.delta:.2e} of its largest output, over "
                 f"the tolerance {row.tolerance:.0e}; nothing was written; report this with the subnet and versions"
             )
+            error.rows = tuple(rows)
+            raise error
 
 
 def supernet_references(

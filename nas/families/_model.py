@@ -7,6 +7,8 @@ model card `README.md`. Nothing is ever unpickled.
 from __future__ import annotations
 
 import difflib
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -188,7 +190,7 @@ class Model:
             try:
                 with np.load(self.path / CALIBRATION, allow_pickle=False) as file:
                     self._calibration = torch.from_numpy(file["images"])
-            except (OSError, ValueError, KeyError) as error:
+            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
                 raise NasError(
                     f"{self.path / CALIBRATION} is damaged ({error}); fetch the model again"
                 ) from error

@@ -127,7 +127,7 @@ class Finals:
     def _confirm(self, limit_ms: float, rungs: Sequence[float]) -> Finalist | None:
         """Return the best that holds in a second measurement too; one that does not is out."""
         missed = [rung for rung in rungs if self._uses(rung) < _USED]
-        again = [index for index in self.candidates(missed) if index not in self.finalists]
+        again = [index for index in self.candidates(missed, 4 * MARGIN) if index not in self.finalists]
         while holding := [f for f in self.finalists.values() if f.holds(limit_ms)]:
             best = max(holding, key=lambda f: (f.quality, -f.measured_ms))
             if len(best.runs) > 1:
@@ -164,10 +164,10 @@ class Finals:
 
     # --- other budgets ------------------------------------------------------------------------------------------------
 
-    def candidates(self, limits_ms: Sequence[float]) -> list[int]:
-        """Return for each limit the best candidate expected to keep it with some room."""
+    def candidates(self, limits_ms: Sequence[float], room: float = 2 * MARGIN) -> list[int]:
+        """Return for each limit the best candidate expected to keep it with `room` to spare."""
         expected = self._found.costs[:, 0] * self._ratio
-        chosen = [self._best(expected <= limit * (1.0 - 2 * MARGIN)) for limit in limits_ms]
+        chosen = [self._best(expected <= limit * (1.0 - room)) for limit in limits_ms]
         return [index for index in chosen if index is not None]
 
     def best_within(self, limit_ms: float) -> Finalist | None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -223,8 +224,13 @@ class Subject:
     threads: int = 1
     data: Mapping[str, Any] | None = None
 
-    def open(self, progress: Progress = silent) -> ModelTestbed:
-        """Load the model, the runtime and the data; an unknown name or unusable runtime raises in one sentence."""
+    @contextmanager
+    def open(self, progress: Progress = silent) -> Iterator[ModelTestbed]:
+        """Load the model, the runtime and the data, for the time of a block.
+
+        An unknown name or an unusable runtime raises in one sentence. Without data torch has little to compute here,
+        and works on one thread: on a busy machine two that wait for each other took twenty times as long.
+        """
         from nas.latency.runtimes import default_runtime, get_runtime
         from nas.latency.workload import Workload
         from nas.search.quality import load_quality
@@ -233,13 +239,22 @@ class Subject:
         workload = Workload(batch_size=self.batch_size, threads=self.threads)
         runtime.require(workload)
         progress("loading the model", 0, 0, "")
+        import torch
+
         from nas.families import load_model
 
-        model = load_model(self.model)
-        data = None
-        if self.data is not None:
-            from nas.train.data import open_data
+        threads = torch.get_num_threads()
+        try:
+            if self.data is None:
+                torch.set_num_threads(1)
+            model = load_model(self.model)
+            data = None
+            if self.data is not None:
+                from nas.train.data import open_data
 
-            progress("reading the images", 0, 0, "")
-            data = open_data(**self.data)
-        return ModelTestbed(model, runtime, workload, load_quality(model, data), progress)
+                progress("reading the images", 0, 0, "")
+                data = open_data(**self.data)
+            with ModelTestbed(model, runtime, workload, load_quality(model, data), progress) as bed:
+                yield bed
+        finally:
+            torch.set_num_threads(threads)

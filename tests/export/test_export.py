@@ -32,7 +32,9 @@ def reference(model_folder: Path, x: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("batch", [1, 5])
-def test_every_file_gives_the_extracted_networks_output(artifact: Path, model_folder: Path, batch: int) -> None:
+def test_every_file_gives_the_extracted_networks_output(
+    artifact: Path, model_folder: Path, batch: int
+) -> None:
     import onnx
     import onnxruntime
 
@@ -83,7 +85,9 @@ def test_an_existing_folder_is_refused(artifact: Path, model_folder: Path) -> No
         Export(model=model, subnet=model.space.smallest()).write(artifact)
 
 
-def test_over_tolerance_leaves_nothing(model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_over_tolerance_leaves_nothing(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = load_model(model_folder)
     true = artifact_module.supernet_references
 
@@ -92,11 +96,15 @@ def test_over_tolerance_leaves_nothing(model_folder: Path, tmp_path: Path, monke
 
     monkeypatch.setattr(artifact_module, "supernet_references", wrong)
     with pytest.raises(ParityError):
-        Export(model=model, subnet=model.space.smallest(), formats=parse_formats("safetensors")).write(tmp_path / "x")
+        Export(model=model, subnet=model.space.smallest(), formats=parse_formats("safetensors")).write(
+            tmp_path / "x"
+        )
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_leaves_nothing(model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_nothing(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = load_model(model_folder)
 
     def full(*args, **kwargs):
@@ -104,7 +112,9 @@ def test_a_full_disk_leaves_nothing(model_folder: Path, tmp_path: Path, monkeypa
 
     monkeypatch.setattr(artifact_module, "write_manifest", full)
     with pytest.raises(NasError, match="No space left"):
-        Export(model=model, subnet=model.space.smallest(), formats=parse_formats("safetensors")).write(tmp_path / "x")
+        Export(model=model, subnet=model.space.smallest(), formats=parse_formats("safetensors")).write(
+            tmp_path / "x"
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -148,7 +158,16 @@ def test_commands_describe_and_compare(nas_run, model_folder: Path, artifact: Pa
 
 def test_export_command(nas_run, model_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out"
-    args = ("export", "smallest", "--model", str(model_folder), "--format", "safetensors,onnx", "--threads", "1")
+    args = (
+        "export",
+        "smallest",
+        "--model",
+        str(model_folder),
+        "--format",
+        "safetensors,onnx",
+        "--threads",
+        "1",
+    )
     code, out, err = nas_run(*args, "--output", str(folder), "--data", "digits")
     assert code == 2 and "10 classes" in err and not folder.exists()
     code, out, err = nas_run(*args, "--output", str(folder), "--json")
@@ -160,7 +179,7 @@ def test_export_command(nas_run, model_folder: Path, tmp_path: Path) -> None:
     code, _, err = nas_run("export", "largst")
     assert code == 2 and "did you mean 'largest'" in err
     other = tmp_path / "other.json"
-    text = load_model(model_folder).space.smallest().to_json().replace("digest\": \"", "digest\": \"0")
+    text = load_model(model_folder).space.smallest().to_json().replace('digest": "', 'digest": "0')
     other.write_text(text)
     code, _, err = nas_run("export", str(other), "--model", str(model_folder))
     assert code == 2 and "search space" in err

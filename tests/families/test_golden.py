@@ -16,7 +16,6 @@ from nas.families import get_family
 from nas.families._ofa import load_published, published_subnet, read_checkpoint
 from nas.families.mobilenetv3 import MobileNetV3
 
-
 CHAOTIC = 1
 
 

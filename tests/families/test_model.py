@@ -294,9 +294,6 @@ def test_an_incomplete_description_is_refused(copied: Path, key: str) -> None:
         load_model(copied)
 
 
-@pytest.mark.xfail(
-    reason="numpy's BadZipFile and EOFError pass through Model.calibration_images", strict=False
-)
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a zip", None])
 def test_damaged_calibration_images_cost_one_sentence(copied: Path, content: bytes | None) -> None:
     path = copied / "calibration.npz"

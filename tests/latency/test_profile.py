@@ -97,7 +97,12 @@ def test_damaged_profiles_are_one_sentence(model, monkeypatch: pytest.MonkeyPatc
     runtime = get_runtime("onnxruntime")
     monkeypatch.setattr(measure_module, "measure_subnets", invented(model, []))
     text = json.dumps(build_profile(model, runtime, WORKLOAD, samples=20).to_dict())
-    for damaged in (text[:500], "{}", text.replace('"median_ms": [', '"median_ms": [-1, '), text.replace("bound", "b")):
+    for damaged in (
+        text[:500],
+        "{}",
+        text.replace('"median_ms": [', '"median_ms": [-1, '),
+        text.replace("bound", "b"),
+    ):
         (tmp_path / "p.json").write_text(damaged)
         with pytest.raises(NasError) as caught:
             load_profile(model, runtime, WORKLOAD, tmp_path / "p.json")

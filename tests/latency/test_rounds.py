@@ -64,5 +64,7 @@ def test_programs_take_turns() -> None:
 def test_a_budget_of_time_ends_it() -> None:
     seconds = iter(range(1000))
     prober = FakeProber({"a": 1.0, "b": 1.0}, noise=0.5)
-    bursts = collect(prober, ("a", "b"), Plan(budget_s=5.0, max_bursts=500), clock=lambda: float(next(seconds)))
+    bursts = collect(
+        prober, ("a", "b"), Plan(budget_s=5.0, max_bursts=500), clock=lambda: float(next(seconds))
+    )
     assert all(3 <= len(found) <= 6 for found in bursts.values())

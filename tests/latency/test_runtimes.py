@@ -56,7 +56,7 @@ def test_onnx_has_a_dynamic_batch_and_the_same_output(tmp_path: Path) -> None:
         x = torch.randn(batch, 3, 8, 8)
         with torch.no_grad():
             expected = module(x).numpy()
-        assert np.allclose(session.run(None, {"input": x.numpy()})[0], expected, atol=1e-6)
+        assert np.allclose(np.asarray(session.run(None, {"input": x.numpy()})[0]), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "torch", "cuda"])
@@ -70,7 +70,9 @@ def test_measures_in_a_process_of_its_own(tmp_path: Path, name: str) -> None:
     for end in ("smallest", "largest"):
         subnet = getattr(net.space, end)()
         recipe = {"family": family.name, "options": dict(family.options), "subnet": subnet.to_dict()}
-        programs[end] = runtime.lower(net.extract(subnet), family.example_input(subnet), tmp_path / end, recipe)
+        programs[end] = runtime.lower(
+            net.extract(subnet), family.example_input(subnet), tmp_path / end, recipe
+        )
     found = measure(programs, runtime, Workload(threads=1), plan=QUICK)
     assert 0 < found["smallest"].median_ms < found["largest"].median_ms
 

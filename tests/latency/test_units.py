@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas._errors import UsageError
-from nas.latency.units import format_bytes, format_count, format_ms, parse_bytes, parse_count, parse_duration_ms
+from nas.latency.units import (
+    format_bytes,
+    format_count,
+    format_ms,
+    parse_bytes,
+    parse_count,
+    parse_duration_ms,
+)
 
 
 @pytest.mark.parametrize(("text", "ms"), [("20ms", 20.0), ("0.8ms", 0.8), ("1s", 1000.0), ("500us", 0.5)])
