@@ -328,7 +328,8 @@ class _Run:
         write_table(
             folder.path / "pareto.csv", self._space, name, found, finals.finalists, index, self._limits
         )
-        draw(found, outcome, f"{folder.info.get('model', self._space.name)}: {self._budget}", folder.path)
+        title = Path(str(folder.info.get("model", self._space.name))).name
+        draw(found, outcome, f"{title}: {self._budget}", folder.path)
         if outcome.answer is not None:
             write_json(folder.path / "subnet.json", outcome.answer.subnet.to_dict())
             self._bed.keep_program(outcome.answer.subnet, folder.path)

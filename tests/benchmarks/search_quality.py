@@ -216,6 +216,20 @@ def summary(rows: list[dict[str, object]]) -> str:
     return "\n".join(lines)
 
 
+def write(path: Path, rows: list[dict[str, object]]) -> None:
+    """Write the rows as CSV; rows that are there of other problems and methods stay."""
+    new = {(row["problem"], row["method"]) for row in rows}
+    kept: list[dict[str, object]] = []
+    if path.exists():
+        with open(path, newline="", encoding="utf-8") as file:
+            kept += [row for row in csv.DictReader(file) if (row["problem"], row["method"]) not in new]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(kept + rows)
+    write_atomic(path, text.getvalue())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -240,11 +254,7 @@ def main() -> None:
         print(f"{done}/{len(jobs)} {jobs[done - 1][:3]}", file=sys.stderr)
     if not rows:
         sys.exit("nothing could be run")
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomic(given.output, text.getvalue())
+    write(given.output, rows)
     print(summary(rows))
     print(f"\nbest top-1 in percent: mean of {given.seeds} seeds (lowest); written to {given.output.name}")
 

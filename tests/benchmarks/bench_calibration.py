@@ -1,0 +1,60 @@
+"""Accuracy of 30 random subnets with BatchNorm statistics that are sliced, from shipped synthetic images, and real.
+
+    python -m tests.benchmarks.bench_calibration [--images 5000] [--subnets 30]
+
+Needs CIFAR-10 as parquet (`$ANYFIT_SHARED` or ../shared, folder data/cifar10). Writes results/calibration.csv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import platform
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from nas.families import load_model
+from nas.train.data import open_data
+from nas.train.evaluate import evaluate_subnet, pictures
+
+RESULT = Path(__file__).with_name("results") / "calibration.csv"
+
+
+def main() -> None:
+    """Measure and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=5000)
+    parser.add_argument("--subnets", type=int, default=30)
+    arguments = parser.parse_args()
+    shared = Path(os.environ.get("ANYFIT_SHARED") or Path(__file__).parents[3] / "shared")
+    if not (shared / "data" / "cifar10").is_dir():
+        print("skipped: CIFAR-10 is not at hand; name the folder that holds data/cifar10 in ANYFIT_SHARED")
+        return
+    model = load_model("mbv3-cifar10")
+    data = open_data(str(shared / "data" / "cifar10"))
+    images, labels = pictures(data, "val", model.image_size, arguments.images)
+    real, _ = pictures(data, "train", model.image_size, 2048)
+    kinds = {"sliced": None, "distilled": model.calibration_images(), "real": real}
+    rows = []
+    for row in model.space.sample_codes(np.random.default_rng(7), arguments.subnets):
+        subnet = model.space.from_codes(row)
+        top1 = {
+            kind: evaluate_subnet(model.supernet, subnet, images, labels, model.normalize, calibration)
+            for kind, calibration in kinds.items()
+        }
+        rows.append({"macs": model.supernet.count(subnet).macs, **top1})
+    rows.append({"macs": "mean", **{kind: float(np.mean([row[kind] for row in rows])) for kind in kinds}})
+    print({key: value if isinstance(value, str) else round(value, 2) for key, value in rows[-1].items()})
+    RESULT.parent.mkdir(exist_ok=True)
+    machine = f"{platform.machine()}, torch {torch.__version__}, {len(labels)} validation images"
+    with open(RESULT, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["macs", *kinds, "machine"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({**row, "machine": machine} for row in rows)
+
+
+if __name__ == "__main__":
+    main()
