@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from nas.export import Latency, Manifest, ParityRow
 
 
-def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> Table:
-    """Return a table in the one look of all commands; columns after the first are aligned to the right."""
+def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[str] = ()) -> Table:
+    """Return a table in the one look of all commands; columns after the first are aligned right, but for `left`."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left")
+        table.add_column(column, justify="right" if number and column not in left else "left")
     for row in rows:
         table.add_row(*map(escape, row))
     return table
@@ -61,9 +61,9 @@ def parity_table(rows: Sequence[ParityRow]) -> Table:
         )
         for row in rows
     ]
-    columns = ("file", "batches", "max |Δ| / max |reference|", "tolerance", "")
     images = rows[0].images if rows else "nothing"
-    return plain_table(columns, cells, title=f"checked against the supernet on {images}")
+    columns = ("against the supernet", f"batches of {images}", "max |Δ| ÷ max |reference|", "tolerance", "")
+    return plain_table(columns, cells)
 
 
 def file_table(folder: str, manifest: Manifest) -> Table:

@@ -107,7 +107,9 @@ def _measure(figures: list[Figures], networks: list[Network], runtime: Runtime, 
 
 def _differences(figures: list[Figures]) -> dict[str, list[Any]]:
     """Return the dimensions in which the subnets differ, with each one's choice (None where it has none)."""
-    names = dict.fromkeys(name for found in figures for name in found.subnet)
+    # The largest subnet has all dimensions, in the order of the space.
+    ordered = sorted(figures, key=lambda found: len(found.subnet), reverse=True)
+    names = dict.fromkeys(name for found in ordered for name in found.subnet)
     choices = {name: [found.subnet.get(name) for found in figures] for name in names}
     return {name: values for name, values in choices.items() if len(set(map(repr, values))) > 1}
 

@@ -143,11 +143,23 @@ def _profile(path: Path) -> dict[str, Any]:
 def _print(title: str, rows: list[dict[str, Any]]) -> None:
     from nas.cli._tables import plain_table
 
-    hidden = {"files"}
-    columns = [*dict.fromkeys(key for row in rows for key in row if key not in hidden)]
+    columns = [*dict.fromkeys(key for row in rows for key in row if key != "files")]
     columns.sort(key=lambda column: column == "path")  # the longest stands last
     cells = [[_cell(column, row.get(column)) for column in columns] for row in rows]
-    result_console().print(plain_table([column.replace("_", " ") for column in columns], cells, title=title))
+    console = result_console()
+    console.print(f"\n[bold]{title}[/]")
+    console.print(plain_table([_HEADS.get(column, column) for column in columns], cells, left=["folder"]))
+
+
+_HEADS = {
+    "path": "folder",
+    "test": "test top-1",
+    "top1": "top-1 %",
+    "latency_ms": "latency",
+    "macs": "MACs",
+    "params": "parameters",
+    "median_error_pct": "median error %",
+}
 
 
 def _cell(column: str, value: Any) -> str:
@@ -171,5 +183,5 @@ def _cell(column: str, value: Any) -> str:
     if column in ("macs", "params"):
         return format_count(value)
     if column == "workload":
-        return f"batch {value['batch_size']}, {value['threads']} threads, {value['precision']}"
+        return ", ".join(f"{key.replace('_', ' ')} {entry}" for key, entry in value.items())
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -103,8 +103,8 @@ def _dimensions(space: SearchSpace) -> list[tuple[str, ...]]:
     """Return a row for each kind of dimension: those of one stage with equal choices share it."""
     rows: dict[tuple[str, tuple[Any, ...]], list[Any]] = {}
     for dimension in space.dimensions:
-        first, *middle, last = dimension.name.split(".")
-        pattern = f"{first}.*.{last}" if middle else dimension.name
+        names = dimension.name.split(".")
+        pattern = f"{names[0]}.*.{names[-1]}" if len(names) > 2 else dimension.name
         rows.setdefault((pattern, dimension.choices), []).append(dimension)
     found = []
     for (pattern, choices), members in rows.items():

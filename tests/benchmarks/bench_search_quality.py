@@ -1,6 +1,6 @@
 """How good is the best subnet found after 50, 200 and 1,000 evaluations: ours against what people use.
 
-    python tests/benchmarks/search_quality.py [--seeds 10] [--evaluations 1000] [--problem NAME] [--jobs 1]
+    python -m tests.benchmarks.bench_search_quality [--seeds 10] [--evaluations 1000] [--problem NAME] [--jobs 2]
 
 Every method maximises top-1 under one hard limit and sees a subnet's quality only by evaluating it; what a subnet costs
 is known to all of them. Results go to results/search_quality.csv, expectations are in README.md.
@@ -22,20 +22,18 @@ from importlib.metadata import version
 from pathlib import Path
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ.setdefault(name, "1")
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "benchmarks")]
+    os.environ.setdefault(name, "1")  # before NumPy is imported: the jobs share the cores
 
 import numpy as np  # noqa: E402
 import optuna  # noqa: E402
-from _ofa_tables import OfaTables, tables_folder  # noqa: E402
 
 from nas._files import write_atomic  # noqa: E402
 from nas.search import AnyfitSampler, Problem  # noqa: E402
 from nas.search._once_for_all import OnceForAllEvolution  # noqa: E402
+from tests.benchmarks._ofa_tables import OfaTables, tables_folder  # noqa: E402
 
 READ_AT = (50, 200, 1000)
-RESULTS = ROOT / "tests" / "benchmarks" / "results" / "search_quality.csv"
+RESULTS = Path(__file__).with_name("results") / "search_quality.csv"
 MODEL = "mbv3-cifar10"
 
 
@@ -238,7 +236,7 @@ def main() -> None:
     parser.add_argument("--evaluations", type=int, default=1000)
     parser.add_argument("--problem", action="append", choices=["ofa-imagenet-27ms", "mbv3-cifar10"])
     parser.add_argument("--method", action="append", choices=list(METHODS))
-    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--output", type=Path, default=RESULTS)
     given = parser.parse_args()
     names = given.problem or ["ofa-imagenet-27ms", "mbv3-cifar10"]
