@@ -22,7 +22,8 @@ def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: Seq
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number and column not in left else "left")
+        justify = "right" if number and column not in left else "left"
+        table.add_column(column, justify=justify, overflow="fold")
     for row in rows:
         table.add_row(*map(escape, row))
     return table

@@ -216,6 +216,8 @@ def _show(outcome: Outcome) -> None:
         console.print(
             f"\nrun folder   {outcome.run_dir} (pareto.png, pareto.csv, subnet.json)", soft_wrap=True
         )
+        if outcome.interrupted:
+            console.print(f"continue     nas search --resume {outcome.run_dir}", soft_wrap=True)
         console.print(f"next         nas export {outcome.run_dir} --format onnx", soft_wrap=True)
 
 

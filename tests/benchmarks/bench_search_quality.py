@@ -28,6 +28,7 @@ import numpy as np  # noqa: E402
 import optuna  # noqa: E402
 
 from nas._files import write_atomic  # noqa: E402
+from nas.latency.fingerprint import machine_fingerprint  # noqa: E402
 from nas.search import AnyfitSampler, Problem  # noqa: E402
 from nas.search._once_for_all import OnceForAllEvolution  # noqa: E402
 from tests.benchmarks._ofa_tables import OfaTables, tables_folder  # noqa: E402
@@ -190,7 +191,7 @@ def machine() -> dict[str, str]:
     """Return what the figures depend on."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "optuna", "scikit-learn"))
     return {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "machine": str(machine_fingerprint()),
         "versions": f"python {platform.python_version()}, {packages}",
     }
 
@@ -220,7 +221,8 @@ def write(path: Path, rows: list[dict[str, object]]) -> None:
     kept: list[dict[str, object]] = []
     if path.exists():
         with open(path, newline="", encoding="utf-8") as file:
-            kept += [row for row in csv.DictReader(file) if (row["problem"], row["method"]) not in new]
+            known: list[dict[str, object]] = [{**row} for row in csv.DictReader(file)]
+        kept = [row for row in known if (row["problem"], row["method"]) not in new]
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()

@@ -39,7 +39,7 @@ def test_a_known_base_needs_few_samples() -> None:
 
 def test_trees_win_on_interactions() -> None:
     rng = np.random.default_rng(0)
-    codes = SPACE.sample_codes(rng, 600)
+    codes = SPACE.sample_codes(rng, 250)
     y = 1 + 5 * ((codes[:, 0] > 0) ^ (codes[:, 1] > 0)) + 3.0 * ((codes[:, 2] > 1) & (codes[:, 3] > 1))
     fitted = Surrogate.fit(SPACE, codes, y.astype(float))
     assert fitted.kind == "trees"
