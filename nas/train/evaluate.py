@@ -43,7 +43,7 @@ def require_classes(data: Data, classes: Sequence[str]) -> None:
 class Normalizer(Protocol):
     """Turns uint8 images (n, 3, h, w) into the network's float input."""
 
-    def __call__(self, images: Tensor) -> Tensor: ...
+    def __call__(self, images: Tensor, /) -> Tensor: ...
 
 
 def inputs(

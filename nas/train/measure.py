@@ -75,10 +75,10 @@ def measure_table(
 ) -> MeasuredTable:
     """Measure the top-1 of every subnet of `codes` on uint8 `images` and write the table to `path` as it grows.
 
-    Subnets that the table at `path` already has are not measured again. BatchNorm is recalibrated on the model's own
-    calibration images unless uint8 `calibration` is given.
+    What the table at `path` already has is kept, with its split, and counts towards the length of `codes`. BatchNorm is
+    recalibrated on the model's own calibration images unless uint8 `calibration` is given.
     """
-    found = _known(path, model.space)
+    codes, split, found = _continued(path, model.space, codes, split)
     batches = _Prepared(model, images)
     counts = model.supernet.counts(codes)
     for done, row in enumerate(codes):
@@ -94,11 +94,21 @@ def measure_table(
     return table
 
 
-def _known(path: Path, space: SearchSpace) -> dict[bytes, float]:
+def _continued(
+    path: Path, space: SearchSpace, codes: np.ndarray, split: tuple[str, ...]
+) -> tuple[np.ndarray, tuple[str, ...], dict[bytes, float]]:
+    """Put the rows of the table at `path` before those of `codes` that it lacks; also return what is measured."""
     if not path.exists():
-        return {}
+        return codes, split, {}
     table = MeasuredTable.read(path, space)
-    return {row.tobytes(): top1 for row, top1 in zip(table.codes, table.top1.tolist(), strict=True)}
+    found = {row.tobytes(): top1 for row, top1 in zip(table.codes, table.top1.tolist(), strict=True)}
+    missing = [index for index, row in enumerate(codes) if row.tobytes() not in found]
+    added = missing[: max(len(codes) - len(table), 0)]
+    return (
+        np.concatenate([table.codes, codes[added]]),
+        (*table.split, *(split[index] for index in added)),
+        found,
+    )
 
 
 def _table(
