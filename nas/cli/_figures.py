@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,10 +54,11 @@ class Figures:
 
 def load_supernet(target: Target, given: str | None, default: str) -> Model:
     """Load the supernet that a target belongs to; an exported network in its place raises `UsageError`."""
-    from nas.export import is_artifact
+    from nas.export import is_artifact, refuse_pickle
     from nas.families import load_model
 
     name = model_of(target, given, default)
+    refuse_pickle(name)
     if is_artifact(name):
         raise UsageError(f"{name} is an exported network and not a supernet; give a supernet with --model")
     return load_model(name)
@@ -157,6 +159,17 @@ def predicted_latency(model: Model, subnet: Subnet, runtime: Runtime, workload: 
     return [predicted]
 
 
+@contextmanager
+def whole_run(folder: Path) -> Iterator[None]:
+    """Turn a missing or garbled field of run.json, while it is read, into a `NasError` naming the file."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError) as error:
+        raise NasError(
+            f"{folder / 'run.json'} lacks or garbles a field ({error}); search again into a new folder"
+        ) from error
+
+
 def read_answer(folder: Path) -> dict[str, Any]:
     """Return the answer of a run, as `nas search --json` prints it; raises `NasError` when it has none."""
     from nas.search import RunFolder
@@ -173,31 +186,35 @@ def read_answer(folder: Path) -> dict[str, Any]:
 
 def run_accuracy(folder: Path) -> list[Accuracy]:
     """Return the answer's quality as the run found it."""
-    quality, run = read_answer(folder)["quality"], read_json(folder / "run.json")
-    data = (run.get("data") or {}).get("spec") or VALIDATION
-    return [Accuracy(name=quality["name"], value=quality["value"], kind=quality["source"], data=data)]
+    answer, run = read_answer(folder), read_json(folder / "run.json")
+    with whole_run(folder):
+        quality, data = answer["quality"], (run.get("data") or {}).get("spec") or VALIDATION
+        return [Accuracy(name=quality["name"], value=quality["value"], kind=quality["source"], data=data)]
 
 
 def measured_with(folder: Path) -> dict[str, Any]:
     """Return the runtime, threads and batch size that a run measured with."""
-    how = read_json(folder / "run.json").get("measured_with") or {}
-    workload = {name: how["workload"][name] for name in ("threads", "batch_size")} if how else {}
-    return {"runtime": how["runtime"], **workload} if how else {}
+    run = read_json(folder / "run.json")
+    with whole_run(folder):
+        how = run.get("measured_with") or {}
+        workload = {name: how["workload"][name] for name in ("threads", "batch_size")} if how else {}
+        return {"runtime": how["runtime"], **workload} if how else {}
 
 
 def run_latency(folder: Path) -> list[Latency]:
     """Return the answer's predicted and measured latency."""
     answer, run = read_answer(folder), read_json(folder / "run.json")
-    found, how = answer["latency_ms"], run["measured_with"]
-    machine = how["machine"]
-    common: dict[str, Any] = {
-        "runtime": f"{how['runtime']} {how['runtime_version']}",
-        "machine": f"{machine['gpu'] or machine['processor']}, {machine['cores']} cores, {machine['system']}",
-        **how["workload"],
-    }
-    kinds = [("predicted", found["predicted"], None), ("measured", found["measured"], found["p90"])]
-    return [
-        Latency(kind=kind, median_ms=median, p90_ms=p90, **common)
-        for kind, median, p90 in kinds
-        if median is not None
-    ]
+    with whole_run(folder):
+        found, how = answer["latency_ms"], run["measured_with"]
+        machine = how["machine"]
+        common: dict[str, Any] = {
+            "runtime": f"{how['runtime']} {how['runtime_version']}",
+            "machine": f"{machine['gpu'] or machine['processor']}, {machine['cores']} cores, {machine['system']}",
+            **how["workload"],
+        }
+        kinds = [("predicted", found["predicted"], None), ("measured", found["measured"], found["p90"])]
+        return [
+            Latency(kind=kind, median_ms=median, p90_ms=p90, **common)
+            for kind, median, p90 in kinds
+            if median is not None
+        ]

@@ -172,12 +172,15 @@ def _show_artifact(target: Target, as_json: bool) -> None:
 
 
 def _show_run(folder: Path, target: Target, model: Model, as_json: bool) -> None:
-    from nas.cli._figures import subnet_figures
+    from nas.cli._figures import subnet_figures, whole_run
     from nas.export import architecture
     from nas.search import Budget, Outcome, RunFolder
 
     run = RunFolder.open(folder).info
     result = run.get("result")
+    with whole_run(folder):
+        budget = Budget.from_dict(run["budget"])
+        outcome = Outcome.from_dict(result, model.space, folder) if isinstance(result, dict) else None
     answered = isinstance(result, dict) and result.get("answer") is not None
     figures = subnet_figures(target, model) if answered else None
     built = architecture(model.supernet, figures.subnet) if figures else None
@@ -193,10 +196,9 @@ def _show_run(folder: Path, target: Target, model: Model, as_json: bool) -> None
     console.print(
         f"[bold]{folder}[/]: a search that is {run.get('state')} ({run.get('changed')})", soft_wrap=True
     )
-    asked = f"{Budget.from_dict(run['budget'])}, sampler {run.get('sampler')}, seed {run.get('seed')}"
+    asked = f"{budget}, sampler {run.get('sampler')}, seed {run.get('seed')}"
     console.print(f"{'model':10} {model.name}\n{'budget':10} {asked}", soft_wrap=True)
-    if isinstance(result, dict):
-        outcome = Outcome.from_dict(result, model.space, folder)
+    if outcome is not None:
         console.print(f"{'trials':10} {outcome.trials}")
         if outcome.reason:
             console.print(outcome.reason, soft_wrap=True)
