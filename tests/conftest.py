@@ -52,9 +52,12 @@ def shared() -> Path:
 
 
 @pytest.fixture
-def nas_run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+def nas_run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
     """Run `nas` in this process, errors mapped to sentences and exit codes as for a user."""
     from nas.cli._main import run
+
+    # Whatever terminal the tests run in, tables are as wide as in a pipe.
+    monkeypatch.delenv("COLUMNS", raising=False)
 
     def nas_run(*args: str | Path) -> Outcome:
         capsys.readouterr()

@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "list": ("nas.cli.list", "List the shipped and cached models."),
     "train": ("nas.cli.train", "Train a supernet."),
     "measure": ("nas.cli.measure", "Measure many subnets' accuracy into a table."),
+    "calibrate": ("nas.cli.calibrate", "Distil calibration images, or compare them."),
     "doctor": ("nas.cli.doctor", "Check versions, devices, runtimes and the installation."),
     "completion": ("nas.cli.completion", "Print the completion script of a shell."),
 }

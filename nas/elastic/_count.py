@@ -111,21 +111,44 @@ class Counter:
 
     def by_part(self, codes: np.ndarray) -> np.ndarray:
         """Count every part of the subnets of `codes`: (n, parts, 3) MACs, parameters and bytes."""
+        codes = np.asarray(codes)
         if self._tables is None:
             self._tables = [_PartTable(self._family, index) for index in range(len(self._family.parts))]
         keys = [table.keys(codes) for table in self._tables]
-        while True:
-            unknown = np.zeros(len(codes), dtype=np.int64)
-            for table, own in zip(self._tables, keys, strict=True):
-                unknown += table.values[own, 0] < 0
-            if not unknown.any():
-                break
-            # The row with the most unknown parts teaches the most; one count fills all of its parts.
-            row = int(unknown.argmax())
-            parts = self.count_parts(self._family.space.from_codes(codes[row]))
-            for table, own in zip(self._tables, keys, strict=True):
-                table.learn(own[row], parts)
-        return np.stack([table.values[own] for table, own in zip(self._tables, keys, strict=True)], axis=1)
+        found = np.stack([table.look_up(own) for table, own in zip(self._tables, keys, strict=True)], axis=1)
+        while (unknown := found[:, :, 0] < 0).any():
+            row = self._teacher(codes, unknown)[None]
+            parts = self.count_parts(self._family.space.from_codes(row[0]))
+            for index, table in enumerate(self._tables):
+                table.learn(int(table.keys(row)[0]), parts)
+                lacking = np.flatnonzero(unknown[:, index])
+                found[lacking, index] = table.look_up(keys[index][lacking])
+        return found
+
+    def _teacher(self, codes: np.ndarray, unknown: np.ndarray) -> np.ndarray:
+        """Return the codes of a subnet one count of which fills many gaps.
+
+        It is the row with the most unknown parts; where a part of it is known, choices of another row in which that
+        part is unknown take their place, if they leave what is already settled as it is.
+        """
+        assert self._tables is not None
+        row = int(unknown.sum(axis=1).argmax())
+        taught = codes[row].copy()
+        settled = np.zeros(codes.shape[1], dtype=bool)
+        for table in (self._tables[index] for index in np.flatnonzero(unknown[row])):
+            settled[table.decisive] = True
+        for index in np.flatnonzero(~unknown[row] & unknown.any(axis=0)):
+            table = self._tables[index]
+            columns = table.decisive
+            if table.parent is not None and settled[table.parent] and table.is_active(taught[None])[0]:
+                columns = columns[columns != table.parent]
+            fixed = columns[settled[columns]]
+            wanting = np.flatnonzero(unknown[:, index])
+            fitting = wanting[(codes[wanting][:, fixed] == taught[fixed]).all(axis=1)]
+            if len(fitting):
+                taught[columns] = codes[fitting[0], columns]
+                settled[columns] = True
+        return self._family.space.canonical_codes(np.maximum(taught, 0)[None])[0]
 
     def counts(self, codes: np.ndarray) -> dict[str, np.ndarray]:
         """Count the subnets of `codes` (n, dimensions): "macs", "params", "size_bytes", each int64 (n,)."""
@@ -134,26 +157,48 @@ class Counter:
 
 
 class _PartTable:
-    """What one part costs for every combination of the choices that decide it; -1 where that is not yet known."""
+    """What one part costs, by the choices that decide it; as large as what was asked for, not as their product."""
 
     def __init__(self, family: Family, index: int) -> None:
         part, space = family.parts[index], family.space
         self._name = part.name
         names = dict.fromkeys([*part.dimensions, *family.input_dimensions])
+        self._own = [space.names.index(name) for name in names]
+        self._radix = [len(space.dimensions[column].choices) + 1 for column in self._own]
+        self.parent: int | None = None
         if part.active_if is not None:
-            names[part.active_if[0]] = None
-        self._columns = [space.names.index(name) for name in names]
-        self._radix = [len(space.dimensions[column].choices) + 1 for column in self._columns]
-        self.values = np.full((int(np.prod(self._radix, dtype=np.int64)), 3), -1, dtype=np.int64)
+            parent, choices = part.active_if
+            self.parent = space.names.index(parent)
+            self._kept = [space[parent].index(choice) for choice in choices]
+        self.decisive = np.unique([*self._own, *([] if self.parent is None else [self.parent])]).astype(int)
+        self._keys = np.empty(0, dtype=np.int64)
+        self._costs = np.empty((0, 3), dtype=np.int64)
+
+    def is_active(self, codes: np.ndarray) -> np.ndarray:
+        """Return for each row of `codes` whether the part is in the network."""
+        if self.parent is None:
+            return np.ones(len(codes), dtype=bool)
+        return np.isin(codes[:, self.parent], self._kept)
 
     def keys(self, codes: np.ndarray) -> np.ndarray:
-        """Return the row of the table for each row of `codes`."""
-        key = np.zeros(len(codes), dtype=np.int64)
-        for column, radix in zip(self._columns, self._radix, strict=True):
+        """Return a number for each row of `codes` that is equal where the part's choices are."""
+        key = self.is_active(codes).astype(np.int64)
+        for column, radix in zip(self._own, self._radix, strict=True):
             key = key * radix + codes[:, column] + 1
         return key
 
+    def look_up(self, keys: np.ndarray) -> np.ndarray:
+        """Return MACs, parameters and bytes (n, 3); -1 where they are not yet known."""
+        if not len(self._keys):
+            return np.full((len(keys), 3), -1, dtype=np.int64)
+        places = np.searchsorted(self._keys, keys).clip(max=len(self._keys) - 1)
+        return np.where((self._keys[places] == keys)[:, None], self._costs[places], -1)
+
     def learn(self, key: int, parts: dict[str, Counts]) -> None:
         """Remember the part's cost; a part that was left out costs nothing."""
+        place = int(np.searchsorted(self._keys, key))
+        if place < len(self._keys) and self._keys[place] == key:
+            return
         own = parts.get(self._name, Counts())
-        self.values[key] = (own.macs, own.params, own.size_bytes)
+        self._keys = np.insert(self._keys, place, key)
+        self._costs = np.insert(self._costs, place, (own.macs, own.params, own.size_bytes), axis=0)

@@ -53,7 +53,13 @@ def artifact_family(folder: str | Path, manifest: Manifest) -> Family:
     """Return the family of an artifact; raises `NasError` when this anyfit's space is another one."""
     from nas.families import get_family
 
-    family = get_family(manifest.family, **manifest.options)
+    try:
+        family = get_family(manifest.family, **manifest.options)
+    except (TypeError, ValueError) as error:
+        raise NasError(
+            f"{folder} was exported from {manifest.family} with options {manifest.options}, which this anyfit does "
+            f"not take ({error}); install anyfit {manifest.anyfit} or export it again"
+        ) from error
     if family.space.digest != manifest.space_digest:
         raise NasError(
             f"{folder} was exported from version {manifest.space_digest} of the space of {manifest.family}, but this "

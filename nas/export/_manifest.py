@@ -122,8 +122,10 @@ def read_manifest(folder: str | Path) -> Manifest:
         values["accuracy"] = tuple(_tuples(Accuracy, item) for item in values.get("accuracy", ()))
         values["latency"] = tuple(_tuples(Latency, item) for item in values.get("latency", ()))
         values["parity"] = tuple(values.get("parity", ()))
+        for name in ("options", "subnet", "info", "files"):
+            values[name] = dict(values[name])
         return Manifest(**values)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise NasError(f"{path} lacks or garbles a field ({error}); export the subnet again") from error
 
 

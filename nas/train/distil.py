@@ -43,7 +43,7 @@ def distil(
     *,
     classes: int,
     count: int = COUNT,
-    steps: int = 300,
+    steps: int = 600,
     subnets: int = 6,
     lr: float = 0.03,
     label_weight: float = 0.01,
@@ -79,8 +79,8 @@ def distil(
 
 def _spread(supernet: Supernet, count: int, seed: int) -> list[Subnet]:
     space, rng = supernet.space, np.random.default_rng(seed)
-    ends = [space.smallest(), space.largest()]
-    return [*ends, *(space.sample(rng) for _ in range(max(0, count - 2)))]
+    chosen = [space.smallest(), space.largest(), *(space.sample(rng) for _ in range(count - 2))]
+    return chosen[:count]
 
 
 def _target(supernet: Supernet, subnet: Subnet, real: Tensor, normalizer: Normalizer) -> _Target:

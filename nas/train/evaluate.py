@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -100,6 +100,29 @@ def evaluate_subnet(
     for chunk, truth in zip(batches, labels.split(batch_size), strict=True):
         right += int((module(chunk).argmax(1) == truth).sum())
     return 100 * right / len(labels)
+
+
+def compare_calibrations(
+    supernet: Supernet,
+    subnets: Sequence[Subnet],
+    images: Tensor,
+    labels: Tensor,
+    normalizer: Normalizer,
+    calibrations: Mapping[str, Tensor | None],
+    progress: Callable[[int, int], None] | None = None,
+) -> list[dict[str, float]]:
+    """Return for each subnet its top-1 in percent with every one of `calibrations` (see `evaluate_subnet`), by name."""
+    rows = []
+    for subnet in subnets:
+        rows.append(
+            {
+                name: evaluate_subnet(supernet, subnet, images, labels, normalizer, calibration)
+                for name, calibration in calibrations.items()
+            }
+        )
+        if progress:
+            progress(len(rows), len(subnets))
+    return rows
 
 
 def fold_batch_norm(module: nn.Module) -> None:

@@ -18,7 +18,7 @@ import torch
 
 from nas.families import load_model
 from nas.train.data import open_data
-from nas.train.evaluate import evaluate_subnet, pictures
+from nas.train.evaluate import compare_calibrations, pictures
 
 RESULT = Path(__file__).with_name("results") / "calibration.csv"
 
@@ -38,14 +38,13 @@ def main() -> None:
     images, labels = pictures(data, "val", model.image_size, arguments.images)
     real, _ = pictures(data, "train", model.image_size, 2048)
     kinds = {"sliced": None, "distilled": model.calibration_images(), "real": real}
-    rows = []
-    for row in model.space.sample_codes(np.random.default_rng(7), arguments.subnets):
-        subnet = model.space.from_codes(row)
-        top1 = {
-            kind: evaluate_subnet(model.supernet, subnet, images, labels, model.normalize, calibration)
-            for kind, calibration in kinds.items()
-        }
-        rows.append({"macs": model.supernet.count(subnet).macs, **top1})
+    drawn = model.space.sample_codes(np.random.default_rng(7), arguments.subnets)
+    subnets = [model.space.from_codes(row) for row in drawn]
+    found = compare_calibrations(model.supernet, subnets, images, labels, model.normalize, kinds)
+    rows = [
+        {"macs": model.supernet.count(subnet).macs, **top1}
+        for subnet, top1 in zip(subnets, found, strict=True)
+    ]
     rows.append({"macs": "mean", **{kind: float(np.mean([row[kind] for row in rows])) for kind in kinds}})
     print({key: value if isinstance(value, str) else round(value, 2) for key, value in rows[-1].items()})
     RESULT.parent.mkdir(exist_ok=True)

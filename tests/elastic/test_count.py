@@ -37,7 +37,7 @@ def test_bulk_counts_run_a_network_per_block_configuration_at_most() -> None:
     codes = family.space.sample_codes(np.random.default_rng(0), 500)
     bulk = supernet.counts(codes)
     # width × expand × kernel of a block: 27 configurations, while the space has 1,080 subnets.
-    assert family.runs <= 2 * 27
+    assert family.runs <= 27 + 3
     before = family.runs
     supernet.counts(codes[::-1])
     assert family.runs == before

@@ -220,7 +220,7 @@ def test_show_a_supernet(nas_run: Run, model_folder: Path, model: Model) -> None
     answer = answer_of(nas_run("show", model_folder, "--json"))
     assert answer["subnets"] == model.space.size
     assert answer["measured_subnets"] == len(model.table() or [])
-    assert [entry["name"] for entry in answer["dimensions"]] == model.space.names
+    assert tuple(entry["name"] for entry in answer["dimensions"]) == model.space.names
     text = nas_run("show", model_folder).stdout
     assert "stage2.*.kernel" in text
     assert "smallest_top1 33.0" in text

@@ -17,14 +17,6 @@ from nas.export import _artifact as artifact_module
 from nas.families import load_model
 
 
-@pytest.fixture(scope="module")
-def artifact(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    model = load_model(model_folder)
-    folder = tmp_path_factory.mktemp("artifacts") / "small"
-    Export(model=model, subnet=model.space.smallest()).write(folder)
-    return folder
-
-
 def reference(model_folder: Path, x: torch.Tensor) -> torch.Tensor:
     model = load_model(model_folder)
     with torch.no_grad():
