@@ -9,7 +9,7 @@ import pytest
 
 from nas._errors import NasError
 from nas.space import Dimension, SearchSpace
-from nas.space.surrogate import Surrogate, errors, kendall_tau
+from nas.space.surrogate import Surrogate, _fit_pairs, errors, kendall_tau
 
 SPACE = SearchSpace("s", [Dimension(f"d{i}", (1, 2, 3)) for i in range(8)])
 
@@ -37,11 +37,44 @@ def test_a_known_base_needs_few_samples() -> None:
     assert errors(fitted.predict(others, base=truth[:, None]), truth)["median_pct"] < 1
 
 
-def test_trees_win_on_interactions() -> None:
+def test_pairs_win_where_two_choices_work_together() -> None:
     rng = np.random.default_rng(0)
     codes = SPACE.sample_codes(rng, 250)
-    y = 1 + 5 * ((codes[:, 0] > 0) ^ (codes[:, 1] > 0)) + 3.0 * ((codes[:, 2] > 1) & (codes[:, 3] > 1))
-    fitted = Surrogate.fit(SPACE, codes, y.astype(float))
+    others = SPACE.sample_codes(rng, 100)
+
+    def truth(codes: np.ndarray) -> np.ndarray:
+        return (
+            1.0 + 5 * ((codes[:, 0] > 0) ^ (codes[:, 1] > 0)) + 3.0 * ((codes[:, 2] > 1) & (codes[:, 3] > 1))
+        )
+
+    fitted = Surrogate.fit(SPACE, codes, truth(codes))
+    assert fitted.kind == "pairs"
+    assert errors(fitted.predict(others), truth(others))["median_pct"] < 2
+    again = Surrogate.from_dict(json.loads(json.dumps(fitted.to_dict())), SPACE)
+    assert np.allclose(again.predict(others), fitted.predict(others))
+
+
+def test_the_left_out_predictions_are_those_of_fits_without_the_sample() -> None:
+    codes, y = additive(30)
+    y = y + np.random.default_rng(5).normal(0, 0.3, 30)
+    encoded, base = SPACE.encode(codes), np.log(y[:, None] + codes[:, :1] + 2)
+    model, left_out = _fit_pairs(encoded, base, y)
+    points, kernel = model.points, (3.0 + model.points @ model.points.T) ** 2
+    target = (np.log(y) if model.is_log else y) - model.intercept
+    # dual = (kernel + penalty)^-1 target gives the penalty back.
+    penalty = float(np.median((target - kernel @ model.dual) / model.dual))
+    rest = np.arange(1, 30)
+    dual = np.linalg.solve(kernel[np.ix_(rest, rest)] + penalty * np.eye(29), target[rest])
+    value = model.intercept + (3.0 + points[0] @ points[rest].T) ** 2 @ dual
+    assert left_out[0] == pytest.approx(np.exp(value) if model.is_log else value, rel=1e-6)
+
+
+def test_trees_win_where_many_choices_work_together() -> None:
+    rng = np.random.default_rng(0)
+    codes = SPACE.sample_codes(rng, 400)
+    odd = (codes[:, 0] > 0) ^ (codes[:, 1] > 0) ^ (codes[:, 2] > 0) ^ (codes[:, 3] > 1)
+    y = 1 + 5.0 * odd
+    fitted = Surrogate.fit(SPACE, codes, y)
     assert fitted.kind == "trees"
     again = Surrogate.from_dict(json.loads(json.dumps(fitted.to_dict())), SPACE)
     assert np.allclose(again.predict(codes), fitted.predict(codes))
@@ -61,7 +94,13 @@ def test_bad_input_is_one_sentence() -> None:
         with pytest.raises(NasError, match="at least 4"):
             Surrogate.fit(SPACE, rows, values)
     good = Surrogate.fit(SPACE, codes, y, kinds=("ridge",)).to_dict()
-    for damaged in ({}, {**good, "ridge": {}}, {**good, "ridge": {**good["ridge"], "choice_weight": [1.0]}}):
+    for damaged in (
+        {},
+        {**good, "ridge": {}},
+        {**good, "ridge": {**good["ridge"], "choice_weight": [1.0]}},
+        {**good, "kind": "oracle"},
+        {**good, "kind": "pairs", "samples": {"codes": codes.tolist(), "base": [], "y": [1.0], "seed": 0}},
+    ):
         with pytest.raises(NasError, match="damaged"):
             Surrogate.from_dict(damaged, SPACE)
 
