@@ -27,16 +27,29 @@ from nas.cli._output import emit_json, progress_bar, result_console
 @click.option(
     "--real-calibration", is_flag=True, help="Recalibrate on real training images, not the model's own."
 )
+@click.option(
+    "--jobs", type=click.IntRange(min=1), default=None, help="Processes side by side. Default: one a core."
+)
 @seed_option
 @json_option
 def command(
-    model: str, count: int, held_out: int, real_calibration: bool, seed: int, as_json: bool, **options: Any
+    model: str,
+    count: int,
+    held_out: int,
+    real_calibration: bool,
+    jobs: int | None,
+    seed: int,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Measure the validation top-1 of many subnets of MODEL and write subnets.csv into its folder.
 
     The table is what a search without data ranks subnets by. A stopped measurement goes on where it was.
     """
+    import torch
+
     from nas.families import load_model
+    from nas.latency.workload import available_cores
     from nas.search.quality import judge_predictor
     from nas.train.evaluate import pictures, require_classes
     from nas.train.measure import choose_subnets, measure_table
@@ -49,9 +62,11 @@ def command(
     real = pictures(data, "train", size, 2048)[0] if real_calibration else None
     codes, split = choose_subnets(loaded, count, held_out, seed)
     path = loaded.path / "subnets.csv"
+    if jobs is None:
+        jobs = 1 if torch.cuda.is_available() else available_cores()
     with progress_bar("measuring subnets") as advance:
         table = measure_table(
-            loaded, codes, split, images, labels, path=path, calibration=real, progress=advance
+            loaded, codes, split, images, labels, path=path, calibration=real, jobs=jobs, progress=advance
         )
     answer = {
         "table": str(path),

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,27 +76,88 @@ def measure_table(
     *,
     path: Path,
     calibration: Tensor | None = None,
+    jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> MeasuredTable:
     """Measure the top-1 of every subnet of `codes` on uint8 `images` and write the table to `path` as it grows.
 
     What the table at `path` already has is kept, with its split, and counts towards the length of `codes`. BatchNorm is
-    recalibrated on the model's own calibration images unless uint8 `calibration` is given.
+    recalibrated on the model's own calibration images unless uint8 `calibration` is given. With more than one of
+    `jobs`, that many processes of one thread each measure subnets side by side.
     """
     codes, split, found = _continued(path, model.space, codes, split)
-    batches = _Prepared(model, images)
     counts = model.supernet.counts(codes)
-    for done, row in enumerate(codes):
-        if row.tobytes() not in found:
-            subnet = model.space.from_codes(row)
-            found[row.tobytes()] = _top1(model, subnet, calibration, batches.of(subnet), labels)
+    missing = [index for index, row in enumerate(codes) if row.tobytes() not in found]
+    task = _Task(model.path, images, labels, calibration)
+    with _measuring(task, model, codes[missing], jobs) as measured:
+        for index, top1 in zip(missing, measured, strict=True):
+            found[codes[index].tobytes()] = top1
             if len(found) % _SAVE_EVERY == 0:
-                _table(model.space, codes[: done + 1], split, found, counts).write(path)
-        if progress:
-            progress(done + 1, len(codes))
+                _table(model.space, codes[: index + 1], split, found, counts).write(path)
+            if progress:
+                progress(index + 1, len(codes))
     table = _table(model.space, codes, split, found, counts)
     table.write(path)
     return table
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a process needs to measure subnets of a model."""
+
+    model: Path
+    images: Tensor
+    labels: Tensor
+    calibration: Tensor | None
+
+
+@contextmanager
+def _measuring(task: _Task, model: Model, codes: np.ndarray, jobs: int) -> Iterator[Iterator[float]]:
+    """Give the top-1 of every row of `codes`, in order, as it is measured, in this process or in several."""
+    if jobs <= 1 or len(codes) <= 1:
+        measurer = _Measurer(task, model)
+        yield (measurer.top1(row) for row in codes)
+        return
+    # Not forked: a process that has used OpenMP cannot be.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(jobs, len(codes)), context, _start_job, (task,))
+    try:
+        yield pool.map(_job_top1, codes)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_measurer: _Measurer | None = None  # of a job's process
+
+
+def _start_job(task: _Task) -> None:
+    from nas.families import load_model
+
+    global _measurer
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C goes to every process; the first one ends the others
+    torch.set_num_threads(1)
+    _measurer = _Measurer(task, load_model(task.model))
+
+
+def _job_top1(row: np.ndarray) -> float:
+    assert _measurer is not None
+    return _measurer.top1(row)
+
+
+class _Measurer:
+    """Measures subnets one after another."""
+
+    def __init__(self, task: _Task, model: Model) -> None:
+        self._task = task
+        self._model = model
+        self._batches = _Prepared(model, task.images)
+
+    def top1(self, row: np.ndarray) -> float:
+        """Return the top-1 in percent of the subnet with these codes."""
+        subnet = self._model.space.from_codes(row)
+        return _top1(self._model, subnet, self._task.calibration, self._batches.of(subnet), self._task.labels)
 
 
 def _continued(

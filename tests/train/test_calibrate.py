@@ -64,11 +64,19 @@ def test_calibrate_command_writes_images_and_compares_them(folder: Path, tmp_pat
     assert nas_run("calibrate", str(folder), "--data", "digits", "--report", "2").code == 2
 
 
-def _measure(folder: Path, path: Path, count: int, progress=None) -> MeasuredTable:
+def _measure(folder: Path, path: Path, count: int, jobs: int = 1) -> MeasuredTable:
     model = load_model(folder)
     images, labels = pictures(open_data("digits"), "val", model.image_size, 20)
     codes, split = choose_subnets(model, count, 3, 0)
-    return measure_table(model, codes, split, images, labels, path=path, progress=progress)
+    return measure_table(model, codes, split, images, labels, path=path, jobs=jobs)
+
+
+def test_processes_side_by_side_measure_the_same(folder: Path, tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    alone = _measure(folder, tmp_path / "alone.csv", 10)
+    together = _measure(folder, tmp_path / "together.csv", 10, jobs=2)
+    assert np.array_equal(alone.codes, together.codes) and np.array_equal(alone.top1, together.top1)
+    assert (tmp_path / "alone.csv").read_text() == (tmp_path / "together.csv").read_text()
 
 
 def test_stopped_measurement_goes_on_and_measures_nothing_twice(
