@@ -48,7 +48,7 @@ def command(
     """
     import torch
 
-    from nas.families import load_model
+    from nas.families import bind_table, load_model
     from nas.latency.workload import available_cores
     from nas.search.quality import judge_predictor
     from nas.train.evaluate import pictures, require_classes
@@ -64,6 +64,7 @@ def command(
     path = loaded.path / "subnets.csv"
     if jobs is None:
         jobs = 1 if torch.cuda.is_available() else available_cores()
+    bind_table(loaded.path, own_calibration=not real_calibration)
     with progress_bar("measuring subnets") as advance:
         table = measure_table(
             loaded, codes, split, images, labels, path=path, calibration=real, jobs=jobs, progress=advance

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from nas.families._model import (
     Model,
     available_models,
+    bind_table,
     find_model,
     load_model,
     read_model_config,
@@ -24,6 +25,7 @@ __all__ = [
     "MeasuredTable",
     "Model",
     "available_models",
+    "bind_table",
     "families",
     "find_model",
     "get_family",

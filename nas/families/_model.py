@@ -218,7 +218,14 @@ class Model:
         from nas.families._table import MeasuredTable
 
         path = self.path / TABLE
-        return MeasuredTable.read(path, self.space) if path.is_file() else None
+        if not path.is_file():
+            return None
+        measured, now = self.config.get("table"), _sources(self.path, self.config)
+        if measured is not None and (stale := [name for name in measured if measured[name] != now[name]]):
+            raise NasError(
+                f"{path} was measured with another {stale[0]}; remove it and measure it again with `nas measure`"
+            )
+        return MeasuredTable.read(path, self.space)
 
     def table(self) -> MeasuredTable | None:
         """Return the measured subnets, or None."""
@@ -262,7 +269,34 @@ def save_model(
             "files": {WEIGHTS: sha256(folder / WEIGHTS)},
             "info": dict(info or {}),
         }
+        if table is not None:
+            config["table"] = _sources(folder, config)
         write_json(folder / CONFIG, config)
+
+
+def _sources(folder: Path, config: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return the hashes of what a measured accuracy depends on: the weights and the calibration images."""
+    images = folder / CALIBRATION
+    weights = config.get("files", {}).get(WEIGHTS)
+    return {WEIGHTS: weights, CALIBRATION: sha256(images) if images.is_file() else None}
+
+
+def bind_table(folder: str | Path, own_calibration: bool = True) -> None:
+    """Note in the model's description what its table is measured with, before it is.
+
+    Without `own_calibration` the table does not depend on the model's calibration images. A table that is there
+    already, and was measured with something else, raises `NasError`: its rows would not be comparable.
+    """
+    folder = Path(folder)
+    config = read_model_config(folder)
+    sources = _sources(folder, config)
+    if not own_calibration:
+        del sources[CALIBRATION]
+    if (folder / TABLE).is_file() and config.get("table", sources) != sources:
+        raise NasError(
+            f"{folder / TABLE} was measured with other weights or calibration images; remove it to measure anew"
+        )
+    write_json(folder / CONFIG, {**config, "table": sources})
 
 
 def _save_calibration(folder: Path, images: torch.Tensor) -> None:

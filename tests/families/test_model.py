@@ -19,6 +19,7 @@ from nas.elastic import Supernet, calibrate
 from nas.families import (
     MeasuredTable,
     available_models,
+    bind_table,
     find_model,
     get_family,
     load_model,
@@ -189,6 +190,34 @@ def test_calibration_images_can_be_replaced(copied: Path, images: torch.Tensor) 
 def cached(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ANYFIT_CACHE", str(tmp_path))
     return Path(shutil.copytree(saved, tmp_path / "models" / "small"))
+
+
+def test_a_table_belongs_to_the_weights_and_images_it_was_measured_with(
+    copied: Path, images: torch.Tensor
+) -> None:
+    assert load_model(copied).table() is not None
+    save_calibration(copied, images.flip(0) // 2)
+    with pytest.raises(NasError, match=r"measured with another calibration\.npz"):
+        load_model(copied).table()
+    with pytest.raises(NasError, match="remove it to measure anew"):
+        bind_table(copied)
+    table = (copied / "subnets.csv").read_bytes()
+    (copied / "subnets.csv").unlink()
+    bind_table(copied)
+    (copied / "subnets.csv").write_bytes(table)
+    assert load_model(copied).table() is not None
+    bind_table(copied)  # what was begun may go on
+
+
+def test_a_table_measured_with_real_images_outlives_new_synthetic_ones(
+    copied: Path, images: torch.Tensor
+) -> None:
+    table = (copied / "subnets.csv").read_bytes()
+    (copied / "subnets.csv").unlink()
+    bind_table(copied, own_calibration=False)
+    (copied / "subnets.csv").write_bytes(table)
+    save_calibration(copied, images.flip(0) // 2)
+    assert load_model(copied).table() is not None
 
 
 def test_a_cached_model_is_found_by_name(cached: Path) -> None:
