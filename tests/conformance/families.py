@@ -24,6 +24,10 @@ FAMILIES: dict[str, Callable[[], Family]] = {
     "widths": Widths,
     # The shipped shapes, with few classes and small images so that the suite is fast.
     "mbv3-small-image": lambda: get_family("mbv3-small-image", classes=7),
+    "anycost": lambda: get_family("anycost", resolution=16, multiplier=0.02, style=16, cap=16),
+    "anycost-classes": lambda: get_family(
+        "anycost", resolution=8, multiplier=0.02, style=16, cap=16, classes=3
+    ),
     "ofa-mbv3": lambda: get_family("ofa-mbv3", classes=7, resolutions=(32, 40, 48)),
 }
 
@@ -43,7 +47,7 @@ def randomise(network: nn.Module, seed: int = 0) -> None:
     for name, tensor in network.state_dict().items():
         if name.endswith("running_var"):
             tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
-        elif tensor.ndim == 1:
+        elif tensor.ndim == 1 or not tensor.any():
             tensor.copy_(torch.rand(tensor.shape, generator=generator) - 0.3)
         elif "matrix" in name:
             tensor.add_(torch.randn(tensor.shape, generator=generator) * 0.1)

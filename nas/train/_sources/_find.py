@@ -9,7 +9,7 @@ from nas.train._sources._digits import digits
 from nas.train._sources._folder import image_folder
 from nas.train._sources._parquet import parquet, parquet_files
 from nas.train._sources._table import Source
-from nas.train._sources._torchvision import names, torchvision_data
+from nas.train._sources._torchvision import names, nearest, torchvision_data
 
 
 def find_source(
@@ -32,6 +32,8 @@ def find_source(
         folder = Path(root).expanduser() if root else Path.home() / ".cache" / "torchvision"
         return torchvision_data(spec.removeprefix("torchvision:"), folder, download)
     if not path.exists():
+        if spec.isidentifier() and (near := nearest(spec)):
+            raise UsageError(f"there is no data set and no path {spec}; did you mean {near!r}")
         raise UsageError(
             f"there is no data at {spec}; give `digits`, `torchvision:NAME`, a folder of class folders, "
             "or parquet files"
