@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("nas.cli.train", "Train a supernet."),
     "measure": ("nas.cli.measure", "Measure many subnets' accuracy into a table."),
     "calibrate": ("nas.cli.calibrate", "Distil calibration images, or compare them."),
+    "import": ("nas.cli.import_", "Make a model folder of a published checkpoint."),
     "doctor": ("nas.cli.doctor", "Check versions, devices, runtimes and the installation."),
     "completion": ("nas.cli.completion", "Print the completion script of a shell."),
 }

@@ -68,3 +68,19 @@ batch_size_option: Decorator = click.option(
 seed_option: Decorator = click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same answer."
 )
+
+
+def read_settings(settings: tuple[str, ...], option: str) -> dict[str, Any]:
+    """Read `key=value` pairs; a value that is no TOML is taken as text."""
+    import tomllib
+
+    values: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{setting!r} is no KEY=VALUE pair", param_hint=option)
+        try:
+            values[key.strip()] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            values[key.strip()] = text
+    return values

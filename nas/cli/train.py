@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from nas.cli._data import data_options, opened
-from nas.cli._options import json_option
+from nas.cli._options import json_option, read_settings
 from nas.cli._output import emit_json
 
 
@@ -70,7 +70,10 @@ def command(
     from nas.train.recipe import load_recipe
 
     data = opened(options)
-    changes = {**_settings(settings), **{key: value for key, value in options.items() if value is not None}}
+    changes = {
+        **read_settings(settings, "--set"),
+        **{key: value for key, value in options.items() if value is not None},
+    }
     chosen = load_recipe(recipe).replaced(**changes)
     folder = train(
         chosen,
@@ -87,19 +90,3 @@ def command(
         emit_json({"model": str(folder), "run_dir": str(output), "val": info["val"], "test": info["test"]})
     else:
         click.echo(str(folder))
-
-
-def _settings(settings: tuple[str, ...]) -> dict[str, Any]:
-    """Read `key=value` pairs; a value that is no TOML is taken as text."""
-    import tomllib
-
-    values: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals:
-            raise click.BadParameter(f"{setting!r} is no KEY=VALUE pair", param_hint="--set")
-        try:
-            values[key.strip()] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            values[key.strip()] = text
-    return values

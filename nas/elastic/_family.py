@@ -84,6 +84,13 @@ class Family(ABC):
     def initialise(self, network: nn.Module) -> None:  # noqa: B027 (optional to override)
         """Set the first weights of the largest network; the modules' own by default."""
 
+    def published_name(self, key: str) -> str:
+        """Return our name of a tensor of the reference implementation's checkpoints; the same by default.
+
+        Raises `NasError` for a name that no such checkpoint has.
+        """
+        return key
+
     def build(self, subnet: Subnet) -> nn.Module:
         """Build the ordinary static network of `subnet`, freshly initialised, on the current default device."""
         self.space.validate(subnet)

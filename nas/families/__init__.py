@@ -14,6 +14,7 @@ from nas.families._model import (
     save_calibration,
     save_model,
 )
+from nas.families._published import load_published, read_published
 from nas.families._registry import families, get_family
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ __all__ = [
     "get_family",
     "load",
     "load_model",
+    "load_published",
     "read_model_config",
+    "read_published",
     "save_calibration",
     "save_model",
 ]

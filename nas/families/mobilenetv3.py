@@ -32,6 +32,7 @@ from nas.elastic import (
 )
 from nas.elastic import Length as LengthRule
 from nas.families._blocks import ConvNormAct, MBConv
+from nas.families._once_for_all import rename
 from nas.space import Choice, Dimension, SearchSpace, Subnet
 
 Choices = Mapping[str, Choice]
@@ -157,6 +158,11 @@ class MobileNetV3(Family):
         if x.shape[-1] == size and x.shape[-2] == size:
             return x
         return F.interpolate(x, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+
+    def published_name(self, key: str) -> str:
+        stages = enumerate(self.shape.stages, 1)
+        blocks = [f"stages.{s}.{b}" for s, stage in stages for b in range(1, stage.depths[-1] + 1)]
+        return rename(key, ["first", *blocks])
 
     def initialise(self, network: nn.Module) -> None:
         for layer in network.modules():

@@ -12,8 +12,9 @@ import torch
 
 from nas._errors import NasError
 from nas.elastic import Supernet
-from nas.families import get_family
-from nas.families._ofa import load_published, published_subnet, read_checkpoint
+from nas.families import get_family, load_model
+from nas.families._once_for_all import published_subnet
+from nas.families._published import load_published, read_published
 from nas.families.mobilenetv3 import MobileNetV3
 
 CHAOTIC = 1
@@ -97,18 +98,59 @@ def test_reads_a_file_with_old_names(golden: dict, supernet: Supernet, tmp_path:
     assert set(old) != set(state)
     torch.save({"state_dict": old, "epoch": 1}, tmp_path / "ofa.pth")
     other = Supernet(supernet.family)
-    load_published(other, read_checkpoint(tmp_path / "ofa.pth"))
+    load_published(other, read_published(tmp_path / "ofa.pth"))
     for key, tensor in supernet.network.state_dict().items():
         assert torch.equal(tensor, other.network.state_dict()[key]), key
 
 
 def test_refuses_another_width_and_a_truncated_file(golden: dict, supernet: Supernet, tmp_path: Path) -> None:
     state = golden_weights(golden["weights_salt"], golden["shapes"])
-    with pytest.raises(NasError, match="check width and classes"):
+    with pytest.raises(NasError, match=r"width=1\.2, classes=10"):
         load_published(Supernet(get_family("ofa-mbv3", classes=10, width=1.2)), state)
     with pytest.raises(NasError, match="no once-for-all MobileNetV3"):
         load_published(supernet, {**state, "layer4.weight": torch.zeros(1)})
     torch.save({"state_dict": state}, tmp_path / "whole.pth")
     (tmp_path / "half.pth").write_bytes((tmp_path / "whole.pth").read_bytes()[:10_000])
     with pytest.raises(NasError, match="truncated"):
-        read_checkpoint(tmp_path / "half.pth")
+        read_published(tmp_path / "half.pth")
+
+
+def test_import_makes_a_model_of_a_checkpoint(
+    golden: dict, supernet: Supernet, tmp_path: Path, nas_run
+) -> None:
+    state = golden_weights(golden["weights_salt"], golden["shapes"])
+    torch.save({"state_dict": state}, tmp_path / "ofa.pth")
+    names = tmp_path / "names.txt"
+    names.write_text("\n".join(f"class {index}" for index in range(10)))
+    options = ("--option", "classes=10", "--option", "resolutions=[64, 96, 128]", "--classes", names)
+    done = nas_run("import", tmp_path / "ofa.pth", *options, "--output", tmp_path / "model", "--json")
+    assert done.code == 0, done.stderr
+    assert json.loads(done.stdout)["subnets"] == supernet.space.size
+    model = load_model(tmp_path / "model")
+    assert model.classes[3] == "class 3"
+    subnet = supernet.space.sample(np.random.default_rng(0))
+    x = supernet.family.example_input(subnet, 2)
+    with torch.no_grad():
+        assert torch.allclose(model.supernet(x, subnet), supernet(x, subnet), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--option", "classes=7"), "classes=7"),
+        (("--option", "width=1.1"), "published for 1.0 and 1.2"),
+        (("--option", "depth=3"), "cannot be made with options"),
+        (("--option", "classes"), "no KEY=VALUE pair"),
+        (("--family", "ofa-mbv2"), "did you mean 'ofa-mbv3'"),
+    ],
+)
+def test_a_checkpoint_of_other_options_is_refused(
+    golden: dict, tmp_path: Path, nas_run, options: tuple[str, ...], words: str
+) -> None:
+    state = golden_weights(golden["weights_salt"], golden["shapes"])
+    torch.save({"state_dict": state}, tmp_path / "ofa.pth")
+    done = nas_run("import", tmp_path / "ofa.pth", *options, "--output", tmp_path / "model")
+    assert done.code in (1, 2)
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "model").exists()

@@ -1,0 +1,79 @@
+"""`nas import`: make a model folder of a published supernet checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from nas.cli._options import json_option, read_settings
+from nas.cli._output import emit_json, result_console
+
+_MEAN, _STD = (
+    (0.485, 0.456, 0.406),
+    (0.229, 0.224, 0.225),
+)  # of ImageNet, as the published networks expect them
+
+
+@click.command()
+@click.argument("checkpoint", metavar="FILE|URL")
+@click.option("--family", default="ofa-mbv3", show_default=True, help="The checkpoint's model family.")
+@click.option(
+    "--option",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="An option of the family, as TOML: width=1.2, classes=1000, resolutions=[160,192,224].",
+)
+@click.option(
+    "--classes",
+    "class_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    default=None,
+    help="The classes' names, one a line. Default: their numbers.",
+)
+@click.option("--name", default=None, help="The model's name. Default: the folder's.")
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="The model's folder.")
+@json_option
+def command(
+    checkpoint: str,
+    family: str,
+    settings: tuple[str, ...],
+    class_file: Path | None,
+    name: str | None,
+    output: Path,
+    as_json: bool,
+) -> None:
+    """Make a model folder of a published supernet CHECKPOINT, for every other command to take as --model.
+
+    \b
+      nas import ofa_mbv3_d234_e346_k357_w1.2 --option width=1.2 --output models/ofa-w1.2
+      nas calibrate models/ofa-w1.2 --data imagenet   # so that it needs no data later
+      nas measure models/ofa-w1.2 --data imagenet     # so that searches can predict accuracy
+
+    The file is read without executing anything in it.
+    """
+    from nas._errors import UsageError
+    from nas.elastic import Supernet
+    from nas.families import get_family, load_published, read_published, save_model
+
+    supernet = Supernet(get_family(family, **read_settings(settings, "--option")))
+    load_published(supernet, read_published(checkpoint))
+    count = supernet.family.options.get("classes")
+    if not isinstance(count, int):
+        raise UsageError(f"{family} is no classifier; only classifiers can be imported so far")
+    classes = [str(index) for index in range(count)]
+    if class_file is not None:
+        classes = class_file.read_text(encoding="utf-8").split("\n")
+        classes = [line.strip() for line in classes if line.strip()]
+        if len(classes) != count:
+            raise UsageError(
+                f"{class_file} names {len(classes)} classes, but the network tells {count} apart"
+            )
+    info = {"data": "imported", "checkpoint": Path(checkpoint).name}
+    save_model(output, supernet, name=name or output.name, classes=classes, mean=_MEAN, std=_STD, info=info)
+    answer = {"model": str(output), "family": family, "subnets": supernet.space.size}
+    if as_json:
+        emit_json(answer)
+    else:
+        result_console().print(f"{family} with {supernet.space.size:,} subnets in {output}")

@@ -1,0 +1,69 @@
+"""The names and subnets of the published once-for-all MobileNetV3 (github.com/mit-han-lab/once-for-all).
+
+The published supernet numbers its blocks through all stages and calls its layers otherwise; older checkpoints say
+`mobile_inverted_conv` where newer ones say `conv`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from nas._errors import NasError
+
+if TYPE_CHECKING:
+    from nas.families.mobilenetv3 import MobileNetV3
+    from nas.space import Subnet
+
+_BLOCK = re.compile(r"blocks\.(\d+)\.(?:conv|mobile_inverted_conv)\.(.+)")
+_LAYERS = {"inverted_bottleneck": "expand", "depth_conv": "depthwise", "point_linear": "project"}
+_ENDS = {
+    "first_conv.conv": "stem.conv",
+    "first_conv.bn": "stem.norm",
+    "final_expand_layer.conv": "final_expand.conv",
+    "final_expand_layer.bn": "final_expand.norm",
+    "feature_mix_layer.conv": "feature_mix.conv",
+    "classifier.linear": "classifier",
+}
+
+
+def rename(key: str, positions: Sequence[str]) -> str:
+    """Return our name of a published tensor; raises `NasError` for one that the published supernets do not have."""
+    block = _BLOCK.fullmatch(key)
+    if block is None:
+        path, _, leaf = key.rpartition(".")
+        if path not in _ENDS:
+            raise NasError(
+                f"the checkpoint has a tensor {key!r}, which no once-for-all MobileNetV3 has; give another"
+            )
+        return f"{_ENDS[path]}.{leaf}"
+    number, rest = int(block[1]), block[2]
+    layer, _, inner = rest.partition(".")
+    if number >= len(positions) or layer not in _LAYERS:
+        raise NasError(
+            f"the checkpoint has a tensor {key!r}, which no once-for-all MobileNetV3 has; give another"
+        )
+    prefix = positions[number]
+    if inner.startswith("se.fc."):
+        return f"{prefix}.squeeze.{inner.removeprefix('se.fc.')}"
+    if inner.endswith("_matrix"):
+        return f"{prefix}.{_LAYERS[layer]}.conv.matrix_{inner.split('.')[-1].removesuffix('_matrix')}"
+    leaf = inner.rpartition(".")[2]
+    kind = "norm" if inner.startswith("bn.") else "conv"
+    return f"{prefix}.{_LAYERS[layer]}.{kind}.{leaf}"
+
+
+def published_subnet(
+    family: MobileNetV3, ks: Sequence[int], e: Sequence[int], d: Sequence[int], resolution: int
+) -> Subnet:
+    """Return the subnet that `set_active_subnet(ks, e, d)` activates in the published code, at `resolution`."""
+    choices: dict[str, int] = {"resolution": resolution}
+    entry = 0
+    for s, stage in enumerate(family.shape.stages, 1):
+        choices[f"stage{s}.depth"] = d[s - 1]
+        for b in range(1, stage.depths[-1] + 1):
+            choices[f"stage{s}.block{b}.kernel"] = ks[entry]
+            choices[f"stage{s}.block{b}.expand"] = e[entry]
+            entry += 1
+    return family.space.subnet(choices)

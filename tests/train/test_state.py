@@ -1,0 +1,200 @@
+"""The training state: the moving average is what is evaluated and saved, and a state survives being written."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from torch import Tensor
+
+from nas._errors import NasError, UsageError
+from nas.families import load_model
+from nas.train import _finish, engine
+from nas.train._batches import batches
+from nas.train._group import join_group
+from nas.train._methods import Context
+from nas.train._state import State, build_state
+from nas.train.data import open_data
+from nas.train.recipe import Recipe, load_recipe
+
+DECAY = 0.5
+TINY = {
+    "epochs": 1,
+    "batch_size": 14,
+    "checkpoint_steps": 1,
+    "distil_steps": 0,
+    "calibration_images": 16,
+    "random_subnets": 1,
+    "warmup_epochs": 0.0,
+    "ema_decay": DECAY,
+}
+
+
+def tiny(**changes: Any) -> Recipe:
+    return load_recipe("digits").replaced(**{**TINY, **changes})
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+class Run(NamedTuple):
+    """A training as seen from outside: the states after every step, what was evaluated, what was saved."""
+
+    steps: list[dict[str, Any]]
+    evaluated: list[dict[str, Tensor]]
+    saved: dict[str, Tensor]
+
+
+def recorded(recipe: Recipe, data: Path, folder: Path) -> Run:
+    run = Run([], [], {})
+    write, evaluate = engine.write_checkpoint, engine.evaluate
+
+    def writing(path: Path, checkpoint: Any) -> None:
+        run.steps.append(copy.deepcopy(checkpoint.state))
+        write(path, checkpoint)
+
+    def evaluating(supernet: Any, *args: Any, **options: Any) -> dict[str, float]:
+        run.evaluated.append(copy.deepcopy(supernet.state_dict()))
+        return evaluate(supernet, *args, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "write_checkpoint", writing)
+        patch.setattr(engine, "evaluate", evaluating)
+        patch.setattr(_finish, "evaluate", evaluating)
+        engine.train(recipe, open_data(str(data)), folder, threads=1, show=False)
+    run.saved.update(load_model(folder / "model").supernet.state_dict())
+    return run
+
+
+def averaged_by_hand(steps: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Average the weights after every step: the decay warms up as 1 - t^(-2/3) until it reaches `DECAY`."""
+    mean = {key: value.double() for key, value in steps[0].items()}
+    for t, weights in enumerate(steps[1:], 2):
+        decay = min(DECAY, 1 - t ** (-2 / 3))
+        mean = {key: decay * mean[key] + (1 - decay) * weights[key].double() for key in mean}
+    return mean
+
+
+def test_the_moving_average_is_evaluated_and_saved(few_digits: Path, tmp_path: Path) -> None:
+    run = recorded(tiny(), few_digits, tmp_path / "run")
+    assert len(run.steps) == 6
+    by_hand = averaged_by_hand([step["supernet"] for step in run.steps])
+    last = run.steps[-1]["supernet"]
+    floating = [key for key, value in last.items() if value.is_floating_point()]
+    for key in floating:
+        assert torch.allclose(run.saved[key].double(), by_hand[key], rtol=1e-5, atol=1e-6), key
+    # The average is no copy of the last weights, or of the first.
+    distance = max(float((by_hand[key] - last[key]).abs().max()) for key in floating)
+    assert distance > 1e-3
+    assert same(run.saved, run.steps[-1]["ema"])
+    # Once after the epoch, then on validation and test images at the end.
+    assert len(run.evaluated) == 3 and all(same(weights, run.saved) for weights in run.evaluated)
+
+
+def test_without_a_moving_average_the_last_weights_are_saved(few_digits: Path, tmp_path: Path) -> None:
+    run = recorded(tiny(ema_decay=0.0), few_digits, tmp_path / "run")
+    assert all(step["ema"] is None for step in run.steps)
+    assert same(run.saved, run.steps[-1]["supernet"])
+    assert all(same(weights, run.saved) for weights in run.evaluated)
+
+
+def advanced(state: State, recipe: Recipe, data: Path, steps: int) -> State:
+    """Do `steps` training steps from where the state is."""
+    group = join_group("cpu")
+    job = engine._job(recipe, open_data(str(data)), Path("unused"), group)
+    context = Context(state.supernet, recipe, 6, lambda: torch.autocast("cpu", enabled=False))
+    for images, targets in batches(recipe, job.data, job.plan, group, state.step, job.stats):
+        engine._step(job, state, context, images, targets, False)
+        steps -= 1
+        if steps == 0:
+            break
+    return state
+
+
+def flat(value: Any, name: str = "") -> dict[str, Tensor]:
+    """Return every tensor and number of nested containers by its path."""
+    if isinstance(value, Tensor):
+        return {name: value}
+    if isinstance(value, dict):
+        value = value.items()
+    elif isinstance(value, list | tuple):
+        value = enumerate(value)
+    else:
+        return {name: torch.tensor(float(value))} if isinstance(value, int | float) else {}
+    return {path: part for key, item in value for path, part in flat(item, f"{name}/{key}").items()}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"ema_decay": 0.0},
+        {"optimizer": "sgd", "lr": 0.05},
+        {"method": "progressive", "largest_epochs": 0.2},
+    ],
+    ids=["adamw", "no-average", "sgd", "progressive"],
+)
+def test_a_state_goes_on_where_another_stopped(few_digits: Path, changes: dict[str, Any]) -> None:
+    recipe = tiny(**changes)
+    torch.set_num_threads(1)
+    cpu = torch.device("cpu")
+    first = advanced(build_state(recipe, 10, 6, cpu), recipe, few_digits, 3)
+    values = copy.deepcopy(first.to_dict())
+    # Another seed: whatever `load` forgets would differ.
+    second = build_state(recipe.replaced(seed=7), 10, 6, cpu)
+    assert not same(second.supernet.state_dict(), values["supernet"])
+    second.load(first.step, values)
+    assert second.step == 3 and same(flat(second.to_dict()), flat(values))
+    assert (second.teacher is not None) == (recipe.method == "progressive")
+    for state in (first, second):
+        advanced(state, recipe, few_digits, 2)
+    assert first.step == second.step == 5
+    assert same(flat(first.to_dict()), flat(second.to_dict()))
+    assert not same(first.supernet.state_dict(), values["supernet"])
+    assert same(first.averaged.state_dict(), second.averaged.state_dict())
+
+
+def test_the_optimizer_is_at_the_schedules_rate_after_loading() -> None:
+    recipe = tiny(warmup_epochs=0.5)
+    first, second = (build_state(recipe, 10, 6, torch.device("cpu")) for _ in range(2))
+    first.scheduler.step_update(4)
+    rate = first.optimizer.param_groups[0]["lr"]
+    assert rate != second.optimizer.param_groups[0]["lr"]
+    second.load(4, first.to_dict())
+    assert second.optimizer.param_groups[0]["lr"] == rate
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("ema", None),
+        ("supernet", {"weight": torch.zeros(2)}),
+        ("optimizer", {"state": {}, "param_groups": []}),
+        ("optimizer", "none"),
+        ("teacher", {}),
+    ],
+)
+def test_what_does_not_fit_is_one_sentence(part: str, value: Any) -> None:
+    state = build_state(tiny(), 10, 6, torch.device("cpu"))
+    values = {**copy.deepcopy(state.to_dict()), part: value}
+    with pytest.raises(NasError, match="does not fit the recipe's network") as caught:
+        state.load(3, values)
+    assert "\n" not in str(caught.value) and state.step == 0
+    values = copy.deepcopy(state.to_dict())
+    del values[part]
+    with pytest.raises(NasError, match=part):
+        state.load(3, values)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"optimizer": "magic"}, "'magic'"), ({"options": {"colour": "red"}}, "colour")],
+)
+def test_a_recipe_that_cannot_be_built_is_one_sentence(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words) as caught:
+        build_state(tiny(**changes), 10, 6, torch.device("cpu"))
+    assert "\n" not in str(caught.value)
