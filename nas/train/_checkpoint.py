@@ -64,7 +64,10 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
         raise NasError(
             f"{path} has version {value.get('version')}, expected {VERSION}; train anew with this version"
         )
-    return Checkpoint(value["step"], value["digest"], value["recipe"], value["about"], value["state"])
+    try:
+        return Checkpoint(value["step"], value["digest"], value["recipe"], value["about"], value["state"])
+    except KeyError as error:
+        raise NasError(f"{path} is no complete checkpoint (no {error}); delete it and train anew") from error
 
 
 def check_same(checkpoint: Checkpoint, digest: str, recipe: dict[str, Any], path: Path) -> None:

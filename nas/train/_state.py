@@ -52,7 +52,7 @@ class State:
                 self.freeze_teacher()
                 assert self.teacher is not None
                 self.teacher.load_state_dict(values["teacher"])
-        except (KeyError, RuntimeError, ValueError, TypeError) as error:
+        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             reason = str(error).splitlines()[0]
             raise NasError(
                 f"the checkpoint does not fit the recipe's network ({reason}); train anew"
