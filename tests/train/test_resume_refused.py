@@ -106,6 +106,7 @@ HARMS: dict[str, tuple[Callable[[Path], object], int, str]] = {
     "empty": (lambda path: path.write_bytes(b""), 1, "no complete checkpoint"),
     "truncated": (truncated, 1, "no complete checkpoint"),
     "text": (lambda path: path.write_text("step 2\n"), 1, "checkpoint.pt"),
+    "a picture": (lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(64)), 1, "checkpoint.pt"),
     "a pickle": (lambda path: path.write_bytes(pickle.dumps({"step": 2})), 1, "checkpoint.pt"),
     "a pickled command": (
         lambda path: path.write_bytes(pickle.dumps(Malice(path.with_name("mark")))),
