@@ -57,6 +57,8 @@ class StyleGAN2(Family):
     Inputs are latents (batch, style), with classes (batch, style + classes): a latent, then the shares of the classes.
     """
 
+    task = "generation"
+
     def __init__(
         self,
         name: str,

@@ -12,17 +12,15 @@ from nas._errors import NasError, UsageError
 from nas._files import read_json
 from nas.cli._output import log
 from nas.cli._targets import Target, model_of
-from nas.export import Accuracy, Latency, Manifest, read_manifest
+from nas.export import Latency, Manifest, QualityFigure, read_manifest
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from nas.families import Model
     from nas.latency.runtimes import Runtime
     from nas.latency.workload import Workload
     from nas.space import Subnet
 
-VALIDATION = "the model's validation images"
+VALIDATION = "the model's table"
 
 
 @dataclass
@@ -36,7 +34,7 @@ class Figures:
     macs: int
     params: int
     size_bytes: int
-    accuracy: list[Accuracy] = field(default_factory=list)
+    quality: list[QualityFigure] = field(default_factory=list)
     latency: list[Latency] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
@@ -47,7 +45,7 @@ class Figures:
                 for name in ("name", "kind", "model", "macs", "params", "size_bytes")
             },
             "subnet": self.subnet.to_dict(),
-            "accuracy": [asdict(item) for item in self.accuracy],
+            "quality": [asdict(item) for item in self.quality],
             "latency": [asdict(item) for item in self.latency],
         }
 
@@ -80,9 +78,9 @@ def subnet_figures(target: Target, model: Model) -> Figures:
     """Return the figures of a model, subnet or run, from its own folder and from the model's table."""
     subnet = read_subnet(target, model)
     counts = model.supernet.count(subnet)
-    accuracy, latency = table_accuracy(model, subnet), []
+    quality, latency = table_quality(model, subnet), []
     if target.kind == "run":
-        accuracy, latency = run_accuracy(target.where), run_latency(target.where)
+        quality, latency = run_quality(target.where), run_latency(target.where)
     name = target.text if target.kind != "model" else f"{model.name}, largest"
     return Figures(
         name,
@@ -92,7 +90,7 @@ def subnet_figures(target: Target, model: Model) -> Figures:
         counts.macs,
         counts.params,
         counts.size_bytes,
-        accuracy,
+        quality,
         latency,
     )
 
@@ -111,30 +109,30 @@ def artifact_figures(target: Target) -> tuple[Figures, Manifest]:
         manifest.macs,
         manifest.params,
         manifest.size_bytes,
-        [*manifest.accuracy],
+        [*manifest.quality],
         [*manifest.latency],
     )
     return figures, manifest
 
 
-def table_accuracy(model: Model, subnet: Subnet) -> list[Accuracy]:
-    """Return the subnet's accuracy by the model's table: measured if it is in there, else predicted from it."""
+def table_quality(model: Model, subnet: Subnet) -> list[QualityFigure]:
+    """Return the subnet's qualities by the model's table: measured if it is in there, else predicted from it."""
+    from nas.search.scorer import Predictor
+
     table = model.table()
     if table is None or not len(table):
         return []
     codes = model.space.codes([subnet])
-    for row, top1 in zip(table.codes, table.top1, strict=True):
-        if (row == codes[0]).all():
-            return [Accuracy(name="top1", value=float(top1), kind="measured", data=VALIDATION)]
-    return [predicted_accuracy(model, codes)]
-
-
-def predicted_accuracy(model: Model, codes: np.ndarray) -> Accuracy:
-    """Return the top-1 that the predictor fitted to the model's table gives a subnet."""
-    from nas.search.quality import PredictedTop1
-
-    value = float(PredictedTop1(model).predict(codes)[0])
-    return Accuracy(name="top1", value=value, kind="predicted", data=VALIDATION)
+    rows = (table.codes == codes[0]).all(axis=1).nonzero()[0]
+    found = []
+    for name, values in table.values.items():
+        quality = model.task.quality(name)
+        if len(rows):
+            kind, value = "measured", float(values[rows[0]])
+        else:
+            kind, value = "predicted", float(Predictor(model, quality).values(codes)[0])
+        found.append(QualityFigure(name=name, value=value, kind=kind, data=VALIDATION, unit=quality.unit))
+    return found
 
 
 def predicted_latency(model: Model, subnet: Subnet, runtime: Runtime, workload: Workload) -> list[Latency]:
@@ -184,12 +182,13 @@ def read_answer(folder: Path) -> dict[str, Any]:
     return dict(answer)
 
 
-def run_accuracy(folder: Path) -> list[Accuracy]:
+def run_quality(folder: Path) -> list[QualityFigure]:
     """Return the answer's quality as the run found it."""
     answer, run = read_answer(folder), read_json(folder / "run.json")
     with whole_run(folder):
         quality, data = answer["quality"], (run.get("data") or {}).get("spec") or VALIDATION
-        return [Accuracy(name=quality["name"], value=quality["value"], kind=quality["source"], data=data)]
+        found = {name: quality[name] for name in ("name", "value", "unit")}
+        return [QualityFigure(**found, kind=quality["source"], data=data)]
 
 
 def measured_with(folder: Path) -> dict[str, Any]:

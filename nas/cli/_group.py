@@ -1,9 +1,16 @@
-"""The command group: a static table, so that help and completion import no command."""
+"""The command group: a static table, so that help and completion import no command.
+
+Other packages add commands under the entry point group "anyfit.commands"; what those name imports click and no more.
+"""
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable, Mapping
+from functools import cache
 from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -14,6 +21,7 @@ from nas import __version__
 COMMANDS: dict[str, tuple[str, str]] = {
     "search": ("nas.cli.search", "Find the best subnet within a budget, measured here."),
     "export": ("nas.cli.export", "Write a subnet as a stand-alone model, checked."),
+    "quantize": ("nas.cli.quantize", "Add an int8 file to an exported model, if it is worth it."),
     "profile": ("nas.cli.profile", "Measure this machine and fit the latency predictor."),
     "eval": ("nas.cli.eval", "Measure a model's accuracy on given data."),
     "compare": ("nas.cli.compare", "Put two runs, subnets or models side by side."),
@@ -28,6 +36,21 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+GROUP = "anyfit.commands"
+
+
+@cache
+def _plugins() -> dict[str, click.Command]:
+    """Return the commands of other installed packages by name; one that cannot be imported is left out."""
+    found = {}
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+        try:
+            found[entry.name] = entry.load()
+        except ImportError:
+            continue
+    return found
+
+
 def nearest(word: str, known: list[str]) -> str:
     """Return " (did you mean 'x'?)" for the known word most like `word`, or nothing."""
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
@@ -35,39 +58,59 @@ def nearest(word: str, known: list[str]) -> str:
 
 
 class LazyGroup(click.Group):
-    """A click group that knows its commands' names and short help, and imports one when it is invoked."""
+    """A click group that knows its commands' names and short help, and imports one when it is invoked.
+
+    `table` maps a name to the module that defines `command` and its short help; `plugins` finds more commands, when a
+    name is not in the table or all are listed.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        table: Mapping[str, tuple[str, str]],
+        plugins: Callable[[], Mapping[str, click.Command]] = dict,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._table = table
+        self._plugins = plugins
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*COMMANDS]
+        return [*self._table, *self._plugins()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        return import_module(COMMANDS[cmd_name][0]).command
+        if cmd_name in self._table:
+            return import_module(self._table[cmd_name][0]).command
+        return self._plugins().get(cmd_name)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
-        if name not in COMMANDS and not name.startswith("-"):
-            raise click.UsageError(f"there is no command '{name}'{nearest(name, [*COMMANDS])}", ctx)
+        if name not in self._table and not name.startswith("-") and name not in self._plugins():
+            known = self.list_commands(ctx)
+            raise click.UsageError(f"there is no command '{name}'{nearest(name, known)}", ctx)
         return super().resolve_command(ctx, args)
+
+    def _described(self) -> list[tuple[str, str]]:
+        others = [(name, command.get_short_help_str(100)) for name, command in self._plugins().items()]
+        return [*((name, text) for name, (_, text) in self._table.items()), *others]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+            formatter.write_dl(self._described())
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        commands = [
-            CompletionItem(name, help=text)
-            for name, (_, text) in COMMANDS.items()
-            if name.startswith(incomplete)
-        ]
-        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
+        found = [(name, text) for name, text in self._described() if name.startswith(incomplete)]
+        items = [CompletionItem(name, help=text) for name, text in found]
+        return [*items, *click.Command.shell_complete(self, ctx, incomplete)]
 
 
 @click.group(
-    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=LazyGroup,
+    table=COMMANDS,
+    plugins=_plugins,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="nas", message="%(prog)s %(version)s (anyfit)")
 def cli() -> None:

@@ -48,6 +48,12 @@ model_option: Decorator = click.option(
     shell_complete=_complete_model,
     help="A shipped or cached supernet's name, or a model folder.",
 )
+quality_option: Decorator = click.option(
+    "--quality",
+    metavar="NAME",
+    default=None,
+    help="What is maximised, such as top1 or consistency (default: the first that the kind of model has).",
+)
 runtime_option: Decorator = click.option(
     "--runtime",
     metavar="NAME",

@@ -30,8 +30,8 @@ def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: Seq
 
 
 def figure_rows(figures: Figures) -> list[tuple[str, str]]:
-    """Return (name, value) lines: counts, and every known accuracy and latency with its origin."""
-    rows = [(a.name, f"{a.value:.2f}% ({a.kind}, {a.data})") for a in figures.accuracy]
+    """Return (name, value) lines: counts, and every known quality and latency with its origin."""
+    rows = [(found.name, f"{found.text} ({found.kind}, {found.data})") for found in figures.quality]
     rows += [("latency", f"{latency_words(latency)}") for latency in figures.latency]
     return [
         *rows,

@@ -76,7 +76,7 @@ def command(
 
 def _distil(model: Model, data: Data, steps: int, count: int, seed: int) -> dict[str, Any]:
     from nas.families import save_calibration
-    from nas.train.distil import distil
+    from nas.train.distil import distil, with_statistics
     from nas.train.evaluate import pictures
 
     real, _ = pictures(data, "train", model.image_size, _REAL_IMAGES)
@@ -91,7 +91,7 @@ def _distil(model: Model, data: Data, steps: int, count: int, seed: int) -> dict
             seed=seed,
             progress=advance,
         )
-    save_calibration(model.path, found)
+    save_calibration(model.path, with_statistics(model.supernet, found, real, model.normalize))
     table = model.path / "subnets.csv"
     if table.exists():
         log(f"{table} was measured with the images before these; remove it and run `nas measure` again")
@@ -110,8 +110,7 @@ def _report(
     from nas._files import write_atomic
     from nas.train.evaluate import compare_calibrations, pictures
 
-    distilled = model.calibration_images()
-    if distilled is None:
+    if model.calibration_images() is None:
         raise UsageError(
             f"{model.path} has no calibration images to compare; make some with `nas calibrate` first"
         )
@@ -120,11 +119,9 @@ def _report(
     subnets = [
         model.space.from_codes(row) for row in model.space.sample_codes(np.random.default_rng(seed), count)
     ]
-    ways = {"sliced": None, "distilled": distilled, "real": real}
     with progress_bar("comparing statistics") as advance:
-        rows = compare_calibrations(
-            model.supernet, subnets, pixels, labels, model.normalize, ways, progress=advance
-        )
+        rows = compare_calibrations(model, subnets, pixels, labels, real, progress=advance)
+    ways = [*rows[0]]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["subnet", "macs", *ways])

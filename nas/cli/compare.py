@@ -121,11 +121,17 @@ def _show(figures: list[Figures], differences: dict[str, list[Any]]) -> None:
     def latency(found: Figures, kind: str) -> str:
         return next((format_ms(entry.median_ms) for entry in found.latency if entry.kind == kind), "–")
 
-    def accuracy(found: Figures, kind: str) -> str:
-        return next((f"{entry.value:.2f}%" for entry in reversed(found.accuracy) if entry.kind == kind), "–")
+    def quality(found: Figures, name: str, kind: str) -> str:
+        known = (entry.text for entry in reversed(found.quality) if (entry.name, entry.kind) == (name, kind))
+        return next(known, "–")
 
     kinds = ("predicted", "measured")
-    rows = [[f"top-1, {kind}", *(accuracy(found, kind) for found in figures)] for kind in kinds]
+    names = dict.fromkeys(entry.name for found in figures for entry in found.quality)
+    rows = [
+        [f"{name}, {kind}", *(quality(found, name, kind) for found in figures)]
+        for name in names
+        for kind in kinds
+    ]
     rows += [[f"latency, {kind}", *(latency(found, kind) for found in figures)] for kind in kinds]
     rows += [
         ["MACs", *(format_count(found.macs) for found in figures)],

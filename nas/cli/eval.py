@@ -1,4 +1,4 @@
-"""`nas eval`: measure a network's accuracy on given data."""
+"""`nas eval`: measure a network's quality on given data."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from typing import Any, Literal
 import click
 
 from nas.cli._data import data_options, opened
-from nas.cli._options import DEFAULT_MODEL, json_option
+from nas.cli._options import DEFAULT_MODEL, json_option, quality_option
 from nas.cli._output import emit_json, result_console
 
 
 @click.command()
 @click.argument("what", metavar="MODEL|SUBNET|RUN|ARTIFACT")
-@data_options(required=True)
+@data_options(required=False)
 @click.option(
     "--model", default=None, metavar="NAME|PATH", help="The supernet, if a subnet does not name it."
 )
+@quality_option
 @click.option("--split", type=click.Choice(["val", "test"]), default="test", show_default=True)
 @click.option(
     "--real-calibration", is_flag=True, help="Recalibrate on real training images, not the model's own."
@@ -25,47 +26,35 @@ from nas.cli._output import emit_json, result_console
 def command(
     what: str,
     model: str | None,
+    quality: str | None,
     split: Literal["val", "test"],
     real_calibration: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Measure the top-1 of a subnet, a run's answer, an exported model, or a supernet's largest subnet."""
-    from nas.cli._figures import artifact_figures, load_supernet, read_subnet
+    """Measure the quality of a subnet, a run's answer, an exported model, or a supernet's largest subnet.
+
+    A classifier's is its top-1 on labelled images, given with --data.
+    """
+    from nas.cli._figures import load_supernet, read_subnet
     from nas.cli._targets import find_target
-    from nas.export import artifact_family, load_artifact
-    from nas.train.evaluate import accuracy, normalized, pictures, require_classes
+    from nas.export import artifact_model, load_artifact
 
     target = find_target(what)
-    data = opened(options)
+    data = opened(options) if options["data"] is not None else None
     if target.kind == "artifact":
-        figures, manifest = artifact_figures(target)
-        family, subnet = artifact_family(target.where, manifest), figures.subnet
-        classes, mean, std = manifest.classes, manifest.input.mean, manifest.input.std
-        module = load_artifact(target.where)
+        loaded, module = artifact_model(target.where), load_artifact(target.where)
     else:
-        loaded = load_supernet(target, model, DEFAULT_MODEL)
-        family, subnet = loaded.family, read_subnet(target, loaded)
-        classes, mean, std = loaded.classes, loaded.mean, loaded.std
-        module = None
-    require_classes(data, classes)
-    height, width = family.example_input(family.space.largest()).shape[-2:]
-    size = int(height), int(width)
-    images, labels = pictures(data, split, size)
+        loaded, module = load_supernet(target, model, DEFAULT_MODEL), None
+    subnet = read_subnet(target, loaded)
+    judge = loaded.task.judge(loaded, loaded.task.quality(quality), data, split=split)
     if module is None:
-        real = pictures(data, "train", size, 2048)[0] if real_calibration else None
-        module = loaded.extract(subnet, real)
-    top1 = accuracy(module, normalized(images, family, subnet, mean, std), labels)
+        module = loaded.extract(subnet, judge.calibration if real_calibration else None)
+    value = judge(loaded, module, subnet)
     if as_json:
-        quality = {"name": "top1", "value": top1}
-        emit_json(
-            {
-                "subnet": subnet.to_dict(),
-                "quality": quality,
-                "data": data.name,
-                "split": split,
-                "n": len(labels),
-            }
-        )
+        found = {"name": judge.quality.name, "value": value, "unit": judge.quality.unit}
+        emit_json({"subnet": subnet.to_dict(), "quality": found, "data": judge.data, "split": split})
     else:
-        result_console().print(f"top-1 {top1:.2f}% on {len(labels)} {split} images of {data.name}")
+        result_console().print(
+            f"{judge.quality.label} {judge.quality.text(value)} on {judge.data}", markup=False
+        )

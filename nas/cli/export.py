@@ -13,16 +13,11 @@ from nas.cli._options import DEFAULT_MODEL, batch_size_option, json_option, runt
 from nas.cli._output import emit_json, log, log_console, result_console
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import nn
-
     from nas.cli._targets import Target
-    from nas.export import Accuracy, Manifest
-    from nas.families import Model
+    from nas.export import Manifest
+    from nas.families import Judge, Model
     from nas.latency.runtimes import Runtime
     from nas.latency.workload import Workload
-    from nas.space import Subnet
 
 
 @click.command()
@@ -66,7 +61,7 @@ def command(
 
     Every file is run and compared with the supernet first; over tolerance nothing is left behind. The latency is
     measured here, on the file that ships, as the run did unless told otherwise. With --data, BatchNorm is
-    recalibrated on real images, and the test accuracy is measured.
+    recalibrated on real images, and the quality on its test images is measured.
     """
     from nas._errors import UsageError
     from nas.cli._figures import load_supernet, subnet_figures
@@ -81,14 +76,14 @@ def command(
     loaded = load_supernet(target, model, DEFAULT_MODEL)
     figures = subnet_figures(target, loaded)
     runtime, workload = _workload(ctx, target, options)
-    calibration, judges = _from_data(options, loaded, figures.subnet)
+    judges = _from_data(options, loaded)
     try:
         manifest = Export(
             model=loaded,
             subnet=figures.subnet,
             formats=chosen,
-            calibration=calibration,
-            accuracy=figures.accuracy,
+            calibration=judges[0].calibration if judges else None,
+            quality=figures.quality,
             latency=[found for found in figures.latency if no_measure or found.kind == "predicted"],
             judges=judges,
             runtime=None if no_measure else runtime,
@@ -124,27 +119,12 @@ def _workload(ctx: click.Context, target: Target, options: dict[str, Any]) -> tu
     return runtime, workload
 
 
-def _from_data(
-    options: dict[str, Any], model: Model, subnet: Subnet
-) -> tuple[Any, list[Callable[[nn.Module], Any]]]:
-    """Return real images for the statistics, and what measures the accuracy on test images."""
+def _from_data(options: dict[str, Any], model: Model) -> list[Judge]:
+    """Return what measures the model's qualities on test images of --data; nothing without it."""
     if options["data"] is None:
-        return None, []
-    from nas.export import Accuracy
-    from nas.train.evaluate import accuracy, normalized, pictures, require_classes
-
-    data = opened(options)
-    require_classes(data, model.classes)
-    size = model.image_size
-    images, labels = pictures(data, "test", size)
-    real, _ = pictures(data, "train", size, 2048)
-
-    def judge(module: nn.Module) -> Accuracy:
-        x = normalized(images, model.family, subnet, model.mean, model.std)
-        top1, where = accuracy(module, x, labels), f"{len(labels)} test images of {data.name}"
-        return Accuracy(name="top1", value=top1, kind="measured", data=where)
-
-    return real, [judge]
+        return []
+    data, task = opened(options), model.task
+    return [task.judge(model, quality, data, split="test") for quality in task.qualities]
 
 
 def _show(folder: Path, manifest: Manifest) -> None:
@@ -154,8 +134,8 @@ def _show(folder: Path, manifest: Manifest) -> None:
     console = result_console()
     console.print(parity_table([ParityRow.from_dict(row) for row in manifest.parity]))
     console.print(file_table(str(folder), manifest))
-    for found in manifest.accuracy:
-        console.print(f"{found.name:8} {found.value:.2f}% ({found.kind}, {found.data})", markup=False)
+    for found in manifest.quality:
+        console.print(f"{found.name:8} {found.text} ({found.kind}, {found.data})", markup=False)
     for found in manifest.latency:
         console.print(f"latency  {latency_words(found)}", soft_wrap=True, markup=False)
     console.print(f"\nwrote    {folder} (README.md says how to use each file)", soft_wrap=True, markup=False)

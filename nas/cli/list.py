@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -110,13 +111,13 @@ def _artifact(path: Path) -> dict[str, Any]:
         manifest = read_manifest(path)
     except NasError:
         return {"path": str(path), "state": "damaged"}
-    accuracy = {found.kind: found.value for found in manifest.accuracy}
+    quality = {found.kind: asdict(found) for found in manifest.quality}
     latency = {found.kind: found.median_ms for found in manifest.latency}
     return {
         "path": str(path),
         "model": manifest.model,
         "files": sorted(manifest.files),
-        "top1": accuracy.get("measured", accuracy.get("predicted")),
+        "quality": quality.get("measured", quality.get("predicted")),
         "latency_ms": latency.get("measured", latency.get("predicted")),
         "macs": manifest.macs,
         "params": manifest.params,
@@ -153,8 +154,6 @@ def _print(title: str, rows: list[dict[str, Any]]) -> None:
 
 _HEADS = {
     "path": "folder",
-    "test": "test top-1",
-    "top1": "top-1 %",
     "latency_ms": "latency",
     "macs": "MACs",
     "params": "parameters",
@@ -163,20 +162,25 @@ _HEADS = {
 
 
 def _cell(column: str, value: Any) -> str:
+    from nas.families import quality_text
     from nas.latency.units import format_count, format_ms
 
     if value is None or value == {}:
         return "–"
     if column == "test":
-        return " to ".join(
-            f"{value[f'{end}_top1']:.1f}%" for end in ("smallest", "largest") if f"{end}_top1" in value
+        # {"largest_top1": 85.1, "smallest_top1": 76.2, ...}
+        ends = [key for end in ("smallest", "largest") for key in value if key.startswith(f"{end}_")]
+        names = dict.fromkeys(key.partition("_")[2] for key in ends)
+        return ", ".join(
+            f"{name} " + " to ".join(f"{value[key]:.4g}" for key in ends if key.partition("_")[2] == name)
+            for name in names
         )
     if column == "budget":
         from nas.search.budget import Budget
 
         return str(Budget.from_dict(value))
     if column == "quality":
-        return f"{value['value']:.2f} {value['name']}"
+        return f"{value['name']} {quality_text(value['value'], value['unit'])}"
     if column == "latency_ms":
         ms = (value.get("measured") or value["predicted"]) if isinstance(value, dict) else value
         return format_ms(ms)

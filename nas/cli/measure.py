@@ -1,8 +1,8 @@
-"""`nas measure`: measure many subnets' accuracy into the model's table."""
+"""`nas measure`: measure many subnets' quality into the model's table."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,10 +10,13 @@ from nas.cli._data import data_options, opened
 from nas.cli._options import json_option, seed_option
 from nas.cli._output import emit_json, progress_bar, result_console
 
+if TYPE_CHECKING:
+    from nas.families import Quality, Task
+
 
 @click.command()
 @click.argument("model", metavar="MODEL")
-@data_options(required=True)
+@data_options(required=False)
 @click.option(
     "--count", type=click.IntRange(min=10), default=700, show_default=True, help="Subnets in the table."
 )
@@ -42,7 +45,7 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Measure the validation top-1 of many subnets of MODEL and write subnets.csv into its folder.
+    """Measure the quality of many subnets of MODEL on validation images and write subnets.csv into its folder.
 
     The table is what a search without data ranks subnets by. A stopped measurement goes on where it was.
     """
@@ -50,16 +53,13 @@ def command(
 
     from nas.families import bind_table, load_model
     from nas.latency.workload import available_cores
-    from nas.search.quality import judge_predictor
-    from nas.train.evaluate import pictures, require_classes
+    from nas.search.scorer import judge_predictor
     from nas.train.measure import choose_subnets, measure_table
 
     loaded = load_model(model)
-    data = opened(options)
-    require_classes(data, loaded.classes)
-    size = loaded.image_size
-    images, labels = pictures(data, "val", size)
-    real = pictures(data, "train", size, 2048)[0] if real_calibration else None
+    data, task = (opened(options) if options["data"] is not None else None), loaded.task
+    chosen = [*task.qualities] if data is not None else _without_data(task)
+    judges = [task.judge(loaded, quality, data) for quality in chosen]
     codes, split = choose_subnets(loaded, count, held_out, seed)
     path = loaded.path / "subnets.csv"
     if jobs is None:
@@ -67,24 +67,47 @@ def command(
     bind_table(loaded.path, own_calibration=not real_calibration)
     with progress_bar("measuring subnets") as advance:
         table = measure_table(
-            loaded, codes, split, images, labels, path=path, calibration=real, jobs=jobs, progress=advance
+            loaded,
+            codes,
+            split,
+            judges,
+            path=path,
+            real_calibration=real_calibration,
+            jobs=jobs,
+            progress=advance,
         )
+    fresh = load_model(loaded.path)
     answer = {
         "table": str(path),
         "subnets": len(table),
-        "lowest": float(table.top1.min()),
-        "highest": float(table.top1.max()),
-        "predictor": judge_predictor(load_model(loaded.path)) if held_out >= 10 else None,
+        "qualities": {
+            quality.name: {
+                "lowest": float(table.values[quality.name].min()),
+                "highest": float(table.values[quality.name].max()),
+                "predictor": judge_predictor(fresh, quality) if held_out >= 10 else None,
+            }
+            for quality in chosen
+        },
     }
     if as_json:
         emit_json(answer)
         return
     console = result_console()
-    console.print(
-        f"{len(table)} subnets, top-1 {answer['lowest']:.2f}% to {answer['highest']:.2f}%, in {path}"
-    )
-    if judged := answer["predictor"]:
-        console.print(
-            f"accuracy predictor on {judged['n']} held-out subnets: Kendall's τ {judged['kendall']:.3f}, "
-            f"mean error {judged['mean_abs']:.2f} points"
+    console.print(f"{len(table)} subnets in {path}", markup=False, soft_wrap=True)
+    for quality in chosen:
+        found = answer["qualities"][quality.name]
+        console.print(f"{quality.label} {quality.text(found['lowest'])} to {quality.text(found['highest'])}")
+        if judged := found["predictor"]:
+            console.print(
+                f"its predictor on {judged['n']} held-out subnets: Kendall's τ {judged['kendall']:.3f}, "
+                f"mean error {quality.text(judged['mean_abs'])}"
+            )
+
+
+def _without_data(task: Task) -> list[Quality]:
+    chosen = [quality for quality in task.qualities if not task.needs_data(quality)]
+    if not chosen:
+        raise click.UsageError(
+            f"{task.qualities[0].label} is measured on labelled images; name some with --data"
         )
+    return chosen

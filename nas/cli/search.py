@@ -19,6 +19,7 @@ from nas.cli._options import (
     batch_size_option,
     json_option,
     model_option,
+    quality_option,
     runtime_option,
     seed_option,
     threads_option,
@@ -28,6 +29,7 @@ from nas.cli._output import emit_json, log, log_console, result_console
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from nas.families import Quality
     from nas.search import Choice, Outcome
     from nas.search._testbed import Progress
 
@@ -42,6 +44,7 @@ _KEPT = ("resume", "trials", "as_json")  # what may be given beside --resume
 @click.option("--size", metavar="BYTES", help="At most this much for the fp32 weights: 6MB.")
 @model_option
 @data_options(required=False)
+@quality_option
 @runtime_option
 @threads_option
 @batch_size_option
@@ -81,7 +84,7 @@ _KEPT = ("resume", "trials", "as_json")  # what may be given beside --resume
 @json_option
 @click.pass_context
 def command(ctx: click.Context, as_json: bool, resume: Path | None, **options: Any) -> None:
-    """Find the most accurate subnet within a latency, MACs, parameter or size budget.
+    """Find the best subnet within a latency, MACs, parameter or size budget.
 
     \b
       nas search --latency 20ms
@@ -120,7 +123,14 @@ def _searched(options: dict[str, Any], progress: Progress) -> Outcome:
     model = find_model(options["model"])
     is_named = options["model"] in [name for name, _, _ in available_models()]
     name = options["model"] if is_named else str(model.resolve())
-    subject = Subject(name, options["runtime"], options["batch_size"], options["threads"], _data(options))
+    subject = Subject(
+        name,
+        options["runtime"],
+        options["batch_size"],
+        options["threads"],
+        _data(options),
+        options["quality"],
+    )
     request = Request(
         budget, asdict(subject), options["trials"], options["sampler"], options["seed"], options["storage"]
     )
@@ -230,7 +240,7 @@ def outcome_table(outcome: Outcome) -> Table:
     table.add_column("")
     table.add_column("within")
     for title in (
-        f"{outcome.metric} %\n{outcome.source}",
+        f"{' '.join(filter(None, (outcome.quality.name, outcome.quality.unit)))}\n{outcome.source}",
         "latency\npredicted",
         "\nmeasured",
         "MACs",
@@ -243,7 +253,7 @@ def outcome_table(outcome: Outcome) -> Table:
         rows.append((outcome.answer, _within(outcome.budget.to_dict()), "answer"))
     rows.sort(key=lambda row: row[0].predicted_ms)
     for choice, within, mark in rows:
-        table.add_row(mark, within, *_figures(choice), style="bold green" if mark else None)
+        table.add_row(mark, within, *_figures(choice, outcome.quality), style="bold green" if mark else None)
     return table
 
 
@@ -253,12 +263,12 @@ def _within(limits: dict[str, float]) -> str:
     return ", ".join(format_cost(name, value) for name, value in limits.items())
 
 
-def _figures(choice: Choice) -> list[str]:
+def _figures(choice: Choice, quality: Quality) -> list[str]:
     from nas.latency.units import format_bytes, format_count
 
     measured = "–" if choice.measured_ms is None else _ms(choice.measured_ms)
     counts = [format_count(choice.macs), format_count(choice.params), format_bytes(choice.size_bytes)]
-    return [f"{choice.quality:.2f}", _ms(choice.predicted_ms), measured, *counts]
+    return [quality.text(choice.quality).removesuffix("%"), _ms(choice.predicted_ms), measured, *counts]
 
 
 def _ms(value: float) -> str:

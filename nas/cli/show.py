@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from nas.cli._targets import Target
     from nas.elastic import Supernet
     from nas.export import Architecture
-    from nas.families import Model
+    from nas.families import MeasuredTable, Model
     from nas.space import SearchSpace
 
 
@@ -83,7 +83,7 @@ def _show_supernet(model: Model, as_json: bool) -> None:
 
     console = result_console()
     console.print(
-        f"[bold]{model.name}[/]: a supernet of family {model.family.name}, {len(model.classes)} classes, "
+        f"[bold]{model.name}[/]: a supernet of family {model.family.name}, {_classes(model)}"
         f"{len(space.dimensions)} dimensions, {space.size:.3g} subnets"
     )
     for name, counts in ends.items():
@@ -91,12 +91,21 @@ def _show_supernet(model: Model, as_json: bool) -> None:
         console.print(f"{name:10} {macs} MACs, {params} parameters, {format_bytes(counts.size_bytes)}")
     if table is not None:
         console.print(
-            f"{'measured':10} {len(table)} subnets, top-1 {table.top1.min():.1f} to {table.top1.max():.1f}%"
+            f"{'measured':10} {len(table)} subnets, {', '.join(_range(model, table, name) for name in table.values)}"
         )
     for name, value in model.info.items():
         console.print(f"{name.replace('_', ' '):10} {_words(value)}", markup=False)
     console.print(f"{'folder':10} {model.path}", soft_wrap=True, markup=False)
     console.print(plain_table(("dimension", "how many", "choices", "active with"), _dimensions(space)))
+
+
+def _classes(model: Model) -> str:
+    return f"{len(model.classes)} classes, " if model.classes else ""
+
+
+def _range(model: Model, table: MeasuredTable, name: str) -> str:
+    quality, values = model.task.quality(name), table.values[name]
+    return f"{quality.label} {quality.text(values.min())} to {quality.text(values.max())}"
 
 
 def _dimensions(space: SearchSpace) -> list[tuple[str, ...]]:
@@ -180,7 +189,10 @@ def _show_run(folder: Path, target: Target, model: Model, as_json: bool) -> None
     result = run.get("result")
     with whole_run(folder):
         budget = Budget.from_dict(run["budget"])
-        outcome = Outcome.from_dict(result, model.space, folder) if isinstance(result, dict) else None
+        quality = model.task.quality(run.get("quality"))
+        outcome = (
+            Outcome.from_dict(result, model.space, quality, folder) if isinstance(result, dict) else None
+        )
     answered = isinstance(result, dict) and result.get("answer") is not None
     figures = subnet_figures(target, model) if answered else None
     built = architecture(model.supernet, figures.subnet) if figures else None

@@ -1,11 +1,12 @@
 """The mechanism: a subnet is the same plain model at a smaller size, and its weights are slices of the supernet's."""
 
 from nas.elastic._axis import Axis, Cat, Elastic, Fixed, Repeat
-from nas.elastic._calibrate import calibrate
+from nas.elastic._calibrate import calibrate, correct_statistics
 from nas.elastic._count import Counts
 from nas.elastic._family import Family, Part
 from nas.elastic._layout import Kernel, Layout, crop_centre
 from nas.elastic._length import Chosen, Divided, Length, Scaled, make_divisible
+from nas.elastic._memory import channels_last
 from nas.elastic._sorting import l1_importance
 from nas.elastic._supernet import Supernet
 
@@ -26,6 +27,8 @@ __all__ = [
     "Scaled",
     "Supernet",
     "calibrate",
+    "channels_last",
+    "correct_statistics",
     "crop_centre",
     "l1_importance",
     "make_divisible",

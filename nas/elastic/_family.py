@@ -61,6 +61,8 @@ class Family(ABC):
     name: str
     space: SearchSpace
     options: Mapping[str, object]
+    task: str = "classification"
+    """The entry point in the group "anyfit.tasks" that says how its subnets are judged."""
     input_dimensions: tuple[str, ...] = ()
     """Dimensions that touch no weight but change the cost of every part, such as the resolution."""
 

@@ -6,22 +6,22 @@ Nothing heavy is imported before it is needed: reading a manifest costs no torch
 from nas.export._architecture import Architecture, Group, architecture, weightless
 from nas.export._artifact import Export
 from nas.export._formats import FORMATS, Format, parse_formats
-from nas.export._load import artifact_family, artifact_subnet, load, load_artifact
+from nas.export._load import artifact_family, artifact_model, artifact_subnet, load, load_artifact
 from nas.export._manifest import (
-    Accuracy,
     InputSpec,
     Latency,
     Manifest,
+    QualityFigure,
     file_state,
     is_artifact,
     read_manifest,
 )
 from nas.export._parity import ParityError, ParityRow
+from nas.export._quantize import Quantized, quantize_artifact
 from nas.export._weights import refuse_pickle
 
 __all__ = [
     "FORMATS",
-    "Accuracy",
     "Architecture",
     "Export",
     "Format",
@@ -31,14 +31,18 @@ __all__ = [
     "Manifest",
     "ParityError",
     "ParityRow",
+    "QualityFigure",
+    "Quantized",
     "architecture",
     "artifact_family",
+    "artifact_model",
     "artifact_subnet",
     "file_state",
     "is_artifact",
     "load",
     "load_artifact",
     "parse_formats",
+    "quantize_artifact",
     "read_manifest",
     "refuse_pickle",
     "weightless",

@@ -17,10 +17,10 @@ from nas.export._load import build_weightless
 from nas.export._manifest import (
     CARD,
     SUBNET,
-    Accuracy,
     InputSpec,
     Latency,
     Manifest,
+    QualityFigure,
     hash_files,
     write_manifest,
 )
@@ -37,12 +37,10 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from nas.families import Model
+    from nas.families import Judge, Model
     from nas.latency.runtimes import Runtime
     from nas.latency.workload import Workload
     from nas.space import Subnet
-
-    Judge = Callable[[nn.Module], Accuracy]
 
 
 @dataclass(kw_only=True)
@@ -50,15 +48,15 @@ class Export:
     """What to export and how.
 
     `calibration` are uint8 images for the BatchNorm statistics and parity (default: those shipped with the model).
-    `judges` find an accuracy of the extracted network; with `runtime` and `workload` its latency is measured.
-    `accuracy` and `latency` are figures known beforehand. `report` hears what is going on.
+    `judges` find qualities of the extracted network; with `runtime` and `workload` its latency is measured.
+    `quality` and `latency` are figures known beforehand. `report` hears what is going on.
     """
 
     model: Model
     subnet: Subnet
     formats: Sequence[Format] = tuple(FORMATS.values())
     calibration: torch.Tensor | None = None
-    accuracy: Sequence[Accuracy] = ()
+    quality: Sequence[QualityFigure] = ()
     latency: Sequence[Latency] = ()
     judges: Sequence[Judge] = ()
     runtime: Runtime | None = None
@@ -76,11 +74,17 @@ class Export:
             module = self.model.extract(self.subnet, self.calibration)
             self._write_files(module, beside)
             rows = self._check(module, beside)
-            accuracy = [*self.accuracy, *(judge(module) for judge in self.judges)]
+            quality = [*self.quality, *(self._judged(judge, module) for judge in self.judges)]
             latency = [*self.latency, *self._time(module, beside)]
-            manifest = self._describe(rows, accuracy, latency, beside)
+            manifest = self._describe(rows, quality, latency, beside)
             write_manifest(beside, manifest)
         return manifest
+
+    def _judged(self, judge: Judge, module: nn.Module) -> QualityFigure:
+        quality, value = judge.quality, judge(self.model, module, self.subnet)
+        return QualityFigure(
+            name=quality.name, value=value, kind="measured", data=judge.data, unit=quality.unit
+        )
 
     def _write_files(self, module: nn.Module, folder: Path) -> None:
         write_atomic(folder / SUBNET, self.subnet.to_json())
@@ -128,17 +132,12 @@ class Export:
 
     def _inputs(self) -> tuple[torch.Tensor, str]:
         """Return inputs of the subnet for the check, and what they are."""
-        count = sum(BATCH_SIZES)
-        images = self.calibration if self.calibration is not None else self.model.calibration_images()
-        if images is None:
-            return self.model.family.example_input(self.subnet, count), "noise"
-        prepared = self.model.family.prepare(self.model.normalize(images[:count]), self.subnet)
-        return prepared.contiguous(), "calibration images"
+        return self.model.task.inputs(self.model, self.subnet, sum(BATCH_SIZES), self.calibration)
 
     def _describe(
         self,
         rows: Sequence[ParityRow],
-        accuracy: Sequence[Accuracy],
+        quality: Sequence[QualityFigure],
         latency: Sequence[Latency],
         folder: Path,
     ) -> Manifest:
@@ -160,11 +159,12 @@ class Export:
             "size_bytes": counts.size_bytes,
             "created": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             "anyfit": __version__,
-            "accuracy": tuple(accuracy),
+            "quality": tuple(quality),
             "latency": tuple(latency),
             "parity": tuple(row.to_dict() for row in rows),
             "info": model.info,
         }
         parts = architecture(model.supernet, self.subnet).rows()
-        write_atomic(folder / CARD, model_card(Manifest(**values), parts, sizes))
+        card = model_card(Manifest(**values), parts, sizes, model.task)
+        write_atomic(folder / CARD, card)
         return Manifest(**values, files=hash_files(folder))

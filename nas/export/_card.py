@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nas.export._manifest import Accuracy, InputSpec, Latency, Manifest
+from nas.export._manifest import Latency, Manifest, QualityFigure
+from nas.families import Task
 from nas.latency.units import format_bytes, format_count, format_ms
 
 
@@ -15,17 +16,21 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def model_card(manifest: Manifest, parts: Sequence[Mapping[str, str]], files: Mapping[str, int]) -> str:
+def model_card(
+    manifest: Manifest, parts: Sequence[Mapping[str, str]], files: Mapping[str, int], task: Task
+) -> str:
     """Return the README.md of an artifact.
 
     `parts` are the rows of the architecture table (column to text), `files` maps a name to its size in bytes.
     """
+    spec = manifest.input
     sections = [
         f"# {manifest.model}: a subnet of {_millions(manifest)}",
         _summary(manifest),
         "## Figures\n\n" + table(("what", "value", "how it was found"), _figures(manifest, files)),
-        "## Input and output\n\n" + _interface(manifest),
-        "## Use it\n\n" + _usage(manifest, files),
+        "## Input and output\n\n" + task.interface(spec.shape, spec.mean, spec.std, [*manifest.classes]),
+        "## Use it\n\n"
+        + _usage(task.example_code(spec.shape, spec.mean, spec.std, [*manifest.classes]), files),
         "## Architecture\n\n" + _architecture(manifest, parts),
         "## Checked against the supernet\n\n" + _parity(manifest),
         "## Origin\n\n" + _origin(manifest),
@@ -44,9 +49,9 @@ def _summary(manifest: Manifest) -> str:
     )
 
 
-def accuracy_text(accuracy: Accuracy) -> tuple[str, str, str]:
-    """Return what, value and origin of an accuracy."""
-    return accuracy.name, f"{accuracy.value:.2f}%", f"{accuracy.kind}, {accuracy.data}"
+def quality_row(found: QualityFigure) -> tuple[str, str, str]:
+    """Return what, value and origin of a quality."""
+    return found.name, found.text, f"{found.kind}, {found.data}"
 
 
 def latency_text(latency: Latency) -> tuple[str, str, str]:
@@ -60,7 +65,7 @@ def latency_text(latency: Latency) -> tuple[str, str, str]:
 
 
 def _figures(manifest: Manifest, files: Mapping[str, int]) -> list[Sequence[str]]:
-    rows: list[Sequence[str]] = [accuracy_text(item) for item in manifest.accuracy]
+    rows: list[Sequence[str]] = [quality_row(item) for item in manifest.quality]
     rows += [latency_text(item) for item in manifest.latency]
     rows.append(("MACs", format_count(manifest.macs), "multiply-accumulates of one input, counted"))
     rows.append(("parameters", format_count(manifest.params), "counted"))
@@ -72,29 +77,8 @@ def _figures(manifest: Manifest, files: Mapping[str, int]) -> list[Sequence[str]
     return rows
 
 
-def _interface(manifest: Manifest) -> str:
-    shape = " × ".join(["N", *map(str, manifest.input.shape)])
-    text = f"Input: float32, {shape} (any N)"
-    if manifest.input.mean:
-        text += (
-            ", channels first, resized to this resolution, scaled to [0, 1] and normalised: `(x - mean) / std` with "
-            f"mean {_list(manifest.input.mean)} and std {_list(manifest.input.std)}. "
-            "**The files do not normalise by themselves.**"
-        )
-    text += f"\n\nOutput: one logit for each of {len(manifest.classes)} classes"
-    if 0 < len(manifest.classes) <= 20:
-        text += ": " + ", ".join(manifest.classes)
-    elif manifest.classes:
-        text += " (names in `manifest.json`)"
-    return text + "."
-
-
-def _list(values: Sequence[float]) -> str:
-    return "[" + ", ".join(f"{value:.6g}" for value in values) + "]"
-
-
-def _usage(manifest: Manifest, files: Mapping[str, int]) -> str:
-    snippets = [_code(*_preparation(manifest.input))]
+def _usage(preparation: tuple[str, str], files: Mapping[str, int]) -> str:
+    snippets = [_code(*preparation)]
     snippets += [_code(title, code) for name, title, code in USAGE if name in files]
     return "\n\n".join(snippets)
 
@@ -103,28 +87,6 @@ def _code(title: str, code: str) -> str:
     return f"{title}\n\n```python\n{code.strip()}\n```"
 
 
-def _preparation(spec: InputSpec) -> tuple[str, str]:
-    """Return how to make an input batch `x`: from picture files where the network takes RGB images."""
-    size, values = [*reversed(spec.shape[1:])], (_list(spec.mean), _list(spec.std))
-    if len(spec.mean) == 3 and len(size) == 2:
-        title = "An input batch from picture files (bilinear, antialiased, as the network was calibrated):"
-        return title, PICTURES.format(*size, *values)
-    shape = ", ".join(map(str, spec.shape))
-    return "An input batch (noise, for the shape and type):", NOISE.format(shape)
-
-
-PICTURES = """
-import numpy as np
-from PIL import Image
-images = [Image.open(name).convert("RGB").resize(({}, {}), Image.Resampling.BILINEAR) for name in names]
-x = ((np.stack(images) / 255 - {}) / {}).transpose(0, 3, 1, 2).astype("float32")
-"""
-
-NOISE = """
-import numpy as np
-x = np.random.default_rng(0).standard_normal((1, {}), dtype="float32")
-"""
-
 USAGE = (
     (
         "model.safetensors",
@@ -132,7 +94,7 @@ USAGE = (
         """
 import nas, torch
 model = nas.load(".")
-logits = model(torch.from_numpy(x))
+output = model(torch.from_numpy(x))
 """,
     ),
     (
@@ -150,7 +112,7 @@ print({name: tuple(tensor.shape) for name, tensor in weights.items()})
         """
 import onnxruntime
 session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
-logits = session.run(None, {session.get_inputs()[0].name: x})[0]
+output = session.run(None, {session.get_inputs()[0].name: x})[0]
 """,
     ),
     (
@@ -159,7 +121,7 @@ logits = session.run(None, {session.get_inputs()[0].name: x})[0]
         """
 import torch
 model = torch.export.load("model.pt2").module()  # BatchNorm is fixed: the program is in evaluation mode
-logits = model(torch.from_numpy(x))
+output = model(torch.from_numpy(x))
 """,
     ),
 )

@@ -68,6 +68,22 @@ def artifact_family(folder: str | Path, manifest: Manifest) -> Family:
     return family
 
 
+def artifact_model(folder: str | Path) -> Model:
+    """Return the model that an artifact was exported from, as far as the artifact tells: without weights or table."""
+    from nas.export._architecture import weightless
+    from nas.families import Model
+
+    manifest = read_manifest(folder)
+    config = {
+        "name": manifest.model,
+        "classes": manifest.classes,
+        "mean": manifest.input.mean,
+        "std": manifest.input.std,
+        "info": manifest.info,
+    }
+    return Model(Path(folder), config, weightless(artifact_family(folder, manifest)))
+
+
 def artifact_subnet(folder: str | Path, family: Family) -> Subnet:
     """Read `subnet.json` of an artifact."""
     path = Path(folder) / SUBNET

@@ -11,6 +11,7 @@ from typing import Any
 
 from nas._errors import NasError
 from nas._files import read_json, sha256, write_json
+from nas.families import quality_text
 
 FORMAT = "anyfit-artifact"
 VERSION = 1
@@ -22,9 +23,9 @@ CARD = "README.md"
 
 @dataclass(frozen=True, kw_only=True)
 class InputSpec:
-    """What the exported network takes: float32 NCHW, already normalised with `mean` and `std`.
+    """What the exported network takes: float32 of `shape` with a batch before it, which is free.
 
-    `shape` is without the batch, which is free; `mean` and `std` are in units of [0, 1] images.
+    `mean` and `std` are in units of [0, 1] images, channel by channel: those that go in, or those that come out.
     """
 
     shape: tuple[int, ...]
@@ -33,13 +34,19 @@ class InputSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Accuracy:
-    """A quality in percent, how it was found (`measured` or `predicted`) and on which data."""
+class QualityFigure:
+    """The value of a quality, how it was found (`measured` or `predicted`) and on which data."""
 
     name: str
     value: float
     kind: str
     data: str
+    unit: str = "%"
+
+    @property
+    def text(self) -> str:
+        """The value with its unit."""
+        return quality_text(self.value, self.unit)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +79,7 @@ class Manifest:
     size_bytes: int
     created: str
     anyfit: str
-    accuracy: tuple[Accuracy, ...] = ()
+    quality: tuple[QualityFigure, ...] = ()
     latency: tuple[Latency, ...] = ()
     parity: tuple[dict[str, Any], ...] = ()
     info: dict[str, Any] = field(default_factory=dict)
@@ -119,7 +126,7 @@ def read_manifest(folder: str | Path) -> Manifest:
     try:
         values["input"] = _tuples(InputSpec, values["input"])
         values["classes"] = tuple(values["classes"])
-        values["accuracy"] = tuple(_tuples(Accuracy, item) for item in values.get("accuracy", ()))
+        values["quality"] = tuple(_tuples(QualityFigure, item) for item in values.get("quality", ()))
         values["latency"] = tuple(_tuples(Latency, item) for item in values.get("latency", ()))
         values["parity"] = tuple(values.get("parity", ()))
         for name in ("options", "subnet", "info", "files"):

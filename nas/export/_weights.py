@@ -43,7 +43,6 @@ def load_weights(module: nn.Module, path: str | Path) -> nn.Module:
 
     Raises `NasError` for a damaged file and for one of another network, `UsageError` for a pickle.
     """
-    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -65,4 +64,6 @@ def load_weights(module: nn.Module, path: str | Path) -> nn.Module:
             f"{expected.get(wrong)}; get an intact copy or make it again"
         )
     module.load_state_dict(tensors, assign=True)
-    return module.eval().to(memory_format=torch.channels_last)
+    from nas.elastic import channels_last
+
+    return channels_last(module.eval())

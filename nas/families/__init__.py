@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nas.families._calibration import Calibration
 from nas.families._model import (
     Model,
     available_models,
@@ -16,6 +17,7 @@ from nas.families._model import (
 )
 from nas.families._published import load_published, read_published
 from nas.families._registry import families, get_family
+from nas.families._task import Judge, Quality, Task, get_task, quality_text
 
 if TYPE_CHECKING:
     from nas.families._table import MeasuredTable
@@ -23,16 +25,22 @@ if TYPE_CHECKING:
 load = load_model
 
 __all__ = [
+    "Calibration",
+    "Judge",
     "MeasuredTable",
     "Model",
+    "Quality",
+    "Task",
     "available_models",
     "bind_table",
     "families",
     "find_model",
     "get_family",
+    "get_task",
     "load",
     "load_model",
     "load_published",
+    "quality_text",
     "read_model_config",
     "read_published",
     "save_calibration",

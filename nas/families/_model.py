@@ -6,9 +6,8 @@ model card `README.md`. Nothing is ever unpickled.
 
 from __future__ import annotations
 
+import copy
 import difflib
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas._errors import NasError, UsageError
-from nas._files import cache_folder, new_folder, read_json, replacing, sha256, write_json
+from nas._files import cache_folder, new_folder, read_json, sha256, write_atomic, write_json
+from nas.families._calibration import Calibration
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from nas.elastic import Family, Supernet
     from nas.families._table import MeasuredTable
+    from nas.families._task import Task
     from nas.space import SearchSpace, Subnet
 
 FORMAT = "anyfit-supernet"
@@ -85,7 +86,7 @@ def load_model(name_or_path: str | Path) -> Model:
     """Load a model by name or folder; a truncated, changed or foreign one raises `NasError` naming the file."""
     path = find_model(name_or_path)
     config = read_model_config(path)
-    from nas.elastic import Supernet
+    from nas.elastic import Supernet, channels_last
     from nas.families._registry import get_family
 
     family = get_family(config["family"], **config["options"])
@@ -99,7 +100,7 @@ def load_model(name_or_path: str | Path) -> Model:
     with torch.random.fork_rng(devices=[]):
         supernet = Supernet(family)
     _load_weights(supernet.network, path / WEIGHTS, config.get("files", {}).get(WEIGHTS))
-    return Model(path, config, supernet.to(memory_format=torch.channels_last).eval())
+    return Model(path, config, channels_last(supernet).eval())
 
 
 def _load_weights(network: nn.Module, path: Path, digest: str | None) -> None:
@@ -129,7 +130,7 @@ class Model:
     path: Path
     config: Mapping[str, Any]
     supernet: Supernet
-    _calibration: Any = field(default=None, repr=False)
+    _reference: dict[str, Supernet] = field(default_factory=dict, repr=False)
 
     @property
     def name(self) -> str:
@@ -147,8 +148,15 @@ class Model:
         return self.supernet.space
 
     @property
+    def task(self) -> Task:
+        """What the model is for, and how its subnets are judged."""
+        from nas.families._task import get_task
+
+        return get_task(self.family.task)
+
+    @property
     def classes(self) -> list[str]:
-        """The names of the classes, in the order of the logits."""
+        """The names of the classes, in the order of the logits or of a generator's conditions."""
         return list(self.config["classes"])
 
     @property
@@ -181,37 +189,56 @@ class Model:
         std = torch.tensor(self.std, device=x.device).view(1, -1, 1, 1)
         return ((x - mean) / std).contiguous(memory_format=torch.channels_last)
 
+    @cached_property
+    def calibration(self) -> Calibration | None:
+        """The shipped synthetic images with what is known of their error, or None."""
+        path = self.path / CALIBRATION
+        return Calibration.read(path) if path.is_file() else None
+
     def calibration_images(self) -> torch.Tensor | None:
         """Return the shipped synthetic images, uint8 (n, channels, height, width), or None."""
-        if self._calibration is None and (self.path / CALIBRATION).is_file():
-            import numpy as np
-            import torch
-
-            try:
-                with np.load(self.path / CALIBRATION, allow_pickle=False) as file:
-                    self._calibration = torch.from_numpy(file["images"])
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-                raise NasError(
-                    f"{self.path / CALIBRATION} is damaged ({error}); fetch the model again"
-                ) from error
-        return self._calibration
+        return None if self.calibration is None else self.calibration.images
 
     def extract(self, subnet: Subnet, calibration: torch.Tensor | None = None) -> nn.Module:
         """Return the static module of `subnet`, in evaluation mode, its BatchNorm statistics recomputed.
 
-        `calibration` are images as `normalize` takes them; by default the shipped ones. Without any, the statistics
-        stay slices of the supernet's, which cost much accuracy.
+        `calibration` are images as `normalize` takes them; by default the shipped ones, whose error on the largest
+        network is known and corrected. Without any, the statistics stay slices of the supernet's, which cost much
+        accuracy.
         """
-        import torch
+        from nas.elastic import correct_statistics
 
-        from nas.elastic import calibrate
+        shipped = self.calibration if calibration is None else None
+        module = self._calibrated(subnet, calibration if shipped is None else shipped.images)
+        if shipped is not None and shipped.real:
+            known, estimated = (self._with(buffers).slices(subnet) for buffers in ("real", "synthetic"))
+            correct_statistics(module, known, estimated)
+        return module
 
-        module = self.supernet.extract(subnet).to(memory_format=torch.channels_last)
-        images = self.calibration_images() if calibration is None else calibration
+    def _calibrated(self, subnet: Subnet, images: torch.Tensor | None) -> nn.Module:
+        from nas.elastic import calibrate, channels_last
+
+        module = channels_last(self.supernet.extract(subnet))
         if images is not None:
             batches = (self.family.prepare(self.normalize(batch), subnet) for batch in images.split(256))
             calibrate(module, batches)
         return module
+
+    def _with(self, kind: str) -> Supernet:
+        """Return the supernet with the largest network's "real" or "synthetic" statistics, made once."""
+        if kind not in self._reference:
+            supernet = copy.deepcopy(self.supernet)
+            buffers: Mapping[str, Any] = getattr(self.calibration, kind)
+            try:
+                unknown = supernet.network.load_state_dict(dict(buffers), strict=False).unexpected_keys
+            except RuntimeError as error:
+                unknown = [str(error).splitlines()[-1].strip()]
+            if unknown:
+                raise NasError(
+                    f"{self.path / CALIBRATION} is of another network ({unknown[0]}); fetch the model again"
+                )
+            self._reference[kind] = supernet
+        return self._reference[kind]
 
     @cached_property
     def _table(self) -> MeasuredTable | None:
@@ -225,7 +252,7 @@ class Model:
             raise NasError(
                 f"{path} was measured with another {stale[0]}; remove it and measure it again with `nas measure`"
             )
-        return MeasuredTable.read(path, self.space)
+        return MeasuredTable.read(path, self.space, self.task.qualities)
 
     def table(self) -> MeasuredTable | None:
         """Return the measured subnets, or None."""
@@ -240,20 +267,20 @@ def save_model(
     classes: Sequence[str],
     mean: Sequence[float],
     std: Sequence[float],
-    calibration: torch.Tensor | None = None,
+    calibration: Calibration | None = None,
     table: MeasuredTable | None = None,
     info: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a model folder as a whole, or nothing; an existing `path` raises `UsageError`."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     with new_folder(path) as folder:
         state = {
             key: tensor.detach().cpu().contiguous() for key, tensor in supernet.network.state_dict().items()
         }
-        save_file(state, folder / WEIGHTS)
+        write_atomic(folder / WEIGHTS, save(state))
         if calibration is not None:
-            _save_calibration(folder, calibration)
+            calibration.write(folder / CALIBRATION)
         if table is not None:
             table.write(folder / TABLE)
         config = {
@@ -299,14 +326,7 @@ def bind_table(folder: str | Path, own_calibration: bool = True) -> None:
     write_json(folder / CONFIG, {**config, "table": sources})
 
 
-def _save_calibration(folder: Path, images: torch.Tensor) -> None:
-    import numpy as np
-
-    with replacing(folder / CALIBRATION) as beside:
-        np.savez_compressed(beside, images=images.cpu().numpy())
-
-
-def save_calibration(folder: str | Path, images: torch.Tensor) -> None:
-    """Replace the calibration images of a model folder, uint8 (n, channels, height, width)."""
+def save_calibration(folder: str | Path, calibration: Calibration) -> None:
+    """Replace the calibration images of a model folder."""
     read_model_config(folder)
-    _save_calibration(Path(folder), images)
+    calibration.write(Path(folder) / CALIBRATION)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,22 +12,23 @@ import numpy as np
 
 from nas._errors import NasError
 from nas._files import write_atomic
+from nas.families._task import Quality
 from nas.space import INACTIVE, SearchSpace, SpaceError
 
 SPLITS = ("fit", "held-out")
-_MEASURES = ("top1", "split", "macs", "params")
+_LAST = ("split", "macs", "params")
 
 
 @dataclass(frozen=True)
 class MeasuredTable:
-    """Measured subnets: `codes` (n, dimensions), `top1` (n,) in percent on validation images, MACs and parameters.
+    """Measured subnets: `codes` (n, dimensions), the values (n,) of each quality by name, MACs and parameters.
 
     `split` says of each row whether predictors are fitted on it ("fit") or only judged by it ("held-out").
     """
 
     space: SearchSpace
     codes: np.ndarray
-    top1: np.ndarray
+    values: Mapping[str, np.ndarray]
     split: tuple[str, ...]
     macs: np.ndarray
     params: np.ndarray
@@ -40,7 +42,7 @@ class MeasuredTable:
         return MeasuredTable(
             self.space,
             self.codes[keep],
-            self.top1[keep],
+            {name: values[keep] for name, values in self.values.items()},
             tuple(own for own in self.split if own == split),
             self.macs[keep],
             self.params[keep],
@@ -50,15 +52,14 @@ class MeasuredTable:
         """Return the table as CSV text."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([*self.space.names, *_MEASURES])
-        for codes, top1, split, macs, params in zip(
-            self.codes, self.top1, self.split, self.macs, self.params, strict=True
-        ):
+        writer.writerow([*self.space.names, *self.values, *_LAST])
+        for row, codes in enumerate(self.codes):
             choices = [
                 "" if code < 0 else dimension.choices[code]
                 for dimension, code in zip(self.space.dimensions, codes.tolist(), strict=True)
             ]
-            writer.writerow([*choices, f"{top1:.2f}", split, int(macs), int(params)])
+            values = [f"{column[row]:.6g}" for column in self.values.values()]
+            writer.writerow([*choices, *values, self.split[row], int(self.macs[row]), int(self.params[row])])
         return text.getvalue()
 
     def write(self, path: str | Path) -> None:
@@ -66,44 +67,59 @@ class MeasuredTable:
         write_atomic(path, self.to_csv())
 
     @classmethod
-    def read(cls, path: str | Path, space: SearchSpace) -> MeasuredTable:
+    def read(cls, path: str | Path, space: SearchSpace, qualities: Sequence[Quality]) -> MeasuredTable:
         """Read a CSV table of subnets of `space`; a damaged file or another space's raises `NasError`."""
         try:
             with open(path, newline="", encoding="utf-8") as file:
                 rows = list(csv.reader(file))
-            if not rows or rows[0] != [*space.names, *_MEASURES]:
-                raise ValueError(
-                    "the columns are not the dimensions of the space and top1, split, macs, params"
-                )
+            names = _names(rows, space, qualities)
+            first, width = len(space.dimensions), len(rows[0])
+            if short := [row for row in rows[1:] if len(row) != width]:
+                raise ValueError(f"a row has {len(short[0])} columns, not {width}")
             codes = np.array([_codes(space, row) for row in rows[1:]], dtype=np.int16)
-            top1, split, macs, params = (
-                zip(*(row[-4:] for row in rows[1:]), strict=True) if rows[1:] else ((),) * 4
-            )
+            columns = [[row[place] for row in rows[1:]] for place in range(first, width)]
+            found = [np.array(column, dtype=np.float64) for column in columns[: len(names)]]
+            split, macs, params = columns[len(names) :]
             table = cls(
                 space,
-                space.canonical_codes(codes.reshape(-1, len(space.dimensions))),
-                np.array(top1, dtype=np.float64),
+                space.canonical_codes(codes.reshape(-1, first)),
+                dict(zip(names, found, strict=True)),
                 tuple(split),
                 np.array(macs, dtype=np.int64),
                 np.array(params, dtype=np.int64),
             )
-            table._check()
+            table._check(qualities)
         except (OSError, ValueError, OverflowError, csv.Error, SpaceError) as error:
             raise NasError(
                 f"{path} is no complete table of {space.name}: {error}; measure it again"
             ) from error
         return table
 
-    def _check(self) -> None:
-        if not ((self.top1 >= 0) & (self.top1 <= 100)).all():
-            raise ValueError("a top1 is no percentage between 0 and 100")
+    def _check(self, qualities: Sequence[Quality]) -> None:
+        for quality in qualities:
+            low, high = quality.bounds
+            values = self.values.get(quality.name, np.empty(0))
+            if not (np.isfinite(values) & (values >= low) & (values <= high)).all():
+                between = "" if np.isinf([low, high]).any() else f" between {low:g} and {high:g}"
+                raise ValueError(f"a {quality.name} is no number{between}")
         if foreign := set(self.split) - set(SPLITS):
             raise ValueError(f"a split is {min(foreign)!r}, not one of {', '.join(SPLITS)}")
 
 
+def _names(rows: list[list[str]], space: SearchSpace, qualities: Sequence[Quality]) -> list[str]:
+    """Return the names of the columns that hold qualities."""
+    head = rows[0] if rows else []
+    names = head[len(space.dimensions) : -len(_LAST)]
+    known = {quality.name for quality in qualities}
+    if head != [*space.names, *names, *_LAST] or not names or not set(names) <= known:
+        one = " or ".join(sorted(known))
+        raise ValueError(
+            f"the columns are not the dimensions of the space, then {one}, then {', '.join(_LAST)}"
+        )
+    return names
+
+
 def _codes(space: SearchSpace, row: list[str]) -> list[int]:
-    if len(row) != len(space.dimensions) + len(_MEASURES):
-        raise ValueError(f"a row has {len(row)} columns, not {len(space.dimensions) + len(_MEASURES)}")
     codes = []
     for dimension, text in zip(space.dimensions, row, strict=False):
         legal = [str(choice) for choice in dimension.choices]

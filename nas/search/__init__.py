@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from nas.search._testbed import ModelTestbed, Subject, Testbed
     from nas.search._trials import SAMPLERS
     from nas.search.budget import Budget
-    from nas.search.quality import Quality, load_quality
     from nas.search.run import Request, new_run, resume_run, stored_outcome
     from nas.search.sampler import AnyfitSampler
+    from nas.search.scorer import Scorer, load_scorer
 
 _HOMES = {
     "AnyfitSampler": "sampler",
@@ -26,13 +26,13 @@ _HOMES = {
     "ModelTestbed": "_testbed",
     "Outcome": "_outcome",
     "Problem": "_problem",
-    "Quality": "quality",
     "Request": "run",
     "RunFolder": "_folder",
     "SAMPLERS": "_trials",
+    "Scorer": "scorer",
     "Subject": "_testbed",
     "Testbed": "_testbed",
-    "load_quality": "quality",
+    "load_scorer": "scorer",
     "new_run": "run",
     "resume_run": "run",
     "stored_outcome": "run",
@@ -46,12 +46,12 @@ __all__ = [
     "ModelTestbed",
     "Outcome",
     "Problem",
-    "Quality",
     "Request",
     "RunFolder",
+    "Scorer",
     "Subject",
     "Testbed",
-    "load_quality",
+    "load_scorer",
     "new_run",
     "resume_run",
     "stored_outcome",

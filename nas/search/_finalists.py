@@ -17,7 +17,7 @@ from nas.search.study import Evaluations
 
 MARGIN = 0.02  # a measured latency counts as within the budget this much below it
 _ROUNDS = 5
-_GOOD_ENOUGH = 0.05  # points of quality for which no further round is worth its seconds
+_GOOD_ENOUGH = 0.005  # a share of all scores' range that is worth no further round's seconds
 _USED = 0.9  # a rung whose subnet uses less of it is tried again, now that the predictor's error is known
 _AIMS = (1.0, 0.985, 0.965, 0.93)
 
@@ -44,7 +44,7 @@ class Finalist:
 
     index: int
     predicted_ms: float
-    quality: float
+    score: float
     runs: list[Measured] = field(default_factory=list)
 
     @property
@@ -72,6 +72,7 @@ class Finals:
         self._found = found
         self._allowed = allowed
         self._measure = measure
+        self._good_enough = _GOOD_ENOUGH * float(np.ptp(found.score)) if len(found) else 0.0
         self._ratio = ratio  # measured / predicted near the budget
         self.finalists: dict[int, Finalist] = {}
         self.rounds = 0
@@ -108,7 +109,7 @@ class Finals:
         mask = mask & self._allowed
         mask[list(excluded)] = False
         positions = np.flatnonzero(mask)
-        return int(positions[self._found.quality[positions].argmax()]) if len(positions) else None
+        return int(positions[self._found.score[positions].argmax()]) if len(positions) else None
 
     def _learn(self, limit_ms: float) -> None:
         """Set the ratio of measured to predicted latency from the finalists nearest to the limit."""
@@ -117,19 +118,19 @@ class Finals:
 
     def _is_settled(self, limit_ms: float) -> bool:
         """Return whether some finalist holds and none that is left promises notably more quality."""
-        holding = [f.quality for f in self.finalists.values() if f.holds(limit_ms)]
+        holding = [f.score for f in self.finalists.values() if f.holds(limit_ms)]
         expected = self._found.costs[:, 0] * self._ratio
         best_left = self._best(expected <= limit_ms * (1.0 - MARGIN), excluded=[*self.finalists])
         if not holding:
             return False
-        return best_left is None or self._found.quality[best_left] <= max(holding) + _GOOD_ENOUGH
+        return best_left is None or self._found.score[best_left] <= max(holding) + self._good_enough
 
     def _confirm(self, limit_ms: float, rungs: Sequence[float]) -> Finalist | None:
         """Return the best that holds in a second measurement too; one that does not is out."""
         missed = [rung for rung in rungs if self._uses(rung) < _USED]
         again = [index for index in self.candidates(missed, 4 * MARGIN) if index not in self.finalists]
         while holding := [f for f in self.finalists.values() if f.holds(limit_ms)]:
-            best = max(holding, key=lambda f: (f.quality, -f.measured_ms))
+            best = max(holding, key=lambda f: (f.score, -f.measured_ms))
             if len(best.runs) > 1:
                 return best
             self._run([best.index, *again])
@@ -148,7 +149,7 @@ class Finals:
             for f in self.finalists.values()
             if self._allowed[f.index] and (limit_ms is None or (len(f.runs) > 1 and f.holds(limit_ms)))
         ]
-        return max(holding, key=lambda f: (f.quality, -f.measured_ms), default=None)
+        return max(holding, key=lambda f: (f.score, -f.measured_ms), default=None)
 
     def _run(self, positions: Sequence[int]) -> None:
         wanted = list(dict.fromkeys(positions))
@@ -158,7 +159,7 @@ class Finals:
         for index, run in zip(wanted, self._measure(self._found.codes[wanted]), strict=True):
             predicted = float(self._found.costs[index, 0])
             finalist = self.finalists.setdefault(
-                index, Finalist(index, predicted, float(self._found.quality[index]))
+                index, Finalist(index, predicted, float(self._found.score[index]))
             )
             finalist.runs.append(run)
 
@@ -173,7 +174,7 @@ class Finals:
     def best_within(self, limit_ms: float) -> Finalist | None:
         """Return the best measured candidate that keeps `limit_ms`, or None."""
         holding = [f for f in self.finalists.values() if f.holds(limit_ms, margin=0.0)]
-        return max(holding, key=lambda f: (f.quality, -f.measured_ms), default=None)
+        return max(holding, key=lambda f: (f.score, -f.measured_ms), default=None)
 
     def measure_only(self, positions: Sequence[int]) -> None:
         """Measure candidates without a latency limit in mind."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nas.families import Quality
 from nas.search.budget import Budget, format_cost
 from nas.space import SearchSpace, Subnet
 
@@ -26,12 +27,17 @@ class Choice:
     trial: int
     within: Mapping[str, float] = field(default_factory=dict)
 
-    def to_dict(self, metric: str, source: str) -> dict[str, Any]:
+    def to_dict(self, quality: Quality, source: str) -> dict[str, Any]:
         """Return the JSON object."""
         return {
             **({"budget": dict(self.within)} if self.within else {}),
             "subnet": self.subnet.to_dict(),
-            "quality": {"name": metric, "value": round(self.quality, 4), "source": source},
+            "quality": {
+                "name": quality.name,
+                "value": float(f"{self.quality:.6g}"),
+                "unit": quality.unit,
+                "source": source,
+            },
             "latency_ms": {"predicted": self.predicted_ms, "measured": self.measured_ms, "p90": self.p90_ms},
             "macs": self.macs,
             "params": self.params,
@@ -65,7 +71,7 @@ class Outcome:
     """
 
     budget: Budget
-    metric: str
+    quality: Quality
     source: str
     answer: Choice | None
     ladder: tuple[Choice, ...]
@@ -82,9 +88,9 @@ class Outcome:
         """Return the JSON object that `nas search --json` prints."""
         return {
             "budget": self.budget.to_dict(),
-            "answer": None if self.answer is None else self.answer.to_dict(self.metric, self.source),
+            "answer": None if self.answer is None else self.answer.to_dict(self.quality, self.source),
             "run_dir": None if self.run_dir is None else str(self.run_dir),
-            "ladder": [choice.to_dict(self.metric, self.source) for choice in self.ladder],
+            "ladder": [choice.to_dict(self.quality, self.source) for choice in self.ladder],
             "smallest_latency_ms": self.smallest_ms,
             "largest_latency_ms": self.largest_ms,
             "everything_fits": self.everything_fits,
@@ -94,14 +100,16 @@ class Outcome:
         }
 
     @classmethod
-    def from_dict(cls, value: Mapping[str, Any], space: SearchSpace, run_dir: Path) -> Outcome:
-        """Read the result of a finished run."""
+    def from_dict(
+        cls, value: Mapping[str, Any], space: SearchSpace, quality: Quality, run_dir: Path
+    ) -> Outcome:
+        """Read the result of a finished run that maximised `quality`."""
         answer = value["answer"]
-        quality = (answer or (value["ladder"] or [{}])[0]).get("quality", {})
+        found = (answer or (value["ladder"] or [{}])[0]).get("quality", {})
         return cls(
             budget=Budget.from_dict(value["budget"]),
-            metric=quality.get("name", "top1"),
-            source=quality.get("source", "predicted"),
+            quality=quality,
+            source=found.get("source", "predicted"),
             answer=None if answer is None else Choice.from_dict(answer, space),
             ladder=tuple(Choice.from_dict(rung, space) for rung in value["ladder"]),
             smallest_ms=value["smallest_latency_ms"],

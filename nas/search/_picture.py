@@ -28,7 +28,7 @@ def draw(found: Evaluations, outcome: Outcome, title: str, folder: Path) -> None
     matplotlib.rcParams["svg.hashsalt"] = "anyfit"  # the same run draws the same bytes
     figure = Figure(figsize=(8, 5), dpi=200)
     axes = figure.add_axes((0.085, 0.11, 0.895, 0.82))
-    _candidates(axes, found)
+    _candidates(axes, found, outcome.quality.sign)
     _choices(axes, outcome)
     _frame(axes, found, outcome, title)
     for suffix in ("svg", "png"):
@@ -37,12 +37,12 @@ def draw(found: Evaluations, outcome: Outcome, title: str, folder: Path) -> None
             figure.savefig(path, format=suffix, metadata=metadata)
 
 
-def _candidates(axes: Any, found: Evaluations) -> None:
-    latency, quality = found.costs[:, 0], found.quality
+def _candidates(axes: Any, found: Evaluations, sign: int) -> None:
+    latency, quality = found.costs[:, 0], sign * found.score
     axes.scatter(
         latency, quality, s=9, color=_GREY, alpha=0.65, linewidths=0, label="candidates (predicted)", zorder=1
     )
-    best = front(np.column_stack([latency, -quality]))
+    best = front(np.column_stack([latency, -found.score]))
     axes.step(
         latency[best],
         quality[best],
@@ -84,6 +84,7 @@ def _choices(axes: Any, outcome: Outcome) -> None:
         )
     answer = outcome.answer
     if answer is not None and answer.measured_ms is not None:
+        value = outcome.quality.text(answer.quality)
         axes.scatter(
             [answer.measured_ms],
             [answer.quality],
@@ -92,7 +93,7 @@ def _choices(axes: Any, outcome: Outcome) -> None:
             color=_GREEN,
             edgecolor="white",
             lw=0.9,
-            label=f"the answer: {answer.quality:.2f} at {format_cost('latency_ms', answer.measured_ms)} (measured)",
+            label=f"the answer: {value} at {format_cost('latency_ms', answer.measured_ms)} (measured)",
             zorder=6,
         )
 
@@ -108,16 +109,20 @@ def _frame(axes: Any, found: Evaluations, outcome: Outcome, title: str) -> None:
         axes.xaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set_xlabel("latency (ms)")
-    axes.set_ylabel(f"{_metric(outcome.metric)} accuracy (%, {outcome.source})")
+    quality = outcome.quality
+    words = [quality.unit, outcome.source, *([] if quality.higher_is_better else ["lower is better"])]
+    axes.set_ylabel(f"{quality.label} ({', '.join(filter(None, words))})")
     axes.set_title(title, loc="left", fontsize=11)
     axes.grid(color="#e6e8ec", lw=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="lower right", frameon=True, framealpha=0.92, edgecolor="none", fontsize=9)
-
-
-def _metric(name: str) -> str:
-    return {"top1": "top-1"}.get(name, name)
+    axes.legend(
+        loc="lower right" if quality.higher_is_better else "upper right",
+        frameon=True,
+        framealpha=0.92,
+        edgecolor="none",
+        fontsize=9,
+    )
 
 
 def _round_ticks(low: float, high: float) -> list[float]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from nas._files import write_atomic
+from nas.families import Quality
 from nas.search._finalists import Finalist
 from nas.search._pareto import front
 from nas.search.budget import COSTS
@@ -20,7 +21,7 @@ from nas.space import SearchSpace
 def write_table(
     path: Path,
     space: SearchSpace,
-    metric: str,
+    quality: Quality,
     found: Evaluations,
     finalists: Mapping[int, Finalist],
     answer: int | None,
@@ -30,10 +31,10 @@ def write_table(
 
     The role is "answer", "finalist", "front" or "candidate"; the measured columns are empty where nothing was measured.
     """
-    on_front = set(front(np.column_stack([found.costs[:, 0], -found.quality])).tolist())
+    on_front = set(front(np.column_stack([found.costs[:, 0], -found.score])).tolist())
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    head = ["trial", "role", "feasible", metric, "predicted_latency_ms", *COSTS[1:]]
+    head = ["trial", "role", "feasible", quality.name, "predicted_latency_ms", *COSTS[1:]]
     writer.writerow([*head, "measured_latency_ms", "measured_p90_ms", *space.names])
     for index in range(len(found)):
         finalist = finalists.get(index)
@@ -49,6 +50,13 @@ def write_table(
         ]
         fits = int((cost <= limits).all())
         counts = [int(value) for value in cost[1:]]
-        row = [int(found.number[index]), role, fits, f"{found.quality[index]:.4f}", f"{cost[0]:.4f}", *counts]
+        row = [
+            int(found.number[index]),
+            role,
+            fits,
+            f"{quality.sign * found.score[index]:.6g}",
+            f"{cost[0]:.4f}",
+            *counts,
+        ]
         writer.writerow([*row, *measured, *choices])
     write_atomic(path, text.getvalue())

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from nas.search._finalists import Measured
-from nas.search.quality import Quality
+from nas.search.scorer import Scorer
 from nas.space import SearchSpace, Subnet
 
 if TYPE_CHECKING:
@@ -39,11 +39,11 @@ class Testbed(Protocol):
     def space(self) -> SearchSpace: ...
 
     @property
-    def quality(self) -> Quality: ...
+    def scorer(self) -> Scorer: ...
 
     @property
     def hint(self) -> Callable[[np.ndarray], np.ndarray] | None:
-        """A quick prediction of a quality that is itself measured, if there is one."""
+        """A quick prediction of a score that is itself measured, if there is one."""
         ...
 
     def counts(self, codes: np.ndarray) -> np.ndarray:
@@ -88,7 +88,7 @@ class ModelTestbed:
         model: Model,
         runtime: Runtime,
         workload: Workload,
-        quality: Quality,
+        scorer: Scorer,
         progress: Progress = silent,
     ) -> None:
         self._model = model
@@ -99,7 +99,7 @@ class ModelTestbed:
         self._extremes: tuple[float, float] | None = None
         self._programs: dict[Subnet, Path] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="anyfit-search-")
-        self.quality = quality
+        self.scorer = scorer
         self.hint = self._make_hint()
 
     def __enter__(self) -> ModelTestbed:
@@ -109,11 +109,12 @@ class ModelTestbed:
         self._folder.cleanup()
 
     def _make_hint(self) -> Callable[[np.ndarray], np.ndarray] | None:
-        from nas.search.quality import PredictedTop1
+        from nas.search.scorer import Predictor
 
-        if self.quality.source == "predicted" or self._model.table() is None:
+        quality, table = self.scorer.quality, self._model.table()
+        if self.scorer.source == "predicted" or table is None or quality.name not in table.values:
             return None
-        return PredictedTop1(self._model).predict
+        return Predictor(self._model, quality).score
 
     @property
     def space(self) -> SearchSpace:
@@ -216,13 +217,15 @@ class ModelTestbed:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is searched and how it is run, by name, as run.json keeps it; `data` are the arguments of `open_data`."""
+    """What is searched and how it is run, by name, as run.json keeps it; `data` are the arguments of
+    `open_data`, `quality` what is maximised (None: the first of the model's task)."""
 
     model: str
     runtime: str | None = None
     batch_size: int = 1
     threads: int = 1
     data: Mapping[str, Any] | None = None
+    quality: str | None = None
 
     @contextmanager
     def open(self, progress: Progress = silent) -> Iterator[ModelTestbed]:
@@ -233,7 +236,7 @@ class Subject:
         """
         from nas.latency.runtimes import default_runtime, get_runtime
         from nas.latency.workload import Workload
-        from nas.search.quality import load_quality
+        from nas.search.scorer import load_scorer
 
         runtime = default_runtime() if self.runtime is None else get_runtime(self.runtime)
         workload = Workload(batch_size=self.batch_size, threads=self.threads)
@@ -254,7 +257,8 @@ class Subject:
 
                 progress("reading the images", 0, 0, "")
                 data = open_data(**self.data)
-            with ModelTestbed(model, runtime, workload, load_quality(model, data), progress) as bed:
+            scorer = load_scorer(model, data, self.quality)
+            with ModelTestbed(model, runtime, workload, scorer, progress) as bed:
                 yield bed
         finally:
             torch.set_num_threads(threads)

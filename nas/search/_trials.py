@@ -18,8 +18,8 @@ from nas.search.budget import COSTS
 from nas.search.study import Evaluations, Record, constraints
 
 SAMPLERS = ("anyfit", "tpe", "nsga2", "random", "evolution")
-Evaluate = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]  # codes -> quality (n,), costs (n, 4)
-Advance = Callable[[int, int, float], None]  # trials done, of how many, best feasible quality (NaN: none)
+Evaluate = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]  # codes -> scores (n,), costs (n, 4)
+Advance = Callable[[int, int, float], None]  # trials done, of how many, best feasible score (NaN: none)
 
 
 class Proposer(Protocol):
@@ -82,7 +82,7 @@ def _in_batches(
     first, later = sizes
     while len(found) < trials.count:
         start = 0 if len(found) < first else first + (len(found) - first) // later * later
-        proposed = proposer.ask(first if start == 0 else later, found.codes[:start], found.quality[:start])
+        proposed = proposer.ask(first if start == 0 else later, found.codes[:start], found.score[:start])
         recorded = set(keys(found.codes[start:]))
         todo = [row for row, key in zip(proposed, keys(proposed), strict=True) if key not in recorded]
         if not todo:
@@ -94,23 +94,23 @@ def _in_batches(
 
 
 def _evaluate(codes: np.ndarray, record: Record, found: Evaluations, evaluate: Evaluate) -> None:
-    quality, costs = evaluate(codes)
-    _keep(codes, quality, costs, record, found)
+    score, costs = evaluate(codes)
+    _keep(codes, score, costs, record, found)
 
 
 def _keep(
-    codes: np.ndarray, quality: np.ndarray, costs: np.ndarray, record: Record, found: Evaluations
+    codes: np.ndarray, score: np.ndarray, costs: np.ndarray, record: Record, found: Evaluations
 ) -> None:
     """Write evaluations and remember them: both or neither, and no lock is left behind."""
     with uninterrupted():
-        record.append(codes, quality, costs)
-        found.extend(codes, quality, costs)
+        record.append(codes, score, costs)
+        found.extend(codes, score, costs)
 
 
 def best_feasible(problem: Problem, found: Evaluations) -> float:
-    """Return the best quality among evaluations within the limits, NaN where there is none."""
+    """Return the best score among evaluations within the limits, NaN where there is none."""
     feasible = problem.feasible(found.costs)
-    return float(found.quality[feasible].max()) if feasible.any() else float("nan")
+    return float(found.score[feasible].max()) if feasible.any() else float("nan")
 
 
 def _by_optuna(
@@ -130,12 +130,12 @@ def _by_optuna(
     while len(found) < trials.count:
         trial = shadow.ask()
         codes = problem.space.codes([problem.space.suggest(trial)])
-        quality, costs = evaluate(codes)
+        score, costs = evaluate(codes)
         cost = dict(zip(COSTS, costs[0].tolist(), strict=True))
         for name, excess in constraints(record.budget, cost).items():
             trial.set_constraint(name, excess)
-        shadow.tell(trial, [float(quality[0]), cost["latency_ms"]])
-        _keep(codes, quality, costs, record, found)
+        shadow.tell(trial, [record.quality.sign * float(score[0]), cost["latency_ms"]])
+        _keep(codes, score, costs, record, found)
         advance(len(found), trials.count, best_feasible(problem, found))
 
 

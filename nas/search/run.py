@@ -101,7 +101,7 @@ def stored_outcome(folder: RunFolder, bed: Testbed, trials: int | None) -> Outco
     wanted = trials or 0
     if folder.info.get("state") != FINISHED or wanted > folder.info["result"]["trials"]:
         return None
-    return Outcome.from_dict(folder.info["result"], bed.space, folder.path)
+    return Outcome.from_dict(folder.info["result"], bed.space, bed.scorer.quality, folder.path)
 
 
 class _Run:
@@ -114,7 +114,7 @@ class _Run:
         self._budget = request.budget
         self._space = bed.space
         self._limits = request.budget.limits()
-        self._is_measured = bed.quality.source == "measured"
+        self._is_measured = bed.scorer.source == "measured"
         default = MEASURED_TRIALS if self._is_measured else PREDICTED_TRIALS
         self._trials = Trials(request.trials or default, request.sampler, request.seed, self._is_measured)
 
@@ -143,9 +143,7 @@ class _Run:
         if self._is_measured or not self._bed.is_ready:
             return ()
         codes = self._space.codes([self._space.smallest()])
-        engine = Engine(
-            Problem(self._space, COSTS, self._costs, np.full(4, np.inf), self._bed.quality.predict)
-        )
+        engine = Engine(Problem(self._space, COSTS, self._costs, np.full(4, np.inf), self._bed.scorer.score))
         found = Evaluations.empty(self._space)
         codes = np.concatenate([codes, engine.ask(200, codes, np.zeros(1))])
         found.extend(codes, *self._evaluate(codes))
@@ -154,9 +152,9 @@ class _Run:
         for rung in self._rungs():
             best = _best(found, found.costs[:, [column]] <= rung)
             if best is not None and best not in offers:
-                latency, quality = float(found.costs[best, 0]), float(found.quality[best])
+                latency, score = float(found.costs[best, 0]), float(found.score[best])
                 offers[best] = self._choice(
-                    Finalist(best, latency, quality), found, {self._budget.primary: rung}
+                    Finalist(best, latency, score), found, {self._budget.primary: rung}
                 )
         return tuple(offers.values())
 
@@ -190,24 +188,27 @@ class _Run:
         return self._conclude(folder, found, interrupted)
 
     def _open_record(self, folder: RunFolder) -> Record:
-        name, metric = folder.info["study"], self._bed.quality.name
-        return Record(folder.path, name, self._space, self._budget, metric=metric, url=self._request.storage)
+        name, quality = folder.info["study"], self._bed.scorer.quality
+        return Record(
+            folder.path, name, self._space, self._budget, quality=quality, url=self._request.storage
+        )
 
     def _problem(self) -> Problem:
         measured = self._is_measured
-        quality = None if measured else self._bed.quality.predict
+        score = None if measured else self._bed.scorer.score
         return Problem(
-            self._space, COSTS, self._costs, self._limits, quality, self._bed.hint if measured else None
+            self._space, COSTS, self._costs, self._limits, score, self._bed.hint if measured else None
         )
 
     def _costs(self, codes: np.ndarray) -> np.ndarray:
         return np.column_stack([self._bed.latency_ms(codes), self._bed.counts(codes)])
 
     def _evaluate(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self._bed.quality.predict(codes), self._costs(codes)
+        return self._bed.scorer.score(codes), self._costs(codes)
 
     def _advance(self, done: int, total: int, best: float) -> None:
-        note = "" if np.isnan(best) else f"best {self._bed.quality.name} {best:.2f}"
+        quality = self._bed.scorer.quality
+        note = "" if np.isnan(best) else f"best {quality.label} {quality.text(quality.sign * best)}"
         self._progress("searching", done, total, note)
 
     # --- finalists ----------------------------------------------------------------------------------------------------
@@ -271,7 +272,7 @@ class _Run:
                 best = finals.best_within(rung)
             else:
                 measured = [f for f in finals.finalists.values() if found.costs[f.index, column] <= rung]
-                best = max(measured, key=lambda f: f.quality, default=None)
+                best = max(measured, key=lambda f: f.score, default=None)
             if best is not None and best.index not in ladder:
                 ladder[best.index] = self._choice(best, found, {primary: rung})
         return tuple(ladder.values())
@@ -282,7 +283,7 @@ class _Run:
         cost = found.costs[finalist.index]
         return Choice(
             subnet=self._space.from_codes(found.codes[finalist.index]),
-            quality=finalist.quality,
+            quality=self._bed.scorer.quality.sign * finalist.score,
             predicted_ms=finalist.predicted_ms,
             measured_ms=finalist.measured_ms if finalist.runs else None,
             p90_ms=finalist.p90_ms if finalist.runs else None,
@@ -303,11 +304,10 @@ class _Run:
     def _outcome(
         self, answer: Choice | None, ladder: tuple[Choice, ...], path: Path | None, **more: Any
     ) -> Outcome:
-        quality = self._bed.quality
         return Outcome(
             self._budget,
-            quality.name,
-            quality.source,
+            self._bed.scorer.quality,
+            self._bed.scorer.source,
             answer,
             ladder,
             *self._ends_ms,
@@ -324,9 +324,9 @@ class _Run:
         from nas.search._picture import draw
 
         index = None if winner is None else winner.index
-        name = self._bed.quality.name
+        quality = self._bed.scorer.quality
         write_table(
-            folder.path / "pareto.csv", self._space, name, found, finals.finalists, index, self._limits
+            folder.path / "pareto.csv", self._space, quality, found, finals.finalists, index, self._limits
         )
         title = Path(str(folder.info.get("model", self._space.name))).name
         draw(found, outcome, f"{title}: {self._budget}", folder.path)
@@ -347,7 +347,7 @@ class _Run:
 
 def _best(found: Evaluations, within: np.ndarray) -> int | None:
     rows = np.flatnonzero(within.all(axis=1))
-    return int(rows[found.quality[rows].argmax()]) if len(rows) else None
+    return int(rows[found.score[rows].argmax()]) if len(rows) else None
 
 
 def round_rungs(low: float, high: float, limit: float, count: int = 4) -> list[float]:

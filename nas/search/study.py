@@ -15,6 +15,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from nas._errors import NasError
+from nas.families import Quality
 from nas.search._storage import BulkJournal, open_storage
 from nas.search.budget import COSTS, Budget
 from nas.space import SearchSpace, Subnet
@@ -22,10 +23,10 @@ from nas.space import SearchSpace, Subnet
 
 @dataclass
 class Evaluations:
-    """Evaluated subnets in the order of their trials: codes (n, d), quality (n,), costs (n, 4) as in `COSTS`."""
+    """Evaluated subnets in the order of their trials: codes (n, d), scores (n,), costs (n, 4) as in `COSTS`."""
 
     codes: np.ndarray
-    quality: np.ndarray
+    score: np.ndarray
     costs: np.ndarray
     number: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
@@ -39,11 +40,11 @@ class Evaluations:
             np.empty((0, len(space.dimensions)), dtype=np.int16), np.empty(0), np.empty((0, len(COSTS)))
         )
 
-    def extend(self, codes: np.ndarray, quality: np.ndarray, costs: np.ndarray) -> None:
+    def extend(self, codes: np.ndarray, score: np.ndarray, costs: np.ndarray) -> None:
         """Append evaluations."""
         number = np.arange(len(self), len(self) + len(codes))
         self.codes = np.concatenate([self.codes, codes])
-        self.quality = np.concatenate([self.quality, quality])
+        self.score = np.concatenate([self.score, score])
         self.costs = np.concatenate([self.costs, costs])
         self.number = np.concatenate([self.number, number])
 
@@ -58,21 +59,22 @@ class Record:
         space: SearchSpace,
         budget: Budget,
         *,
-        metric: str,
+        quality: Quality,
         url: str | None = None,
     ) -> None:
         """Open the study `name`, or create it. Raises `NasError` when it belongs to another search."""
         self.space = space
         self.budget = budget
+        self.quality = quality
         self._storage, self._journal = open_storage(folder, url)
         with _quiet():
             self.study = optuna.create_study(
                 storage=self._storage,
                 study_name=name,
-                directions=["maximize", "minimize"],
+                directions=["maximize" if quality.higher_is_better else "minimize", "minimize"],
                 load_if_exists=True,
             )
-            self.study.set_metric_names([metric, "latency_ms"])
+            self.study.set_metric_names([quality.name, "latency_ms"])
         made_for = self.study.user_attrs.get("space", space.digest)
         if made_for != space.digest:
             raise NasError(
@@ -83,22 +85,22 @@ class Record:
             self.study.set_user_attr("space", space.digest)
             self.study.set_user_attr("budget", budget.to_dict())
 
-    def append(self, codes: np.ndarray, quality: np.ndarray, costs: np.ndarray) -> None:
+    def append(self, codes: np.ndarray, score: np.ndarray, costs: np.ndarray) -> None:
         """Write evaluations as finished trials, in one piece where the storage can."""
         trials = [
             self._trial(self.space.from_codes(row), value, cost)
-            for row, value, cost in zip(codes, quality.tolist(), costs, strict=True)
+            for row, value, cost in zip(codes, (self.quality.sign * score).tolist(), costs, strict=True)
         ]
         with self._journal.bulk() if self._journal is not None else nullcontext():
             self.study.add_trials(trials)
 
-    def _trial(self, subnet: Subnet, quality: float, costs: np.ndarray) -> FrozenTrial:
+    def _trial(self, subnet: Subnet, value: float, costs: np.ndarray) -> FrozenTrial:
         cost = dict(zip(COSTS, costs.tolist(), strict=True))
         now = datetime.now()
         trial = optuna.trial.create_trial(
             params=self.space.params(subnet),
             distributions={name: self._distributions[name] for name in subnet},
-            values=[quality, cost["latency_ms"]],
+            values=[value, cost["latency_ms"]],
             user_attrs={name: int(cost[name]) for name in COSTS[1:]},
             constraints=constraints(self.budget, cost),
         )
@@ -119,7 +121,7 @@ class Record:
             costs = [[t.values[1], *(t.user_attrs.get(name, np.nan) for name in COSTS[1:])] for t in trials]
             evaluations.extend(
                 trial_codes(self.space, trials),
-                np.array([t.values[0] for t in trials]),
+                self.quality.sign * np.array([t.values[0] for t in trials]),
                 np.array(costs, dtype=float),
             )
         return evaluations

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.train._state import State
 from nas.train._validate import Validation, evaluate
-from nas.train.distil import distil
+from nas.train.distil import distil, with_statistics
 
 if TYPE_CHECKING:
     from nas.train.engine import Job
@@ -39,7 +39,7 @@ def finish(job: Job, state: State, validation: Validation | None, say: Callable[
     calibration = None
     if recipe.distil_steps:
         say("distilling calibration images")
-        calibration = distil(
+        images = distil(
             supernet,
             validation.calibration,
             validation.normalizer,
@@ -47,6 +47,7 @@ def finish(job: Job, state: State, validation: Validation | None, say: Callable[
             steps=recipe.distil_steps,
             seed=recipe.seed,
         )
+        calibration = with_statistics(supernet, images, validation.calibration, validation.normalizer)
     path = job.folder / "model"
     save_model(
         path,

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from nas._errors import NasError, UsageError
-from nas.elastic import Supernet
+from nas.elastic import Supernet, channels_last
 from nas.families import get_family
 from nas.train._random import seed_globals
 from nas.train.recipe import Recipe
@@ -67,7 +67,7 @@ class State:
         """
         teacher = copy.deepcopy(self.supernet.extract(self.supernet.space.largest()))
         device = next(self.supernet.parameters()).device
-        teacher = teacher.to(device).to(memory_format=torch.channels_last)
+        teacher = channels_last(teacher.to(device))
         self.teacher = teacher.requires_grad_(False).train()
 
 
@@ -78,7 +78,7 @@ def build_supernet(recipe: Recipe, classes: int, device: torch.device) -> Supern
         family = get_family(recipe.family, **{**recipe.options, "classes": classes})
     except TypeError as error:
         raise UsageError(f"recipe: family {recipe.family} does not take these options ({error})") from error
-    return Supernet(family).to(device).to(memory_format=torch.channels_last)
+    return channels_last(Supernet(family).to(device))
 
 
 def build_state(recipe: Recipe, classes: int, steps_per_epoch: int, device: torch.device) -> State:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nas.elastic import Supernet
+from nas.families import Calibration
 from nas.space import Subnet
 from nas.train._leaves import dead_leaves
 from nas.train.evaluate import Normalizer, calibrated
@@ -81,6 +82,22 @@ def _spread(supernet: Supernet, count: int, seed: int) -> list[Subnet]:
     space, rng = supernet.space, np.random.default_rng(seed)
     chosen = [space.smallest(), space.largest(), *(space.sample(rng) for _ in range(count - 2))]
     return chosen[:count]
+
+
+def with_statistics(supernet: Supernet, images: Tensor, real: Tensor, normalizer: Normalizer) -> Calibration:
+    """Return uint8 `images` with the statistics that they and uint8 `real` cause in the largest network."""
+    largest = supernet.space.largest()
+    kinds = []
+    for pictures in (real, images):
+        network = calibrated(supernet, largest, pictures.to(real.device), normalizer)
+        kinds.append(
+            {
+                name: buffer.detach().cpu().float()
+                for name, buffer in network.named_buffers()
+                if name.endswith(("running_mean", "running_var"))
+            }
+        )
+    return Calibration(images.cpu(), *kinds)
 
 
 def _target(supernet: Supernet, subnet: Subnet, real: Tensor, normalizer: Normalizer) -> _Target:

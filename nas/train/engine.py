@@ -133,7 +133,7 @@ def _loop(job: Job, state: State, log: Log) -> Validation | None:
     validation = Validation.of(job.data, job.stats, recipe, job.group.device) if job.group.leads else None
     every = recipe.checkpoint_steps or plan.steps_per_epoch
     mean_loss = _Mean()
-    with _stop_signals() as stopping:
+    with stop_signals() as stopping:
         for images, targets in batches(recipe, job.data, plan, job.group, state.step, job.stats):
             if state.step >= context.total_steps:
                 break
@@ -234,7 +234,7 @@ def _autocast(recipe: Recipe, device: torch.device) -> Callable[[], torch.autoca
 
 
 @contextmanager
-def _stop_signals() -> Iterator[Callable[[], bool]]:
+def stop_signals() -> Iterator[Callable[[], bool]]:
     """Turn SIGINT and SIGTERM into a wish that the loop reads after each step; a second SIGINT kills at once."""
     seen: list[int] = []
 

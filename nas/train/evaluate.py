@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -11,10 +11,13 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from nas._errors import UsageError
-from nas.elastic import Family, Supernet, calibrate
+from nas.elastic import Supernet, calibrate, channels_last
 from nas.space import Subnet
 from nas.train._large import centred
 from nas.train.data import Data, Split
+
+if TYPE_CHECKING:
+    from nas.families import Model
 
 BATCH = 500
 
@@ -54,32 +57,14 @@ def inputs(
         yield supernet.family.prepare(normalizer(chunk), subnet).contiguous(memory_format=torch.channels_last)
 
 
-def normalized(
-    images: Tensor, family: Family, subnet: Subnet, mean: Sequence[float], std: Sequence[float]
-) -> Tensor:
-    """Return all uint8 `images` as `subnet` takes them: in units of `std` from `mean`, resized, channels_last."""
-    shift, scale = (torch.tensor(values).view(1, -1, 1, 1) for values in (mean, std))
-    parts = [family.prepare((chunk.float() / 255 - shift) / scale, subnet) for chunk in images.split(BATCH)]
-    return torch.cat(parts).contiguous(memory_format=torch.channels_last)
-
-
 def calibrated(
     supernet: Supernet, subnet: Subnet, images: Tensor | None, normalizer: Normalizer, batch_size: int = 256
 ) -> nn.Module:
     """Extract `subnet` and recalibrate its BatchNorm on uint8 `images` (None: keep the sliced statistics)."""
-    module = supernet.extract(subnet).to(memory_format=torch.channels_last)
+    module = channels_last(supernet.extract(subnet))
     if images is not None:
         calibrate(module, inputs(images, supernet, subnet, normalizer, batch_size))
     return module
-
-
-@torch.inference_mode()
-def accuracy(module: nn.Module, images: Tensor, labels: Tensor, batch_size: int = BATCH) -> float:
-    """Return the top-1 of `module` in percent; `images` are its float inputs (n, 3, h, w)."""
-    right = 0
-    for chunk, truth in zip(images.split(batch_size), labels.split(batch_size), strict=True):
-        right += int((module(chunk).argmax(1) == truth).sum())
-    return 100 * right / len(labels)
 
 
 @torch.inference_mode()
@@ -95,31 +80,42 @@ def evaluate_subnet(
     """Return the top-1 of `subnet` in percent on uint8 `images`, recalibrated on uint8 `calibration`."""
     module = calibrated(supernet, subnet, calibration, normalizer)
     fold_batch_norm(module)
-    right = 0
-    batches = inputs(images, supernet, subnet, normalizer, batch_size)
-    for chunk, truth in zip(batches, labels.split(batch_size), strict=True):
-        right += int((module(chunk).argmax(1) == truth).sum())
+    return _top1(module, inputs(images, supernet, subnet, normalizer, batch_size), labels)
+
+
+@torch.inference_mode()
+def _top1(module: nn.Module, batches: Iterable[Tensor], labels: Tensor) -> float:
+    right = done = 0
+    for batch in batches:
+        right += int((module(batch).argmax(1) == labels[done : done + len(batch)]).sum())
+        done += len(batch)
     return 100 * right / len(labels)
 
 
 def compare_calibrations(
-    supernet: Supernet,
+    model: Model,
     subnets: Sequence[Subnet],
     images: Tensor,
     labels: Tensor,
-    normalizer: Normalizer,
-    calibrations: Mapping[str, Tensor | None],
+    real: Tensor,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[dict[str, float]]:
-    """Return for each subnet its top-1 in percent with every one of `calibrations` (see `evaluate_subnet`), by name."""
+    """Return for each subnet its top-1 in percent on uint8 `images` with statistics from three sources.
+
+    "sliced" from the supernet, "distilled" as the model makes them from its own images, "real" from uint8 `real`.
+    """
     rows = []
     for subnet in subnets:
-        rows.append(
-            {
-                name: evaluate_subnet(supernet, subnet, images, labels, normalizer, calibration)
-                for name, calibration in calibrations.items()
-            }
-        )
+        modules = {
+            "sliced": calibrated(model.supernet, subnet, None, model.normalize),
+            "distilled": model.extract(subnet),
+            "real": model.extract(subnet, real),
+        }
+        row = {}
+        for name, module in modules.items():
+            fold_batch_norm(module)
+            row[name] = _top1(module, inputs(images, model.supernet, subnet, model.normalize), labels)
+        rows.append(row)
         if progress:
             progress(len(rows), len(subnets))
     return rows

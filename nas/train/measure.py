@@ -1,14 +1,15 @@
-"""Measuring many subnets' accuracy into the table that accuracy predictors are fitted to."""
+"""Measuring many subnets' qualities into the table that predictors are fitted to."""
 
 from __future__ import annotations
 
 import multiprocessing
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,18 +18,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nas._errors import NasError
 from nas.families import MeasuredTable
-from nas.train.evaluate import accuracy, fold_batch_norm
+from nas.families._task import Forward
+from nas.train.evaluate import fold_batch_norm
 
 if TYPE_CHECKING:
-    from nas.families import Model
-    from nas.space import SearchSpace, Subnet
+    from nas.families import Judge, Model
+    from nas.space import SearchSpace
 
 FIT, HELD_OUT = "fit", "held-out"
 _BATCH = 250
 _SAVE_EVERY = 20
-
-Forward = Callable[[np.ndarray], np.ndarray]
 
 
 def choose_subnets(model: Model, count: int, held_out: int, seed: int) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -71,103 +72,101 @@ def measure_table(
     model: Model,
     codes: np.ndarray,
     split: tuple[str, ...],
-    images: Tensor,
-    labels: Tensor,
+    judges: Sequence[Judge],
     *,
     path: Path,
-    calibration: Tensor | None = None,
+    real_calibration: bool = False,
     jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> MeasuredTable:
-    """Measure the top-1 of every subnet of `codes` on uint8 `images` and write the table to `path` as it grows.
+    """Measure every subnet of `codes` by every judge and write the table to `path` as it grows.
 
-    What the table at `path` already has is kept, with its split, and counts towards the length of `codes`. BatchNorm is
-    recalibrated on the model's own calibration images unless uint8 `calibration` is given. With more than one of
+    What the table at `path` already has is kept, with its split, and counts towards the length of `codes`; it must have
+    the same qualities. Statistics are recomputed on the model's own images, or on the judges'. With more than one of
     `jobs`, that many processes of one thread each measure subnets side by side.
     """
-    codes, split, found = _continued(path, model.space, codes, split)
+    names = [judge.quality.name for judge in judges]
+    codes, split, found = _continued(path, model, codes, split, names)
     counts = model.supernet.counts(codes)
     missing = [index for index, row in enumerate(codes) if row.tobytes() not in found]
-    task = _Task(model.path, images, labels, calibration)
-    with _measuring(task, model, codes[missing], jobs) as measured:
-        for index, top1 in zip(missing, measured, strict=True):
-            found[codes[index].tobytes()] = top1
+    work = _Work(model.path, tuple(judges), real_calibration)
+    with _measuring(work, model, codes[missing], jobs) as measured:
+        for index, values in zip(missing, measured, strict=True):
+            found[codes[index].tobytes()] = values
             if len(found) % _SAVE_EVERY == 0:
-                _table(model.space, codes[: index + 1], split, found, counts).write(path)
+                _table(model.space, names, codes[: index + 1], split, found, counts).write(path)
             if progress:
                 progress(index + 1, len(codes))
-    table = _table(model.space, codes, split, found, counts)
+    table = _table(model.space, names, codes, split, found, counts)
     table.write(path)
     return table
 
 
 @dataclass(frozen=True)
-class _Task:
+class _Work:
     """What a process needs to measure subnets of a model."""
 
     model: Path
-    images: Tensor
-    labels: Tensor
-    calibration: Tensor | None
+    judges: tuple[Judge, ...]
+    real_calibration: bool
+
+
+Values = tuple[float, ...]  # one subnet's, as the judges found them
 
 
 @contextmanager
-def _measuring(task: _Task, model: Model, codes: np.ndarray, jobs: int) -> Iterator[Iterator[float]]:
-    """Give the top-1 of every row of `codes`, in order, as it is measured, in this process or in several."""
+def _measuring(work: _Work, model: Model, codes: np.ndarray, jobs: int) -> Iterator[Iterator[Values]]:
+    """Give the values of every row of `codes`, in order, as they are measured, in this process or in several."""
     if jobs <= 1 or len(codes) <= 1:
-        measurer = _Measurer(task, model)
-        yield (measurer.top1(row) for row in codes)
+        yield (_measured(work, model, row) for row in codes)
         return
     # Not forked: a process that has used OpenMP cannot be.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(jobs, len(codes)), context, _start_job, (task,))
+    pool = ProcessPoolExecutor(min(jobs, len(codes)), context, _start_job, (work,))
     try:
-        yield pool.map(_job_top1, codes)
+        yield pool.map(_job, codes)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-_measurer: _Measurer | None = None  # of a job's process
+_own: tuple[_Work, Model] | None = None  # of a job's process
 
 
-def _start_job(task: _Task) -> None:
+def _start_job(work: _Work) -> None:
     from nas.families import load_model
 
-    global _measurer
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C goes to every process; the first one ends the others
+    global _own
+    # Ctrl-C goes to every process; the first one ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
-    _measurer = _Measurer(task, load_model(task.model))
+    _own = work, load_model(work.model)
 
 
-def _job_top1(row: np.ndarray) -> float:
-    assert _measurer is not None
-    return _measurer.top1(row)
+def _job(row: np.ndarray) -> Values:
+    assert _own is not None
+    return _measured(*_own, row)
 
 
-class _Measurer:
-    """Measures subnets one after another."""
-
-    def __init__(self, task: _Task, model: Model) -> None:
-        self._task = task
-        self._model = model
-        self._batches = _Prepared(model, task.images)
-
-    def top1(self, row: np.ndarray) -> float:
-        """Return the top-1 in percent of the subnet with these codes."""
-        subnet = self._model.space.from_codes(row)
-        return _top1(self._model, subnet, self._task.calibration, self._batches.of(subnet), self._task.labels)
+def _measured(work: _Work, model: Model, row: np.ndarray) -> Values:
+    subnet = model.space.from_codes(row)
+    module = model.extract(subnet, work.judges[0].calibration if work.real_calibration else None)
+    forward = quick_forward(module, model.family.example_input(subnet))
+    return tuple(judge(model, forward, subnet) for judge in work.judges)
 
 
 def _continued(
-    path: Path, space: SearchSpace, codes: np.ndarray, split: tuple[str, ...]
-) -> tuple[np.ndarray, tuple[str, ...], dict[bytes, float]]:
+    path: Path, model: Model, codes: np.ndarray, split: tuple[str, ...], names: list[str]
+) -> tuple[np.ndarray, tuple[str, ...], dict[bytes, Values]]:
     """Put the rows of the table at `path` before those of `codes` that it lacks; also return what is measured."""
     if not path.exists():
         return codes, split, {}
-    table = MeasuredTable.read(path, space)
-    found = {row.tobytes(): top1 for row, top1 in zip(table.codes, table.top1.tolist(), strict=True)}
+    table = MeasuredTable.read(path, model.space, model.task.qualities)
+    if [*table.values] != names:
+        raise NasError(
+            f"{path} has {', '.join(table.values)}, but {', '.join(names)} would be measured; remove it to measure anew"
+        )
+    rows = zip(*(values.tolist() for values in table.values.values()), strict=True)
+    found = {codes.tobytes(): values for codes, values in zip(table.codes, rows, strict=True)}
     missing = [index for index, row in enumerate(codes) if row.tobytes() not in found]
     added = missing[: max(len(codes) - len(table), 0)]
     return (
@@ -179,54 +178,27 @@ def _continued(
 
 def _table(
     space: SearchSpace,
+    names: list[str],
     codes: np.ndarray,
     split: tuple[str, ...],
-    found: dict[bytes, float],
+    found: dict[bytes, Values],
     counts: dict[str, Any],
 ) -> MeasuredTable:
-    top1 = np.array([found[row.tobytes()] for row in codes])
+    columns = zip(*(found[row.tobytes()] for row in codes), strict=True)
+    values = {name: np.array(column) for name, column in zip(names, columns, strict=True)}
     count = len(codes)
-    return MeasuredTable(space, codes, top1, split[:count], counts["macs"][:count], counts["params"][:count])
+    return MeasuredTable(
+        space, codes, values, split[:count], counts["macs"][:count], counts["params"][:count]
+    )
 
 
-class _Prepared:
-    """The images as each input shape takes them, made once: resizing 5,000 images costs as much as a small subnet."""
-
-    def __init__(self, model: Model, images: Tensor) -> None:
-        self._model = model
-        self._images = images
-        self._known: dict[tuple[int, ...], Tensor] = {}
-
-    def of(self, subnet: Subnet) -> Tensor:
-        """Return all images as the network of `subnet` takes them, contiguous floats."""
-        shape = tuple(self._model.family.example_input(subnet).shape[1:])
-        if shape not in self._known:
-            parts = [
-                self._model.family.prepare(self._model.normalize(x), subnet) for x in self._images.split(500)
-            ]
-            self._known[shape] = torch.cat(parts).contiguous()
-        return self._known[shape]
-
-
-def _top1(model: Model, subnet: Subnet, calibration: Tensor | None, inputs: Tensor, labels: Tensor) -> float:
-    module = model.extract(subnet, calibration)
-    if (forward := _onnx(module, model.family.example_input(subnet))) is None:
+def quick_forward(module: nn.Module, example: Tensor) -> Forward:
+    """Return what computes `module` fastest here: ONNX Runtime, lowering included, takes two thirds of torch's time."""
+    if torch.cuda.is_available() or find_spec("onnxruntime") is None:
         fold_batch_norm(module)
-        return accuracy(module, inputs, labels, _BATCH)
-    right = 0
-    for chunk, truth in zip(inputs.split(_BATCH), labels.split(_BATCH), strict=True):
-        right += int((forward(chunk.numpy()).argmax(1) == truth.numpy()).sum())
-    return 100 * right / len(labels)
+        return module
+    import onnxruntime
 
-
-def _onnx(module: nn.Module, example: Tensor) -> Forward | None:
-    """Return the module under ONNX Runtime, which on a CPU takes two thirds of torch's time, lowering included."""
-    if torch.cuda.is_available():
-        return None
-    try:
-        import onnxruntime
-    except ImportError:
-        return None
     from nas.latency.runtimes._onnx import INPUT, to_onnx
 
     options = onnxruntime.SessionOptions()
@@ -235,4 +207,9 @@ def _onnx(module: nn.Module, example: Tensor) -> Forward | None:
         path = Path(folder, "model.onnx")
         to_onnx(module, example, path)
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return lambda x: np.asarray(session.run(None, {INPUT: x})[0])
+
+    def forward(x: Tensor) -> Tensor:
+        parts = (session.run(None, {INPUT: part.contiguous().numpy()})[0] for part in x.split(_BATCH))
+        return torch.cat([torch.from_numpy(np.asarray(part)) for part in parts])
+
+    return forward

@@ -106,7 +106,7 @@ class Recipe:
         for key, value in values.items():
             if key not in hints:
                 raise UsageError(f"{where}: there is no setting {key!r}; known are {', '.join(hints)}")
-            checked[key] = _check(where, key, value, hints[key])
+            checked[key] = check_fields(where, key, value, hints[key])
         return Recipe(**checked)
 
     def replaced(self, **changes: Any) -> Recipe:
@@ -115,7 +115,7 @@ class Recipe:
         return Recipe.from_dict({**dataclasses.asdict(self), **given})
 
 
-def _check(where: str, key: str, value: Any, hint: Any) -> Any:
+def check_fields(where: str, key: str, value: Any, hint: Any) -> Any:
     if typing.get_origin(hint) is Literal:
         if value not in typing.get_args(hint):
             raise UsageError(

@@ -37,10 +37,10 @@ def main() -> None:
     data = open_data(str(shared / "data" / "cifar10"))
     images, labels = pictures(data, "val", model.image_size, arguments.images)
     real, _ = pictures(data, "train", model.image_size, 2048)
-    kinds = {"sliced": None, "distilled": model.calibration_images(), "real": real}
     drawn = model.space.sample_codes(np.random.default_rng(7), arguments.subnets)
     subnets = [model.space.from_codes(row) for row in drawn]
-    found = compare_calibrations(model.supernet, subnets, images, labels, model.normalize, kinds)
+    found = compare_calibrations(model, subnets, images, labels, real)
+    kinds = [*found[0]]
     rows = [
         {"macs": model.supernet.count(subnet).macs, **top1}
         for subnet, top1 in zip(subnets, found, strict=True)

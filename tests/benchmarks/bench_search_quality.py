@@ -78,7 +78,7 @@ def _ofa() -> Task | None:
 def _shipped() -> Task | None:
     """Return the shipped model: quality as its table predicts it, MACs limited to the middle of their range."""
     from nas.families import available_models, load_model
-    from nas.search import load_quality
+    from nas.search import load_scorer
 
     if MODEL not in [name for name, _, _ in available_models()]:
         print(f"skipped: there is no model {MODEL}", file=sys.stderr)
@@ -94,7 +94,7 @@ def _shipped() -> Task | None:
 
     ends = macs(model.space.codes([model.space.smallest(), model.space.largest()]))
     limit = np.sqrt(ends[0] * ends[1])
-    return Task("mbv3-cifar10", Problem(model.space, ("macs",), macs, limit), load_quality(model).predict)
+    return Task("mbv3-cifar10", Problem(model.space, ("macs",), macs, limit), load_scorer(model).score)
 
 
 # --- methods ----------------------------------------------------------------------------------------------------------

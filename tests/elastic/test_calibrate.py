@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from nas.elastic import calibrate
+from nas.elastic import calibrate, correct_statistics
 
 
 def _network() -> nn.Sequential:
@@ -105,3 +105,26 @@ def test_a_failing_batch_leaves_momentum_and_mode_in_order() -> None:
         calibrate(network, [torch.zeros(2, 7, 8, 8)])
     assert [m.momentum for m in network.modules() if isinstance(m, nn.BatchNorm2d)] == [0.3, 0.1]
     assert not any(module.training for module in network.modules())
+
+
+@torch.no_grad()
+def test_errors_seen_in_another_network_are_corrected() -> None:
+    """Where the stand-in images err in both networks alike, the corrected statistics are the true ones."""
+    module = nn.Sequential(nn.BatchNorm2d(3))
+    norm = module[0]
+    assert isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None and norm.running_var is not None
+    truth_mean, truth_var = torch.tensor([1.0, -2.0, 0.5]), torch.tensor([4.0, 1.0, 0.25])
+    error_mean, error_var = torch.tensor([0.1, 0.0, -0.2]), torch.tensor([1.5, 1.0, 0.5])
+    norm.running_mean.copy_(truth_mean + 2 * error_mean)  # twice the deviation, twice the error
+    norm.running_var.copy_(truth_var * error_var)
+    wide_var = truth_var / 4
+    known = {"0.running_mean": torch.zeros(3), "0.running_var": wide_var}
+    estimated = {"0.running_mean": error_mean, "0.running_var": wide_var * error_var}
+    correct_statistics(module, known, estimated)
+    np.testing.assert_allclose(norm.running_mean, truth_mean, atol=1e-6)
+    np.testing.assert_allclose(norm.running_var, truth_var, atol=1e-6)
+    # A channel that is dead under the stand-in images moves nothing beyond bounds.
+    estimated["0.running_var"] = torch.zeros(3)
+    before = norm.running_var.clone()
+    correct_statistics(module, known, estimated)
+    assert (norm.running_var <= 16 * before).all() and norm.running_mean.isfinite().all()

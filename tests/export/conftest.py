@@ -10,8 +10,9 @@ import torch
 
 from nas.elastic import Supernet
 from nas.export import Export
-from nas.families import MeasuredTable, Model, get_family, load_model, save_model
+from nas.families import Calibration, MeasuredTable, Model, get_family, load_model, save_model
 from nas.space import Subnet
+from nas.train.classification import TOP1
 
 
 @pytest.fixture(scope="session")
@@ -31,8 +32,8 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         classes=["a", "b", "c"],
         mean=[0.49, 0.48, 0.45],
         std=[0.25, 0.24, 0.26],
-        calibration=torch.randint(0, 256, (32, 3, 32, 32), dtype=torch.uint8),
-        table=MeasuredTable(supernet.space, codes, top1, split, counts["macs"], counts["params"]),
+        calibration=Calibration(torch.randint(0, 256, (32, 3, 32, 32), dtype=torch.uint8)),
+        table=MeasuredTable(supernet.space, codes, {"top1": top1}, split, counts["macs"], counts["params"]),
         info={
             "license": "Apache-2.0",
             "data": "noise",
@@ -73,7 +74,7 @@ def run_folder(
     counts = model.supernet.count(middle)
     answer = Choice(middle, 57.5, 1.9, 1.8, 2.0, counts.macs, counts.params, counts.size_bytes, trial=3)
     budget, path = Budget(latency_ms=2.0), tmp_path_factory.mktemp("runs") / "run"
-    outcome = Outcome(budget, "top1", "predicted", answer, (answer,), 1.0, 3.0, path, trials=9)
+    outcome = Outcome(budget, TOP1, "predicted", answer, (answer,), 1.0, 3.0, path, trials=9)
     subject = {"model": str(model_folder), "runtime": None, "batch_size": 2, "threads": 1, "data": None}
     request = Request(budget, subject).to_dict()
     folder = RunFolder.create(path, {**request, "subject": [*subject], "study": "run"})

@@ -45,7 +45,7 @@ def run_folder(model_folder: Path, tmp_path: Path) -> Callable[..., Path]:
         subnet, folder = space.smallest(), tmp_path / "run"
         answer = {
             "subnet": subnet.to_dict(),
-            "quality": {"name": "top1", "value": 87.5, "source": "predicted"},
+            "quality": {"name": "top1", "value": 87.5, "unit": "%", "source": "predicted"},
             "latency_ms": {"predicted": 0.5, "measured": 0.625, "p90": 0.75},
             "macs": 1,
             "params": 1,
@@ -84,7 +84,7 @@ def test_a_run_is_exported_with_what_it_found(nas_run: Any, run_folder: Any, tmp
     done = nas_run("export", run, "--format", "safetensors", "--no-measure", "--output", output, "--json")
     assert done.code == 0, done.stderr
     found = json.loads(done.stdout)
-    assert [(entry["kind"], entry["value"]) for entry in found["accuracy"]] == [("predicted", 87.5)]
+    assert [(entry["kind"], entry["value"]) for entry in found["quality"]] == [("predicted", 87.5)]
     assert {entry["kind"]: entry["median_ms"] for entry in found["latency"]} == {
         "predicted": 0.5,
         "measured": 0.625,

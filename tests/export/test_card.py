@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from nas.export import Accuracy, Export, InputSpec, Latency, parse_formats, read_manifest
+from nas.export import Export, InputSpec, Latency, QualityFigure, parse_formats, read_manifest
 from nas.export._card import model_card, table
 from nas.families import Model
+from nas.train.classification import Classification
 
 
 def code_blocks(card: str) -> list[str]:
@@ -39,10 +40,10 @@ def test_the_code_of_every_runtime_runs_and_agrees(
     agreeing = 0
     for code in runtimes:
         assert len(code.strip().splitlines()) == 3
-        scope.pop("logits", None)
+        scope.pop("output", None)
         exec(code, scope)
-        if "logits" in scope:
-            found = torch.as_tensor(scope["logits"]).detach()
+        if "output" in scope:
+            found = torch.as_tensor(scope["output"]).detach()
             assert (found - expected).abs().max() <= 1e-4 * expected.abs().max(), code
             agreeing += 1
     assert (agreeing, len(runtimes)) == (3, 4)
@@ -62,7 +63,7 @@ def test_figures_stand_with_their_origin(model: Model, tmp_path: Path) -> None:
         model=model,
         subnet=model.space.largest(),
         formats=parse_formats("safetensors"),
-        accuracy=[Accuracy(name="top1", value=91.234, kind="measured", data="1000 images of some|where")],
+        quality=[QualityFigure(name="top1", value=91.234, kind="measured", data="1000 images of some|where")],
         latency=[measured],
     )
     export.write(tmp_path / "x")
@@ -93,7 +94,7 @@ def test_architecture_names_every_part(artifact: Path, model: Model) -> None:
 def test_a_network_without_images_gets_a_noise_input(artifact: Path) -> None:
     many = tuple(f"class {number}" for number in range(21))
     manifest = replace(read_manifest(artifact), input=InputSpec(shape=(16,)), classes=many)
-    card = model_card(manifest, [{"part": "all"}], {"model.onnx": 5})
+    card = model_card(manifest, [{"part": "all"}], {"model.onnx": 5}, Classification())
     scope: dict[str, Any] = {}
     exec(code_blocks(card)[0], scope)
     assert scope["x"].shape == (1, 16)

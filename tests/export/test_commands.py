@@ -53,7 +53,7 @@ def test_export_measures_the_file_that_ships(nas_run: Run, model_folder: Path, t
     assert measured["kind"] == "measured"
     assert measured["runtime"].startswith("onnxruntime ")
     assert 0 < measured["median_ms"] <= measured["p90_ms"]
-    assert [found["kind"] for found in answer["accuracy"]] == ["predicted"]
+    assert [found["kind"] for found in answer["quality"]] == ["predicted"]
     again = nas_run(*args)
     assert again.code == 2
     assert "already exists" in again.stderr
@@ -121,10 +121,10 @@ def test_export_with_data_calibrates_and_measures(nas_run: Run, tmp_path: Path) 
         folder,
     )
     answer = answer_of(nas_run(*args, "--data", "digits", "--json"))
-    (accuracy,) = answer["accuracy"]
-    assert accuracy["kind"] == "measured"
-    assert "test images of digits" in accuracy["data"]
-    assert 0 <= accuracy["value"] <= 60
+    (quality,) = answer["quality"]
+    assert quality["kind"] == "measured"
+    assert "test images of digits" in quality["data"]
+    assert 0 <= quality["value"] <= 60
     assert answer["parity"][0]["images"] == "calibration images"
 
 
@@ -247,9 +247,9 @@ def test_accuracy_is_measured_where_the_table_has_the_subnet(
     assert table is not None
     path = tmp_path / "known.json"
     path.write_text(model.space.from_codes(table.codes[3]).to_json())
-    (known,) = answer_of(nas_run("show", path, "--model", model_folder, "--json"))["accuracy"]
-    assert (known["kind"], known["value"]) == ("measured", table.top1[3])
-    (other,) = answer_of(nas_run("show", "largest", "--model", model_folder, "--json"))["accuracy"]
+    (known,) = answer_of(nas_run("show", path, "--model", model_folder, "--json"))["quality"]
+    assert (known["kind"], known["value"]) == ("measured", table.values["top1"][3])
+    (other,) = answer_of(nas_run("show", "largest", "--model", model_folder, "--json"))["quality"]
     assert other["kind"] == "predicted"
     assert 55 < other["value"] < 70
 
@@ -298,7 +298,7 @@ def test_list_finds_everything_below_a_folder(
     (exported,) = answer["artifacts"]
     assert (exported["model"], "model.pt2" in exported["files"]) == ("tiny", True)
     text = nas_run("list", tmp_path).stdout
-    for words in ("33.0% to 34.5%", "latency ≤ 2 ms", "57.50 top1", "trained"):
+    for words in ("top1 33 to 34.5", "latency ≤ 2 ms", "top1 57.50%", "trained"):
         assert words in text
 
 

@@ -51,7 +51,7 @@ def test_card_and_manifest_say_what_it_is(artifact: Path) -> None:
     assert {row["format"] for row in manifest.parity} == {"safetensors", "onnx", "pt2"}
     assert all(row["max_relative_delta"] <= row["tolerance"] for row in manifest.parity)
     card = (artifact / "README.md").read_text()
-    for words in ("nas.load", "onnxruntime", "torch.export.load", "1.86M"):
+    for words in ("nas.load", "onnxruntime", "torch.export.load", "2.56M"):
         assert words in card
 
 
@@ -135,7 +135,7 @@ def test_commands_describe_and_compare(nas_run, model_folder: Path, artifact: Pa
     code, out, _ = nas_run("show", str(subnet), "--model", str(model_folder), "--json")
     assert code == 0 and json.loads(out)["macs"] == model.supernet.count(model.space.largest()).macs
     code, out, _ = nas_run("show", str(artifact))
-    assert code == 0 and "1.86M" in out
+    assert code == 0 and "2.56M" in out
     code, out, _ = nas_run("list", "--json")
     assert code == 0 and "models" in json.loads(out)
     compare = ("compare", str(artifact), str(subnet), "--model", str(model_folder), "--no-measure")

@@ -120,7 +120,7 @@ def test_a_manifest_of_another_format_or_version_is_refused(copy: Path) -> None:
         nas.load(copy)
 
 
-@pytest.mark.parametrize("field", ["family", "input", "accuracy", "files", "options"])
+@pytest.mark.parametrize("field", ["family", "input", "quality", "files", "options"])
 def test_a_manifest_with_a_garbled_field_is_refused(copy: Path, field: str) -> None:
     data = json.loads((copy / "manifest.json").read_text())
     data[field] = [1]

@@ -17,6 +17,7 @@ from nas._errors import NasError, UsageError
 from nas._files import sha256
 from nas.elastic import Supernet, calibrate
 from nas.families import (
+    Calibration,
     MeasuredTable,
     available_models,
     bind_table,
@@ -27,6 +28,7 @@ from nas.families import (
     save_calibration,
     save_model,
 )
+from nas.train.distil import with_statistics
 from tests.conformance.families import randomise
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
@@ -51,7 +53,12 @@ def _table(supernet: Supernet) -> MeasuredTable:
     codes = supernet.space.sample_codes(np.random.default_rng(0), 2)
     counts = supernet.counts(codes)
     return MeasuredTable(
-        supernet.space, codes, np.array([50.0, 61.5]), ("fit", "held-out"), counts["macs"], counts["params"]
+        supernet.space,
+        codes,
+        {"top1": np.array([50.0, 61.5])},
+        ("fit", "held-out"),
+        counts["macs"],
+        counts["params"],
     )
 
 
@@ -65,7 +72,11 @@ def _save(path: Path, supernet: Supernet, **extras: Any) -> Path:
 def saved(supernet: Supernet, images: torch.Tensor, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("models") / "small"
     return _save(
-        path, supernet, calibration=images, table=_table(supernet), info={"data": "digits", "epochs": 3}
+        path,
+        supernet,
+        calibration=Calibration(images),
+        table=_table(supernet),
+        info={"data": "digits", "epochs": 3},
     )
 
 
@@ -177,10 +188,43 @@ def test_a_save_that_fails_leaves_nothing(supernet: Supernet, tmp_path: Path) ->
 
 
 def test_calibration_images_can_be_replaced(copied: Path, images: torch.Tensor) -> None:
-    save_calibration(copied, images[:2])
+    save_calibration(copied, Calibration(images[:2]))
     given = load_model(copied).calibration_images()
     assert given is not None
     assert torch.equal(given, images[:2])
+
+
+@torch.no_grad()
+def test_the_largest_network_gets_the_known_statistics(copied: Path, images: torch.Tensor) -> None:
+    model = load_model(copied)
+    save_calibration(copied, with_statistics(model.supernet, images, images // 2, model.normalize))
+    model = load_model(copied)
+    assert model.calibration is not None and torch.equal(model.calibration.images, images)
+    largest = dict(model.extract(model.space.largest()).named_buffers())
+    for name, value in model.calibration.real.items():
+        np.testing.assert_allclose(largest[name], value, rtol=1e-3, atol=1e-4, err_msg=name)
+    # A subnet's are nearer to what the real images cause in it than without the correction.
+    smallest = model.space.smallest()
+    real = dict(model.extract(smallest, images // 2).named_buffers())
+    plain = dict(model.extract(smallest, images).named_buffers())
+    corrected = dict(model.extract(smallest).named_buffers())
+    means = [name for name in real if name.endswith("running_mean")]
+    distance = {
+        kind: sum(float((found[name] - real[name]).square().sum()) for name in means)
+        for kind, found in (("plain", plain), ("corrected", corrected))
+    }
+    assert distance["corrected"] < 0.5 * distance["plain"]
+
+
+def test_statistics_of_another_network_are_refused(copied: Path, images: torch.Tensor) -> None:
+    statistics = {"somewhere.running_mean": torch.zeros(3)}
+    save_calibration(copied, Calibration(images, statistics, statistics))
+    model = load_model(copied)
+    with pytest.raises(NasError, match="is of another network"):
+        model.extract(model.space.smallest())
+    save_calibration(copied, Calibration(images, statistics))
+    with pytest.raises(NasError, match="is damaged .*different layers"):
+        load_model(copied).extract(model.space.smallest())
 
 
 # --- names ------------------------------------------------------------------------------------------------------------
@@ -196,7 +240,7 @@ def test_a_table_belongs_to_the_weights_and_images_it_was_measured_with(
     copied: Path, images: torch.Tensor
 ) -> None:
     assert load_model(copied).table() is not None
-    save_calibration(copied, images.flip(0) // 2)
+    save_calibration(copied, Calibration(images.flip(0) // 2))
     with pytest.raises(NasError, match=r"measured with another calibration\.npz"):
         load_model(copied).table()
     with pytest.raises(NasError, match="remove it to measure anew"):
@@ -216,7 +260,7 @@ def test_a_table_measured_with_real_images_outlives_new_synthetic_ones(
     (copied / "subnets.csv").unlink()
     bind_table(copied, own_calibration=False)
     (copied / "subnets.csv").write_bytes(table)
-    save_calibration(copied, images.flip(0) // 2)
+    save_calibration(copied, Calibration(images.flip(0) // 2))
     assert load_model(copied).table() is not None
 
 

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from nas._errors import NasError
-from nas.families import MeasuredTable
+from nas.families import MeasuredTable, Quality
 from nas.space import SearchSpace
 from tests.space.spaces import NESTED
+
+TOP1 = Quality("top1", "top-1", "%", bounds=(0, 100))
 
 
 def _table(count: int = 8) -> MeasuredTable:
@@ -19,18 +21,20 @@ def _table(count: int = 8) -> MeasuredTable:
     split = tuple("fit" if i % 3 else "held-out" for i in range(count))
     top1 = np.round(rng.uniform(0, 100, count), 2)
     macs, params = (rng.integers(1, 10**12, count) for _ in range(2))
-    return MeasuredTable(NESTED, NESTED.sample_codes(rng, count), top1, split, macs, params)
+    return MeasuredTable(NESTED, NESTED.sample_codes(rng, count), {"top1": top1}, split, macs, params)
 
 
 @pytest.mark.parametrize("count", [0, 1, 8])
 def test_a_table_goes_through_a_file_unchanged(tmp_path: Path, count: int) -> None:
     table = _table(count)
     table.write(tmp_path / "subnets.csv")
-    back = MeasuredTable.read(tmp_path / "subnets.csv", NESTED)
+    back = MeasuredTable.read(tmp_path / "subnets.csv", NESTED, [TOP1])
     assert len(back) == count
     assert back.split == table.split
-    for name in ("codes", "top1", "macs", "params"):
-        given, expected = getattr(back, name), getattr(table, name)
+    assert [*back.values] == ["top1"]
+    pairs = {name: (getattr(back, name), getattr(table, name)) for name in ("codes", "macs", "params")}
+    pairs["top1"] = back.values["top1"], table.values["top1"]
+    for name, (given, expected) in pairs.items():
         assert np.array_equal(given, expected), name
         assert given.dtype == expected.dtype
     assert back.to_csv() == table.to_csv()
@@ -38,10 +42,17 @@ def test_a_table_goes_through_a_file_unchanged(tmp_path: Path, count: int) -> No
 
 def test_the_file_is_readable() -> None:
     row = NESTED.codes([NESTED.smallest()])
-    table = MeasuredTable(NESTED, row, np.array([91.2]), ("fit",), np.array([1000]), np.array([20]))
+    table = MeasuredTable(
+        NESTED,
+        row,
+        {"top1": np.array([91.2]), "kid": np.array([0.5])},
+        ("fit",),
+        np.array([1000]),
+        np.array([20]),
+    )
     assert table.to_csv() == (
-        "resolution,depth,block1.kernel,block2.kernel,block3.kernel,block3.taps,top1,split,macs,params\n"
-        "24,1,3,,,,91.20,fit,1000,20\n"
+        "resolution,depth,block1.kernel,block2.kernel,block3.kernel,block3.taps,top1,kid,split,macs,params\n"
+        "24,1,3,,,,91.2,0.5,fit,1000,20\n"
     )
 
 
@@ -51,7 +62,7 @@ def test_rows_of_a_split() -> None:
     assert len(fit) == 5
     assert len(held_out) == 3
     assert set(fit.split) == {"fit"}
-    assert np.array_equal(held_out.top1, table.top1[::3])
+    assert np.array_equal(held_out.values["top1"], table.values["top1"][::3])
     assert np.array_equal(held_out.codes, table.codes[::3])
     assert len(table.rows("nothing")) == 0
 
@@ -76,8 +87,8 @@ GOOD = "32,3,3,3,5,few,91.20,fit,1000,20"
         (_edit("32,3", ",3"), "resolution is active but has no choice"),
         (_edit("91.20", "good"), "could not convert string to float"),
         (_edit("91.20", ""), "could not convert string to float"),
-        (_edit("91.20", "nan"), "a top1 is no percentage between 0 and 100"),
-        (_edit("91.20", "912"), "a top1 is no percentage between 0 and 100"),
+        (_edit("91.20", "nan"), "a top1 is no number between 0 and 100"),
+        (_edit("91.20", "912"), "a top1 is no number between 0 and 100"),
         (_edit("fit", "test"), "a split is 'test', not one of fit, held-out"),
         (_edit("1000", "1e3"), "invalid literal for int"),
         (_edit("1000", "9" * 40), "too large"),
@@ -91,10 +102,10 @@ def test_a_damaged_table_costs_one_sentence(
     path = tmp_path / "subnets.csv"
     text = ",".join([*NESTED.names, "top1", "split", "macs", "params"]) + f"\n{GOOD}\n"
     path.write_text(text)
-    assert len(MeasuredTable.read(path, NESTED)) == 1
+    assert len(MeasuredTable.read(path, NESTED, [TOP1])) == 1
     path.write_text(damage(text))
     with pytest.raises(NasError, match=sentence) as error:
-        MeasuredTable.read(path, NESTED)
+        MeasuredTable.read(path, NESTED, [TOP1])
     assert str(error.value).startswith(f"{path} is no complete table of nested: ")
     assert "measure it again" in str(error.value)
     assert "\n" not in str(error.value)
@@ -105,13 +116,13 @@ def test_a_binary_file_is_no_table(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "subnets.csv"
     path.write_bytes(content)
     with pytest.raises(NasError, match="is no complete table of nested"):
-        MeasuredTable.read(path, NESTED)
+        MeasuredTable.read(path, NESTED, [TOP1])
 
 
 def test_a_missing_file_and_a_table_of_another_space(tmp_path: Path) -> None:
     with pytest.raises(NasError, match="No such file"):
-        MeasuredTable.read(tmp_path / "nowhere.csv", NESTED)
+        MeasuredTable.read(tmp_path / "nowhere.csv", NESTED, [TOP1])
     _table().write(tmp_path / "subnets.csv")
     other = SearchSpace("other", NESTED.dimensions[:3])
     with pytest.raises(NasError, match="is no complete table of other: the columns are not the dimensions"):
-        MeasuredTable.read(tmp_path / "subnets.csv", other)
+        MeasuredTable.read(tmp_path / "subnets.csv", other, [TOP1])

@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from nas.families import Quality
 from nas.space import Dimension, SearchSpace, Subnet
+
+TOP1 = Quality("top1", "top-1", "%")
 
 
 def make_space(stages: int = 2, blocks: int = 3) -> SearchSpace:
@@ -44,16 +47,15 @@ class FakeMeasurement:
 
 
 @dataclass
-class FakeQuality:
+class FakeScorer:
     weights: np.ndarray
     space: SearchSpace
     source: str = "predicted"
-    name: str = "top1"
-    unit: str = "%"
+    quality: Quality = TOP1
 
-    def predict(self, codes: np.ndarray) -> np.ndarray:
+    def score(self, codes: np.ndarray) -> np.ndarray:
         linear = self.space.encode(codes) @ self.weights
-        return 60.0 + 0.4 * linear + 0.1 * np.sin(linear)
+        return self.quality.sign * 60.0 + 0.4 * linear + 0.1 * np.sin(linear)
 
 
 @dataclass
@@ -68,7 +70,7 @@ class FakeTestbed:
 
     def __post_init__(self) -> None:
         self.cost_weights = weights_of(self.space, 1)
-        self.quality = FakeQuality(weights_of(self.space, 2), self.space, self.source)
+        self.scorer = FakeScorer(weights_of(self.space, 2), self.space, self.source)
         self.measured: list[np.ndarray] = []
         self.rng = np.random.default_rng(0)
 

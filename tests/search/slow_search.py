@@ -17,13 +17,13 @@ REQUEST = Request(Budget(latency_ms=12.0), {"model": "fake"}, trials=40, seed=5)
 def make_bed(seconds: float = 0.0) -> FakeTestbed:
     """Return the testbed of this search; each evaluation takes `seconds`."""
     bed = FakeTestbed(make_space(2, 3), source="measured")
-    quick = bed.quality.predict
+    quick = bed.scorer.score
 
     def slow(codes: np.ndarray) -> np.ndarray:
         time.sleep(seconds)
         return quick(codes)
 
-    bed.quality.predict = slow  # type: ignore[method-assign]
+    bed.scorer.score = slow  # type: ignore[method-assign]
     return bed
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from nas._errors import UsageError
 from nas._files import read_json
-from nas.families import MeasuredTable, Model, load_model, save_model
-from nas.search import load_quality, stored_outcome
+from nas.families import Calibration, MeasuredTable, Model, load_model, save_model
+from nas.search import load_scorer, stored_outcome
 from nas.space.surrogate import Surrogate
 
 Run = Callable[..., Any]
@@ -36,12 +36,19 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     counts = supernet.counts(codes)
     top1 = 60.0 + 4.0 * np.log(counts["macs"] / 1e6) + rng.normal(0.0, 0.1, len(codes))
     split = tuple("fit" if row % 5 else "held-out" for row in range(len(codes)))
-    table = MeasuredTable(space, codes, top1, split, counts["macs"], counts["params"])
+    table = MeasuredTable(space, codes, {"top1": top1}, split, counts["macs"], counts["params"])
     path = tmp_path_factory.mktemp("models") / "tiny"
     images = torch.randint(0, 256, (16, 3, 32, 32), dtype=torch.uint8)
     half = (0.5, 0.5, 0.5)
     save_model(
-        path, supernet, name="tiny", classes=CLASSES, mean=half, std=half, calibration=images, table=table
+        path,
+        supernet,
+        name="tiny",
+        classes=CLASSES,
+        mean=half,
+        std=half,
+        calibration=Calibration(images),
+        table=table,
     )
     return path
 
@@ -218,20 +225,20 @@ def test_an_interrupted_search_prints_its_best_and_ends_with_130(
 def test_accuracy_measured_on_data(profiled: Model) -> None:
     from nas.train.data import open_data
 
-    quality = load_quality(profiled, open_data("digits"))
-    top1 = quality.predict(profiled.space.codes([profiled.space.smallest()] * 2))
-    assert quality.source == "measured"
+    scorer = load_scorer(profiled, open_data("digits"))
+    top1 = scorer.score(profiled.space.codes([profiled.space.smallest()] * 2))
+    assert scorer.source == "measured"
     assert 0.0 <= top1[0] <= 40.0  # untrained
     assert top1[0] == top1[1]
 
 
 def test_accuracy_predicted_from_the_table(profiled: Model) -> None:
-    quality = load_quality(profiled)
+    scorer = load_scorer(profiled)
     table = profiled.table()
     assert table is not None
     held_out = table.rows("held-out")
-    assert quality.source == "predicted"
-    assert np.abs(quality.predict(held_out.codes) - held_out.top1).mean() < 0.3
+    assert scorer.source == "predicted"
+    assert np.abs(scorer.score(held_out.codes) - held_out.values["top1"]).mean() < 0.3
 
 
 def test_data_of_another_kind_and_models_without_a_table_are_refused(profiled: Model) -> None:
@@ -239,7 +246,7 @@ def test_data_of_another_kind_and_models_without_a_table_are_refused(profiled: M
 
     few = replace(profiled, config={**profiled.config, "classes": ["cat", "dog"]})
     with pytest.raises(UsageError, match="has 10 classes, but the model tells 2 apart"):
-        load_quality(few, open_data("digits"))
+        load_scorer(few, open_data("digits"))
     bare = replace(profiled, path=profiled.path.parent)
     with pytest.raises(UsageError, match="give images with --data"):
-        load_quality(bare)
+        load_scorer(bare)

@@ -24,7 +24,7 @@ def make_problem(
 
     low, high = costs(space.codes([space.smallest(), space.largest()]))[:, 0]
     limits = np.array([low + share * (high - low)])
-    truth = bed.quality.predict
+    truth = bed.scorer.score
     return Problem(
         space,
         ("latency_ms",),
@@ -39,7 +39,7 @@ def search(
     problem: Problem, count: int, proposer: Engine | OnceForAllEvolution, batch: int = 10
 ) -> np.ndarray:
     """Return the qualities of `count` evaluated subnets, minus infinity over the limit."""
-    truth = FakeTestbed(problem.space).quality.predict
+    truth = FakeTestbed(problem.space).scorer.score
     codes, quality = np.empty((0, len(problem.space.dimensions)), dtype=np.int16), np.empty(0)
     while len(codes) < count:
         new = proposer.ask(batch, codes, quality)
@@ -50,7 +50,7 @@ def search(
 
 def optimum(problem: Problem) -> float:
     codes = problem.space.codes(list(enumerate_space(problem.space)))
-    quality = FakeTestbed(problem.space).quality.predict(codes)
+    quality = FakeTestbed(problem.space).scorer.score(codes)
     return float(quality[problem.feasible(problem.costs(codes))].max())
 
 
@@ -86,7 +86,7 @@ def test_same_evaluations_and_seed_give_the_same_proposals() -> None:
     problem = make_problem(make_space(3, 3))
     first = Engine(problem, seed=3)
     known = first.ask(20, problem.smallest()[:0], np.empty(0))
-    quality = FakeTestbed(problem.space).quality.predict(known)
+    quality = FakeTestbed(problem.space).scorer.score(known)
     again = Engine(problem, seed=3).ask(10, known, quality)
     np.testing.assert_array_equal(first.ask(10, known, quality), again)
     assert keys(Engine(problem, seed=4).ask(10, known, quality)) != keys(again)
@@ -107,14 +107,13 @@ def test_several_limits_hold_together() -> None:
         return np.column_stack([bed.latency_ms(codes), deep])
 
     limits = np.array([25.0, 15.0])
-    problem = Problem(bed.space, ("latency_ms", "macs"), costs, limits, bed.quality.predict)
+    problem = Problem(bed.space, ("latency_ms", "macs"), costs, limits, bed.scorer.score)
     codes = Engine(problem, front=0.0).ask(60, problem.smallest()[:0], np.empty(0))
     kept = problem.feasible(costs(codes))
     assert kept.mean() > 0.7  # the rest is drawn at random for the picture
     random = bed.space.sample_codes(np.random.default_rng(0), 5000)
     assert (
-        bed.quality.predict(codes[kept]).max()
-        >= bed.quality.predict(random[problem.feasible(costs(random))]).max()
+        bed.scorer.score(codes[kept]).max() >= bed.scorer.score(random[problem.feasible(costs(random))]).max()
     )
 
 

@@ -23,11 +23,11 @@ def make_finals(bed: FakeTestbed, count: int = 300) -> tuple[Finals, Evaluations
 
     limits = np.array([LIMIT, np.inf, np.inf, np.inf])
     found = Evaluations.empty(bed.space)
-    codes = Engine(Problem(bed.space, COSTS, costs, limits, bed.quality.predict)).ask(
-        count, found.codes, found.quality
+    codes = Engine(Problem(bed.space, COSTS, costs, limits, bed.scorer.score)).ask(
+        count, found.codes, found.score
     )
     codes = np.concatenate([codes, bed.space.codes([bed.space.smallest()])])
-    found.extend(codes, bed.quality.predict(codes), costs(codes))
+    found.extend(codes, bed.scorer.score(codes), costs(codes))
     return Finals(found, np.ones(len(found), dtype=bool), bed.measure), found
 
 
@@ -49,7 +49,7 @@ def test_the_answer_holds_and_is_nearly_the_best_that_does(bias: str, noise: flo
     assert len(answer.runs) >= 2
     assert all(run.median_ms * (1 + MARGIN) <= LIMIT for run in answer.runs)
     feasible = bed.true_ms(found.codes) * (1 + MARGIN) <= LIMIT
-    assert answer.quality >= found.quality[feasible].max() - 0.25
+    assert answer.score >= found.score[feasible].max() - 0.25
 
 
 def test_a_fresh_process_confirms_the_answer() -> None:
@@ -70,18 +70,18 @@ def test_no_answer_where_nothing_holds() -> None:
 def test_one_that_fails_the_second_measurement_is_out() -> None:
     bed = FakeTestbed(make_space(3, 3))
     finals, found = make_finals(bed)
-    best = found.quality[found.costs[:, 0] * (1 + MARGIN) <= LIMIT].max()
+    best = found.score[found.costs[:, 0] * (1 + MARGIN) <= LIMIT].max()
     slow_from_now_on: list[bool] = []
 
     def bias(codes: np.ndarray) -> np.ndarray:
-        return np.where(bool(slow_from_now_on) & (bed.quality.predict(codes) >= best - 1e-9), 1.2, 1.0)
+        return np.where(bool(slow_from_now_on) & (bed.scorer.score(codes) >= best - 1e-9), 1.2, 1.0)
 
     bed.bias = bias
     finals._run(finals._next(LIMIT, 0))
     slow_from_now_on.append(True)
     answer = finals._confirm(LIMIT, ())
     assert answer is not None
-    assert answer.quality < best
+    assert answer.score < best
     assert bed.true_ms(found.codes[[answer.index]])[0] <= LIMIT
 
 

@@ -21,7 +21,7 @@ from nas.search._folder import free_name
 from nas.search._storage import JOURNAL
 from nas.search.run import round_rungs
 from nas.search.study import Record
-from tests.search.fakes import FakeTestbed, make_space
+from tests.search.fakes import TOP1, FakeTestbed, make_space
 from tests.search.slow_search import REQUEST, make_bed
 
 SPACE = make_space(3, 3)
@@ -53,7 +53,7 @@ def test_the_answer_is_measured_within_the_budget(finished: tuple[Outcome, FakeT
     assert answer.predicted_ms == pytest.approx(bed.latency_ms(codes)[0])
     assert [answer.macs, answer.params, answer.size_bytes] == bed.counts(codes)[0].tolist()
     random = SPACE.sample_codes(np.random.default_rng(0), 3000)
-    assert answer.quality >= bed.quality.predict(random[bed.true_ms(random) <= LIMIT]).max()
+    assert answer.quality >= bed.scorer.score(random[bed.true_ms(random) <= LIMIT]).max()
 
 
 def test_the_json_object(finished: tuple[Outcome, FakeTestbed]) -> None:
@@ -91,7 +91,7 @@ def test_the_run_folder(finished: tuple[Outcome, FakeTestbed]) -> None:
     info = read_json(folder / "run.json")
     assert info["state"] == "finished"
     assert info["result"] == json.loads(json.dumps(outcome.to_dict()))
-    assert len(Record(folder, "run", SPACE, outcome.budget, metric="top1").load()) == outcome.trials == 500
+    assert len(Record(folder, "run", SPACE, outcome.budget, quality=TOP1).load()) == outcome.trials == 500
     assert (folder / "pareto.png").read_bytes().startswith(b"\x89PNG")
     assert (
         b"latency (ms)" in (folder / "pareto.svg").read_bytes()
@@ -189,7 +189,7 @@ def test_measured_quality_is_searched_with_few_trials(tmp_path: Path) -> None:
     assert outcome.source == "measured"
     assert outcome.answer is not None
     random = SPACE.sample_codes(np.random.default_rng(0), 64)
-    assert outcome.answer.quality > bed.quality.predict(random[bed.true_ms(random) <= LIMIT]).max()
+    assert outcome.answer.quality > bed.scorer.score(random[bed.true_ms(random) <= LIMIT]).max()
 
 
 def test_no_measured_answer_says_so(tmp_path: Path) -> None:
@@ -278,7 +278,7 @@ def wait_for_trials(path: Path, count: int) -> None:
 
 
 def trials_of(path: Path) -> list[list[int]]:
-    return Record(path, path.name, make_bed().space, REQUEST.budget, metric="top1").load().codes.tolist()
+    return Record(path, path.name, make_bed().space, REQUEST.budget, quality=TOP1).load().codes.tolist()
 
 
 def test_a_killed_search_resumes_with_every_finished_trial(tmp_path: Path) -> None:

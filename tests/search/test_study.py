@@ -15,7 +15,7 @@ from nas._errors import NasError, UsageError
 from nas.search import AnyfitSampler, Budget, Problem
 from nas.search._storage import JOURNAL
 from nas.search.study import Evaluations, Record
-from tests.search.fakes import FakeTestbed, make_space
+from tests.search.fakes import TOP1, FakeTestbed, make_space
 
 BED = FakeTestbed(make_space(2, 2))
 BUDGET = Budget(latency_ms=8.0)
@@ -23,16 +23,16 @@ BUDGET = Budget(latency_ms=8.0)
 
 def some(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     codes = BED.space.sample_codes(np.random.default_rng(seed), count)
-    return codes, BED.quality.predict(codes), np.column_stack([BED.latency_ms(codes), BED.counts(codes)])
+    return codes, BED.scorer.score(codes), np.column_stack([BED.latency_ms(codes), BED.counts(codes)])
 
 
 def open_record(folder: Path, url: str | None = None) -> Record:
-    return Record(folder, "a-run", BED.space, BUDGET, metric="top1", url=url)
+    return Record(folder, "a-run", BED.space, BUDGET, quality=TOP1, url=url)
 
 
 def same(found: Evaluations, codes: np.ndarray, quality: np.ndarray, costs: np.ndarray) -> None:
     np.testing.assert_array_equal(found.codes, codes)
-    np.testing.assert_allclose(found.quality, quality)
+    np.testing.assert_allclose(found.score, quality)
     np.testing.assert_allclose(found.costs, costs)
     assert found.number.tolist() == list(range(len(codes)))
 
@@ -94,7 +94,7 @@ def test_a_study_of_another_space_is_refused(tmp_path: Path) -> None:
     open_record(tmp_path)
     other = make_space(1, 2)
     with pytest.raises(NasError, match="searches the space"):
-        Record(tmp_path, "a-run", other, BUDGET, metric="top1")
+        Record(tmp_path, "a-run", other, BUDGET, quality=TOP1)
 
 
 @pytest.mark.parametrize("directions", [["maximize"], ["minimize"], ["maximize", "minimize"]])
@@ -108,7 +108,7 @@ def test_our_sampler_is_an_optuna_sampler(directions: list[Any]) -> None:
 
     def objective(trial: optuna.Trial) -> list[float]:
         codes = BED.space.codes([BED.space.suggest(trial)])
-        quality = float(BED.quality.predict(codes)[0])
+        quality = float(BED.scorer.score(codes)[0])
         if costs(codes)[0, 0] <= 8.0:
             found.append(quality)
         return [sign * quality, costs(codes)[0, 0]][: len(directions)]
@@ -117,7 +117,7 @@ def test_our_sampler_is_an_optuna_sampler(directions: list[Any]) -> None:
     study.optimize(objective, n_trials=24)
     random = BED.space.sample_codes(np.random.default_rng(0), 24)
     random = random[costs(random)[:, 0] <= 8.0]
-    assert max(found) > BED.quality.predict(random).max()
+    assert max(found) > BED.scorer.score(random).max()
     if len(directions) == 1:
         assert len(found) == 24  # with one objective no trial is spent over the limit
         assert len({str(sorted(trial.params.items())) for trial in study.trials}) == 24
@@ -130,8 +130,6 @@ def test_our_sampler_goes_on_when_the_space_is_exhausted() -> None:
         space, ("latency_ms",), lambda codes: bed.latency_ms(codes)[:, None], np.array([np.inf])
     )
     study = optuna.create_study(direction="maximize", sampler=AnyfitSampler(problem))
-    study.optimize(
-        lambda trial: float(bed.quality.predict(space.codes([space.suggest(trial)]))[0]), n_trials=20
-    )
+    study.optimize(lambda trial: float(bed.scorer.score(space.codes([space.suggest(trial)]))[0]), n_trials=20)
     assert len(study.trials) == 20
     assert len({str(trial.params) for trial in study.trials}) == space.size

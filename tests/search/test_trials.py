@@ -18,7 +18,7 @@ from nas.search._signals import uninterrupted
 from nas.search._trials import Trials, run_trials
 from nas.search.budget import COSTS
 from nas.search.study import Evaluations, Record
-from tests.search.fakes import FakeTestbed, make_space
+from tests.search.fakes import TOP1, FakeTestbed, make_space
 
 BED = FakeTestbed(make_space(2, 3), source="measured")
 BUDGET = Budget(latency_ms=10.0)
@@ -35,7 +35,7 @@ class Stopped(Exception):
 def run(folder: Path, trials: Trials, stop_after: int | None = None) -> Evaluations:
     """Run, or continue, a search in `folder`; stop in the middle of the evaluation after `stop_after` others."""
     folder.mkdir(exist_ok=True)
-    record = Record(folder, "run", BED.space, BUDGET, metric="top1")
+    record = Record(folder, "run", BED.space, BUDGET, quality=TOP1)
     found = record.load()
     left = [np.inf if stop_after is None else stop_after]
 
@@ -43,7 +43,7 @@ def run(folder: Path, trials: Trials, stop_after: int | None = None) -> Evaluati
         left[0] -= len(codes)
         if left[0] < 0:
             raise Stopped
-        return BED.quality.predict(codes), costs(codes)
+        return BED.scorer.score(codes), costs(codes)
 
     problem = Problem(BED.space, COSTS, costs, BUDGET.limits())
     run_trials(trials, problem, record, found, evaluate, lambda done, total, best: None)
@@ -90,7 +90,7 @@ def test_optuna_samplers_go_on_from_what_is_recorded(tmp_path: Path) -> None:
 def test_evolution_keeps_the_limit(tmp_path: Path) -> None:
     found = run(tmp_path / "run", Trials(120, "evolution", one_by_one=True))
     assert (found.costs[:, 0] <= 10.0).all()
-    assert found.quality[100:].mean() > found.quality[:100].mean()
+    assert found.score[100:].mean() > found.score[:100].mean()
 
 
 def test_wrong_requests() -> None:

@@ -12,6 +12,7 @@ import torch
 
 from nas.elastic import Supernet
 from nas.families import MeasuredTable, get_family, load_model, save_model
+from nas.train.classification import TOP1
 from nas.train.data import open_data
 from nas.train.distil import _mismatch, _target, distil
 from nas.train.evaluate import pictures
@@ -66,16 +67,18 @@ def test_calibrate_command_writes_images_and_compares_them(folder: Path, tmp_pat
 
 def _measure(folder: Path, path: Path, count: int, jobs: int = 1) -> MeasuredTable:
     model = load_model(folder)
-    images, labels = pictures(open_data("digits"), "val", model.image_size, 20)
+    judge = model.task.judge(model, model.task.quality(), open_data("digits"), limit=20)
     codes, split = choose_subnets(model, count, 3, 0)
-    return measure_table(model, codes, split, images, labels, path=path, jobs=jobs)
+    return measure_table(model, codes, split, [judge], path=path, jobs=jobs)
 
 
 def test_processes_side_by_side_measure_the_same(folder: Path, tmp_path: Path) -> None:
     torch.set_num_threads(1)
     alone = _measure(folder, tmp_path / "alone.csv", 10)
     together = _measure(folder, tmp_path / "together.csv", 10, jobs=2)
-    assert np.array_equal(alone.codes, together.codes) and np.array_equal(alone.top1, together.top1)
+    assert np.array_equal(alone.codes, together.codes) and np.array_equal(
+        alone.values["top1"], together.values["top1"]
+    )
     assert (tmp_path / "alone.csv").read_text() == (tmp_path / "together.csv").read_text()
 
 
@@ -84,18 +87,18 @@ def test_stopped_measurement_goes_on_and_measures_nothing_twice(
 ) -> None:
     import nas.train.measure as measure
 
-    path, true, calls = tmp_path / "subnets.csv", measure._top1, []
+    path, true, calls = tmp_path / "subnets.csv", measure._measured, []
 
     def counted(*args):
-        calls.append(args[1])
+        calls.append(args[2])
         if len(calls) == 23:
             raise KeyboardInterrupt
         return true(*args)
 
-    monkeypatch.setattr(measure, "_top1", counted)
+    monkeypatch.setattr(measure, "_measured", counted)
     with pytest.raises(KeyboardInterrupt):
         _measure(folder, path, 25)
-    assert len(MeasuredTable.read(path, load_model(folder).space)) == 20
+    assert len(MeasuredTable.read(path, load_model(folder).space, [TOP1])) == 20
     table = _measure(folder, path, 25)
     assert len(table) == 25 and len(calls) == 23 + 5 and table.split.count("held-out") == 3
     assert len(np.unique(table.codes, axis=0)) == 25

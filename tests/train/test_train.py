@@ -171,7 +171,7 @@ def test_measure_and_eval_commands(nas_run, trained: Path) -> None:
     code, out, err = nas_run(*args, "--json")
     assert code == 0, err
     answer = json.loads(out)
-    assert answer["subnets"] == 30 and answer["predictor"]["n"] == 10
+    assert answer["subnets"] == 30 and answer["qualities"]["top1"]["predictor"]["n"] == 10
     before = (folder / "subnets.csv").stat().st_mtime_ns
     code, out, _ = nas_run(*args)
     assert code == 0 and "30 subnets" in out and (folder / "subnets.csv").stat().st_mtime_ns >= before
@@ -179,4 +179,4 @@ def test_measure_and_eval_commands(nas_run, trained: Path) -> None:
     assert code == 0, err
     table = load_model(folder).table()
     assert table is not None and 0 <= json.loads(out)["quality"]["value"] <= 100
-    assert np.isfinite(table.top1).all() and table.split.count("held-out") == 10
+    assert np.isfinite(table.values["top1"]).all() and table.split.count("held-out") == 10

@@ -127,9 +127,10 @@ def _open(path: Path) -> tuple[nn.Module, list[int]]:
         (example,), _ = program.example_inputs
         return program.module(), list(example.shape)
     recipe = json.loads(path.read_text())
+    from nas.elastic import channels_last
     from nas.families import get_family
 
     family = get_family(recipe["family"], **recipe["options"])
     module = family.build(family.space.from_dict(recipe["subnet"]))
     module.load_state_dict(load_file(path.with_suffix(".safetensors")))
-    return module.eval().to(memory_format=torch.channels_last), recipe["input"]
+    return channels_last(module.eval()), recipe["input"]

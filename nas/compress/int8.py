@@ -1,0 +1,76 @@
+"""Static int8 quantization of ONNX files."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nas._errors import NasError
+from nas._files import write_atomic
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def quantize_onnx(source: Path, target: Path, batches: Sequence[np.ndarray]) -> None:
+    """Write `source` with int8 weights (one scale a channel) and uint8 activations to `target`.
+
+    The ranges of the activations are those that `batches`, inputs of the network, cause. Activations are unsigned:
+    on x86 that is two to three times as fast as signed ones. Raises `NasError` for a file that cannot be quantized.
+    """
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        CalibrationMethod,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Reader(CalibrationDataReader):
+        def __init__(self, name: str) -> None:
+            self._left = iter([{name: batch} for batch in batches])
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            return next(self._left, None)
+
+    with tempfile.TemporaryDirectory(prefix="anyfit-") as scratch, _quiet():
+        prepared, made = Path(scratch, "prepared.onnx"), Path(scratch, "int8.onnx")
+        try:
+            quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+            quantize_static(
+                str(prepared),
+                str(made),
+                Reader(_input_name(prepared)),
+                quant_format=QuantFormat.QDQ,
+                per_channel=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                calibrate_method=CalibrationMethod.MinMax,
+            )
+        except Exception as error:
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            raise NasError(f"{source} cannot be quantized ({reason}); use it as it is") from error
+        write_atomic(target, made.read_bytes())
+
+
+def _input_name(path: Path) -> str:
+    import onnx
+
+    return onnx.load(str(path), load_external_data=False).graph.input[0].name
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence advice that is meant for who calls ONNX Runtime by hand."""
+    logger = logging.getLogger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,138 @@
+"""What a kind of model is for: how its subnets are judged, and what goes into and comes out of them.
+
+A family names its task; packages register tasks under the entry point group "anyfit.tasks". Search, tables, export and
+the commands know only this interface.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any, Literal
+
+from nas._errors import NasError, UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from nas.families._model import Model
+    from nas.space import Subnet
+
+GROUP = "anyfit.tasks"
+
+Forward = Callable[["Tensor"], "Tensor"]
+Split = Literal["train", "val", "test"]
+
+
+@dataclass(frozen=True)
+class Quality:
+    """A quality that subnets have: its name in files, its name for readers, its unit, and which way is better."""
+
+    name: str
+    label: str
+    unit: str = ""
+    higher_is_better: bool = True
+    bounds: tuple[float, float] = (float("-inf"), float("inf"))
+
+    @property
+    def sign(self) -> int:
+        """1 where higher is better, -1 where lower is."""
+        return 1 if self.higher_is_better else -1
+
+    def text(self, value: float) -> str:
+        """Return a value for readers, with its unit."""
+        return quality_text(value, self.unit)
+
+
+def quality_text(value: float, unit: str) -> str:
+    """Return the value of a quality for readers: percentages with two decimals, others with four digits."""
+    return f"{value:.2f}%" if unit == "%" else f"{value:.4g}{unit and ' '}{unit}"
+
+
+class Judge(ABC):
+    """Finds a quality of static networks on fixed inputs. It can be pickled, so that processes can share the work."""
+
+    quality: Quality
+    data: str
+    """On what it judges, for readers: "5000 test images of digits"."""
+    calibration: Tensor | None = None
+    """Images, uint8, for statistics that a subnet recomputes; None: the model's own."""
+
+    @abstractmethod
+    def __call__(self, model: Model, forward: Forward, subnet: Subnet) -> float:
+        """Return the quality of a network of `model` that computes `forward` on the inputs of `subnet`."""
+
+
+class Task(ABC):
+    """A kind of model: classification, generation."""
+
+    name: str
+    qualities: tuple[Quality, ...]
+    """What subnets can be judged by; the first is what a search maximises unless told otherwise."""
+
+    def quality(self, name: str | None = None) -> Quality:
+        """Return the quality called `name`, or the first; raises `UsageError` for another."""
+        for quality in self.qualities:
+            if name in (None, quality.name):
+                return quality
+        known = ", ".join(quality.name for quality in self.qualities)
+        raise UsageError(f"there is no quality {name!r} for {self.name}; choose from {known}")
+
+    @abstractmethod
+    def needs_data(self, quality: Quality) -> bool:
+        """Whether judging this quality needs images of the user's."""
+
+    @abstractmethod
+    def judge(
+        self,
+        model: Model,
+        quality: Quality,
+        data: Any = None,
+        *,
+        split: Split = "val",
+        limit: int | None = None,
+    ) -> Judge:
+        """Return what judges subnets of `model` on up to `limit` images of a split of `data` (`nas.train.data.Data`).
+
+        Raises `UsageError` when `data` does not fit the model, or is missing and needed.
+        """
+
+    @abstractmethod
+    def inputs(
+        self, model: Model, subnet: Subnet, count: int, images: Tensor | None = None
+    ) -> tuple[Tensor, str]:
+        """Return `count` inputs of `subnet` that are like those in use, and in a few words what they are.
+
+        Where the network takes images they are made of `images`, uint8, by default the model's calibration images.
+        """
+
+    @abstractmethod
+    def interface(
+        self, shape: tuple[int, ...], mean: tuple[float, ...], std: tuple[float, ...], classes: list[str]
+    ) -> str:
+        """Return for a model card what the network takes (`shape` is without the batch) and gives, as Markdown."""
+
+    @abstractmethod
+    def example_code(
+        self, shape: tuple[int, ...], mean: tuple[float, ...], std: tuple[float, ...], classes: list[str]
+    ) -> tuple[str, str]:
+        """Return a title and Python lines that make an input batch `x`, a NumPy array."""
+
+
+@cache
+def _found() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+@cache
+def get_task(name: str) -> Task:
+    """Return the task `name`; raises `NasError` when the package that has it is not installed."""
+    entry = _found().get(name)
+    if entry is None:
+        raise NasError(
+            f"no installed package has the task {name!r} (there are {', '.join(sorted(_found()))}); install it"
+        )
+    return entry.load()()

@@ -1,0 +1,118 @@
+"""What a search maximises: a quality predicted from the model's measured table, or measured as the search goes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from nas._errors import UsageError
+
+if TYPE_CHECKING:
+    from nas.families import Judge, Model, Quality
+    from nas.train.data import Data
+
+VALIDATION_IMAGES = 5000
+
+
+class Scorer(Protocol):
+    """Scores subnets by a quality: the value where higher is better, its negative where lower is.
+
+    `source` is "predicted" or "measured". A measured quality takes seconds a subnet and is asked one subnet at a time,
+    a predicted one thousands at a time.
+    """
+
+    quality: Quality
+    source: str
+
+    def score(self, codes: np.ndarray) -> np.ndarray:
+        """Return the scores (n,) of codes (n, dimensions); higher is better."""
+        ...
+
+
+class Predictor:
+    """A quality from a predictor fitted to the rows marked "fit" of the model's measured table."""
+
+    source = "predicted"
+
+    def __init__(self, model: Model, quality: Quality) -> None:
+        from nas.search._engine import one_blas_thread
+        from nas.space.surrogate import Surrogate
+
+        table = model.table()
+        if table is None:
+            raise UsageError(
+                f"the model {model.name!r} has no table of measured subnets; give images with --data"
+            )
+        if quality.name not in table.values:
+            raise UsageError(
+                f"the table of {model.name!r} has no {quality.name}, only {', '.join(table.values)}; "
+                "choose one of those, or measure the table again"
+            )
+        self.quality = quality
+        fit = table.rows("fit")
+        self._model = model
+        self.measured = len(fit)
+        with one_blas_thread():
+            values = fit.values[quality.name]
+            self._surrogate = Surrogate.fit(model.space, fit.codes, values, base=self._base(fit.codes))
+
+    def _base(self, codes: np.ndarray) -> np.ndarray:
+        counts = self._model.supernet.counts(codes)
+        return np.log(np.column_stack([counts["macs"], counts["params"]]))
+
+    def values(self, codes: np.ndarray) -> np.ndarray:
+        """Return the predicted values (n,) of codes (n, dimensions)."""
+        return self._surrogate.predict(codes, base=self._base(codes))
+
+    def score(self, codes: np.ndarray) -> np.ndarray:
+        """Return the predicted scores (n,) of codes (n, dimensions)."""
+        return self.quality.sign * self.values(codes)
+
+
+def judge_predictor(model: Model, quality: Quality) -> dict[str, float]:
+    """Return the errors of the quality's predictor on the rows of the model's table that it was not fitted to."""
+    from nas.space.surrogate import errors
+
+    table = model.table()
+    if table is None:
+        raise UsageError(
+            f"the model {model.name!r} has no table of measured subnets; make one with `nas measure`"
+        )
+    held = table.rows("held-out")
+    return errors(Predictor(model, quality).values(held.codes), held.values[quality.name])
+
+
+class Measurer:
+    """A quality of extracted subnets, found by a judge."""
+
+    source = "measured"
+
+    def __init__(self, model: Model, judge: Judge) -> None:
+        self.quality = judge.quality
+        self._model = model
+        self._judge = judge
+
+    def score(self, codes: np.ndarray) -> np.ndarray:
+        """Return the measured scores (n,) of codes (n, dimensions)."""
+        from nas.train.evaluate import fold_batch_norm
+
+        scores = []
+        for row in codes:
+            subnet = self._model.space.from_codes(row)
+            module = self._model.extract(subnet, self._judge.calibration)
+            fold_batch_norm(module)
+            scores.append(self.quality.sign * self._judge(self._model, module, subnet))
+        return np.array(scores)
+
+
+def load_scorer(model: Model, data: Data | None = None, quality: str | None = None) -> Scorer:
+    """Return what scores by a quality of the model's task (by default its first): measured on `data`, or predicted.
+
+    Without data the model's table says, or where it has none a measurement that needs no data. Raises `UsageError`
+    when neither is there.
+    """
+    kind = model.task.quality(quality)
+    if data is None and (model.table() is not None or model.task.needs_data(kind)):
+        return Predictor(model, kind)
+    return Measurer(model, model.task.judge(model, kind, data, limit=VALIDATION_IMAGES))

@@ -1,0 +1,134 @@
+"""Image classification as a task: subnets are judged by their top-1 on labelled images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from nas._errors import UsageError
+from nas.families import Judge, Quality, Task
+from nas.families._task import Forward, Split
+from nas.train.evaluate import BATCH, pictures, require_classes
+
+if TYPE_CHECKING:
+    from nas.families import Model
+    from nas.space import Subnet
+    from nas.train.data import Data
+
+TOP1 = Quality("top1", "top-1", "%", bounds=(0.0, 100.0))
+CALIBRATION_IMAGES = 2048
+
+
+class Top1(Judge):
+    """Top-1 in percent on uint8 `images` (n, 3, h, w) with `labels` (n,)."""
+
+    quality = TOP1
+
+    def __init__(self, images: Tensor, labels: Tensor, data: str, calibration: Tensor | None = None) -> None:
+        self.images, self.labels, self.data, self.calibration = images, labels, data, calibration
+        self._prepared: dict[tuple[int, ...], Tensor] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_prepared": {}}
+
+    @torch.inference_mode()
+    def __call__(self, model: Model, forward: Forward, subnet: Subnet) -> float:
+        """Return the top-1 of `forward`; the images are fitted to each input size once and kept."""
+        right = 0
+        for batch, truth in zip(
+            self._inputs(model, subnet).split(BATCH), self.labels.split(BATCH), strict=True
+        ):
+            right += int((forward(batch).argmax(1) == truth).sum())
+        return 100 * right / len(self.labels)
+
+    def _inputs(self, model: Model, subnet: Subnet) -> Tensor:
+        shape = tuple(model.family.example_input(subnet).shape[1:])
+        if shape not in self._prepared:
+            parts = [
+                model.family.prepare(model.normalize(batch), subnet) for batch in self.images.split(BATCH)
+            ]
+            self._prepared[shape] = torch.cat(parts).contiguous(memory_format=torch.channels_last)
+        return self._prepared[shape]
+
+
+class Classification(Task):
+    """Labelled images in, one logit for each class out."""
+
+    name = "classification"
+    qualities = (TOP1,)
+
+    def needs_data(self, quality: Quality) -> bool:
+        return True
+
+    def judge(
+        self,
+        model: Model,
+        quality: Quality,
+        data: Data | None = None,
+        *,
+        split: Split = "val",
+        limit: int | None = None,
+    ) -> Top1:
+        if data is None:
+            raise UsageError(f"{quality.label} is measured on labelled images; name some with --data")
+        require_classes(data, model.classes)
+        images, labels = pictures(data, split, model.image_size, limit)
+        calibration, _ = pictures(data, "train", model.image_size, CALIBRATION_IMAGES)
+        kind = {"train": "training", "val": "validation", "test": "test"}[split]
+        return Top1(images, labels, f"{len(labels)} {kind} images of {data.name}", calibration)
+
+    def inputs(
+        self, model: Model, subnet: Subnet, count: int, images: Tensor | None = None
+    ) -> tuple[Tensor, str]:
+        images = model.calibration_images() if images is None else images
+        if images is None:
+            return model.family.example_input(subnet, count), "noise"
+        x = model.family.prepare(model.normalize(images[:count]), subnet)
+        return x.contiguous(), "calibration images"
+
+    def interface(
+        self, shape: tuple[int, ...], mean: tuple[float, ...], std: tuple[float, ...], classes: list[str]
+    ) -> str:
+        text = f"Input: float32, {' × '.join(['N', *map(str, shape)])} (any N)"
+        if mean:
+            text += (
+                ", channels first, resized to this resolution, scaled to [0, 1] and normalised: "
+                f"`(x - mean) / std` with mean {_numbers(mean)} and std {_numbers(std)}. "
+                "**The files do not normalise by themselves.**"
+            )
+        text += f"\n\nOutput: one logit for each of {len(classes)} classes"
+        if 0 < len(classes) <= 20:
+            text += ": " + ", ".join(classes)
+        elif classes:
+            text += " (names in `manifest.json`)"
+        return text + "."
+
+    def example_code(
+        self, shape: tuple[int, ...], mean: tuple[float, ...], std: tuple[float, ...], classes: list[str]
+    ) -> tuple[str, str]:
+        if len(mean) == 3 and len(shape) == 3:
+            title = (
+                "An input batch from picture files (bilinear, antialiased, as the network was calibrated):"
+            )
+            return title, _PICTURES.format(shape[2], shape[1], _numbers(mean), _numbers(std))
+        title = "An input batch (noise, for the shape and type):"
+        return title, _NOISE.format(", ".join(map(str, shape)))
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return "[" + ", ".join(f"{value:.6g}" for value in values) + "]"
+
+
+_PICTURES = """
+import numpy as np
+from PIL import Image
+images = [Image.open(name).convert("RGB").resize(({}, {}), Image.Resampling.BILINEAR) for name in names]
+x = ((np.stack(images) / 255 - {}) / {}).transpose(0, 3, 1, 2).astype("float32")
+"""
+
+_NOISE = """
+import numpy as np
+x = np.random.default_rng(0).standard_normal((1, {}), dtype="float32")
+"""

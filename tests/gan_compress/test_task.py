@@ -1,0 +1,131 @@
+"""Generators are searched, measured, exported and compared by the commands of every other kind of model."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gan_compress.features import feature_space, fid, kid
+from gan_compress.task import DISTANCE, KID, Generation
+from nas._errors import UsageError
+from nas.elastic import Supernet
+from nas.families import Model, get_family, load_model, save_model
+from nas.train.data import open_data
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    family = get_family("anycost", resolution=16, multiplier=1 / 32, style=16, classes=3)
+    path = tmp_path_factory.mktemp("models") / "tiny"
+    half = (0.5, 0.5, 0.5)
+    save_model(path, Supernet(family), name="tiny", classes=["a", "b", "c"], mean=half, std=half)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> Model:
+    return load_model(folder)
+
+
+def test_the_full_generator_is_no_distance_from_itself(model: Model) -> None:
+    judge = model.task.judge(model, model.task.quality())
+    space = model.space
+    full, small = (judge(model, model.extract(s), s) for s in (space.largest(), space.smallest()))
+    assert full == pytest.approx(0, abs=1e-6) and small > 0.01
+    again = pickle.loads(pickle.dumps(judge))
+    assert again(model, model.extract(space.smallest()), space.smallest()) == pytest.approx(small)
+
+
+def test_kernel_distance_of_real_and_generated_images(model: Model) -> None:
+    data = open_data("digits")
+    judge = model.task.judge(model, KID, data, limit=100)
+    largest = model.space.largest()
+    assert judge(model, model.extract(largest), largest) > 10  # an untrained generator's
+    assert "digits" in judge.data
+    with pytest.raises(UsageError, match="--data"):
+        model.task.judge(model, KID)
+
+
+def test_kernel_and_frechet_distances() -> None:
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(400, 8, generator=generator) for _ in range(2))
+    assert abs(kid(a, b)) < 0.05 < kid(a, b + 1)
+    # Between normal distributions the Fréchet distance is known: the shift's square, and the deviations' difference.
+    assert fid(a, b) < 0.2
+    assert fid(a, a + 2) == pytest.approx(8 * 4, rel=1e-6)
+    assert fid(a, 3 * a) == pytest.approx(
+        float(4 * torch.cov(a.double().T).trace() + (2 * a.double().mean(0)).square().sum()), rel=1e-4
+    )
+    with pytest.raises(UsageError, match="two images"):
+        kid(a[:1], b)
+
+
+def test_feature_distances_grow_with_the_difference() -> None:
+    space, generator = feature_space(), torch.Generator().manual_seed(0)
+    images = torch.rand(4, 3, 32, 32, generator=generator) * 2 - 1
+    noise = torch.randn(images.shape, generator=generator)
+    near, far = (space.distances(images, images + scale * noise).mean() for scale in (0.05, 0.5))
+    assert space.distances(images, images).abs().max() == 0 and 0 < near < far
+    grey = torch.rand(2, 1, 16, 16, generator=generator)
+    assert space.vectors(grey).shape == space.vectors(images[:2]).shape
+
+
+def test_unknown_quality_is_refused() -> None:
+    with pytest.raises(UsageError, match="choose from distance, kid"):
+        Generation().quality("top1")
+    assert DISTANCE.sign == -1 and DISTANCE.text(0.12345) == "0.1235"
+
+
+def answer_of(outcome) -> dict:
+    assert outcome.code == 0, outcome.stderr
+    return json.loads(outcome.stdout)
+
+
+def test_measure_search_export_eval_and_compare(
+    folder: Path, tmp_path: Path, nas_run: Callable, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    measured = answer_of(
+        nas_run("measure", folder, "--count", "24", "--held-out", "10", "--jobs", "1", "--json")
+    )
+    assert list(measured["qualities"]) == ["distance"]
+    table = load_model(folder).table()
+    assert table is not None and len(table) == 24
+    assert table.values["distance"].min() == pytest.approx(0, abs=1e-6)  # the full generator
+
+    run = tmp_path / "run"
+    budget = str(int(np.median(table.macs)))
+    found = answer_of(
+        nas_run(
+            "search", "--model", folder, "--macs", budget, "--latency", "1s", "--threads", "1",
+            "--trials", "60", "--run-dir", run, "--json",
+        )
+    )  # fmt: skip
+    quality = found["answer"]["quality"]
+    assert quality["name"] == "distance" and quality["source"] == "predicted"
+    assert found["answer"]["macs"] <= int(budget)
+    # Lower is better: the answer is nearer to the full generator than the smallest subnet.
+    smallest = table.values["distance"].max()
+    assert quality["value"] < smallest
+    shown = nas_run("show", run)
+    assert shown.code == 0 and "distance" in shown.stdout
+
+    exported = answer_of(nas_run("export", run, "--no-measure", "--output", tmp_path / "out", "--json"))
+    assert {row["format"] for row in exported["parity"]} == {"safetensors", "onnx", "pt2"}
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "latents, standard normal" in card and "distance" in card
+    judged = answer_of(nas_run("eval", run, "--model", folder, "--json"))
+    assert judged["quality"]["name"] == "distance" and judged["quality"]["value"] >= 0
+    compared = nas_run("compare", run, "smallest", "largest", "--model", folder, "--no-measure")
+    assert compared.code == 0 and "distance, measured" in compared.stdout
+    refused = nas_run(
+        "search", "--model", folder, "--macs", budget, "--quality", "kid", "--run-dir", tmp_path / "no"
+    )
+    assert refused.code == 2 and "has no kid" in refused.stderr
