@@ -1,0 +1,8 @@
+"""Training generators: the game from scratch, then every subnet at once beside the frozen full generator."""
+
+from __future__ import annotations
+
+from gan_compress.train.engine import train
+from gan_compress.train.recipe import Recipe, load_recipe, recipe_names
+
+__all__ = ["Recipe", "load_recipe", "recipe_names", "train"]

@@ -1,0 +1,232 @@
+"""One training step: the game of generator and discriminator, and the distances of subnets to the full generator.
+
+All randomness of a step comes from a generator seeded by (seed, step), so a resumed run needs no stored states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gan_compress.augment import diff_augment
+from gan_compress.discriminator import Discriminator
+from gan_compress.losses import discriminator_loss, generator_loss, r1_penalty
+from gan_compress.stylegan2 import noise_sizes
+from gan_compress.train.distance import Features, feature_distance
+from gan_compress.train.images import RealImages, shrunk
+from gan_compress.train.recipe import Recipe
+from gan_compress.train.state import State
+from gan_compress.train.subnets import described, drawn_resolution, sandwich, widest
+from nas.elastic import Supernet
+from nas.space import Subnet
+from nas.train._random import subnet_rng
+
+_GAME = 10
+Losses = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Game:
+    """What every step needs; `features` compares images in the place of the frozen discriminator's own features."""
+
+    recipe: Recipe
+    state: State
+    real: RealImages | None
+    autocast: Callable[[], AbstractContextManager[object]]
+    features: Features | None = None
+
+    def step(self) -> Losses:
+        """Accumulate the gradients of one step and take it; returns what it lost, detached."""
+        recipe, state = self.recipe, self.state
+        rng, generator = subnet_rng(recipe.seed, state.step), self._generator()
+        subnets = self._subnets(rng)
+        turn = int(rng.integers(len(subnets)))
+        losses: Losses = {}
+        if state.judge is not None:
+            losses |= self._judge_step(subnets[turn], generator)
+        losses |= self._generator_step(subnets, turn, generator)
+        return losses
+
+    # --- draws --------------------------------------------------------------------------------------------------------
+
+    def _generator(self) -> torch.Generator:
+        seed = np.random.SeedSequence([self.recipe.seed, _GAME, self.state.step]).generate_state(1)
+        return torch.Generator(self.state.device).manual_seed(int(seed[0]))
+
+    def _subnets(self, rng: np.random.Generator) -> list[Subnet]:
+        """Return the step's subnets: the full generator, at one resolution, or the sandwich."""
+        family, recipe = self.state.family, self.recipe
+        if recipe.stage == "base":
+            return [family.space.largest()]
+        if recipe.stage == "multires":
+            return [widest(family, drawn_resolution(recipe, family, self.state.step, rng))]
+        return sandwich(family, rng, recipe.random_subnets, recipe.uniform_share)
+
+    def _latents(self, generator: torch.Generator, labels: Tensor | None = None) -> Tensor:
+        """Return a batch of latents with class shares; without `labels` the classes are drawn like the data's."""
+        family, count, device = self.state.family, self.recipe.batch_size, self.state.device
+        z_bs = torch.randn(count, family.style, generator=generator, device=device)
+        if not family.classes:
+            return z_bs
+        if labels is None and self.real is not None:
+            known = self.real.labels
+            labels = known[torch.randint(len(known), (count,), generator=generator, device=device)]
+        elif labels is None:
+            labels = torch.randint(family.classes, (count,), generator=generator, device=device)
+        shares = nn.functional.one_hot(labels, family.classes).to(z_bs.dtype)
+        return torch.cat([z_bs, shares], 1)
+
+    def _noise(self, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return random noise pictures in the place of the generator's fixed ones."""
+        return {
+            f"noises.noise_{index}": torch.randn(
+                self.recipe.batch_size, 1, size, size, generator=generator, device=self.state.device
+            )
+            for index, size in enumerate(noise_sizes(self.state.family.resolution))
+        }
+
+    # --- the game -----------------------------------------------------------------------------------------------------
+
+    def _judge_step(self, subnet: Subnet, generator: torch.Generator) -> Losses:
+        recipe, state, real = self.recipe, self.state, self.real
+        judge, optimizer = state.judge, state.judge_optimizer
+        assert judge is not None
+        assert optimizer is not None
+        assert real is not None
+        images, labels = real.batch(
+            recipe.seed, state.step, recipe.batch_size, flip=recipe.flip, generator=generator
+        )
+        z_bi = self._latents(generator, labels)
+        with torch.no_grad(), self.autocast():
+            fake = self._make(z_bi, subnet, generator)
+        images = shrunk(images, fake.shape[-1])
+        shares, told = self._shares(z_bi), self._told(subnet)
+        penalised = recipe.r1 > 0 and state.step % recipe.r1_every == 0
+        images.requires_grad_(penalised)
+        judge.requires_grad_(True)
+        with self.autocast() if not penalised else torch.autocast(images.device.type, enabled=False):
+            real_b = judge(diff_augment(images, recipe.augment, generator), shares, told).float()
+            fake_b = judge(diff_augment(fake.float(), recipe.augment, generator), shares, told).float()
+        loss = discriminator_loss(real_b, fake_b)
+        losses = {
+            "judge": loss.detach(), "real": real_b.detach().mean(), "fake": fake_b.detach().mean(),
+        }  # fmt: skip
+        if penalised:
+            penalty = r1_penalty(real_b, images)
+            losses["r1"] = penalty.detach()
+            loss = loss + penalty * (recipe.r1 / 2 * recipe.r1_every)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        judge.requires_grad_(False)
+        return losses
+
+    def _generator_step(self, subnets: list[Subnet], turn: int, generator: torch.Generator) -> Losses:
+        """Move every subnet towards the teacher, and the one whose `turn` it is into the discriminator's favour."""
+        recipe, state = self.recipe, self.state
+        z_bi = self._latents(generator)
+        noise = self._noise(generator)
+        state.optimizer.zero_grad(set_to_none=True)
+        target = None
+        if state.teacher is not None:
+            with torch.no_grad(), self.autocast():
+                target = self._teach(z_bi, noise)
+        losses: Losses = {}
+        for place, subnet in enumerate(subnets):
+            with self.autocast():
+                images = self._make(z_bi, subnet, generator, noise)
+            loss = torch.zeros((), device=images.device)
+            if place == turn and state.judge is not None:
+                loss = self._game_loss(images, z_bi, subnet, generator)
+                losses["generator"] = loss.detach()
+                loss = loss * (recipe.game_weight if state.teacher is not None else 1.0)
+            if target is not None:
+                wanted = shrunk(target, images.shape[-1])
+                pixel = (images.float() - wanted).square().mean()
+                feature = self._feature_distance(images.float(), wanted)
+                for name, value in (("pixel", pixel), ("feature", feature)):
+                    losses[name] = losses.get(name, 0) + value.detach() / len(subnets)
+                loss = loss + recipe.pixel_weight * pixel + recipe.feature_weight * feature
+            loss.backward()
+        state.optimizer.step()
+        return losses
+
+    def _game_loss(self, images: Tensor, z_bi: Tensor, subnet: Subnet, generator: torch.Generator) -> Tensor:
+        judge = self.state.judge
+        assert judge is not None
+        with self.autocast():
+            changed = diff_augment(images.float(), self.recipe.augment, generator)
+            scores = judge(changed, self._shares(z_bi), self._told(subnet))
+        return generator_loss(scores.float())
+
+    def _shares(self, z_bi: Tensor) -> Tensor | None:
+        family = self.state.family
+        return z_bi[:, family.style :] if family.classes else None
+
+    def _told(self, subnet: Subnet) -> Tensor | None:
+        """Return the subnet's description; the stages without subnets leave it out."""
+        if not self.recipe.has_teacher:
+            return None
+        return described(self.state.family, subnet).to(self.state.device)
+
+    # --- images -------------------------------------------------------------------------------------------------------
+
+    def _make(
+        self, z_bi: Tensor, subnet: Subnet, generator: torch.Generator, noise: dict[str, Tensor] | None = None
+    ) -> Tensor:
+        """Return images of `subnet` with random noise, sometimes of two styles."""
+        count = len(noise_sizes(self.state.family.resolution_of(subnet)))
+        pictures = dict(list((noise or self._noise(generator)).items())[:count])
+        if self.recipe.mixing and not self.recipe.has_teacher:
+            chance = torch.rand((), generator=generator, device=z_bi.device)
+            second = torch.randn(len(z_bi), self.state.family.style, generator=generator, device=z_bi.device)
+            if chance < self.recipe.mixing:
+                other = torch.cat([second, z_bi[:, second.shape[1] :]], 1)
+                border = int(torch.randint(1, count + 1, (), generator=generator, device=z_bi.device))
+                return mixed(self.state.supernet, subnet, z_bi, other, border, pictures)
+        return self.state.supernet(z_bi, subnet, overrides=pictures)
+
+    def _teach(self, z_bi: Tensor, noise: dict[str, Tensor]) -> Tensor:
+        teacher = self.state.teacher
+        assert teacher is not None
+        return teacher.synthesize(teacher.map(z_bi), list(noise.values())).float()  # pyright: ignore[reportCallIssue]
+
+    def _feature_distance(self, images: Tensor, wanted: Tensor) -> Tensor:
+        if not self.recipe.feature_weight:
+            return torch.zeros((), device=images.device)
+        by: Discriminator | Features | None = self.features or self.state.watcher
+        return feature_distance(by, images, wanted, self.state.family.resolution)
+
+
+class _Mixing(nn.Module):
+    """Two styles in one image: layers before `border` take the first latent's."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, first_bi: Tensor, second_bi: Tensor, border: int) -> Tensor:
+        network = self.network
+        first, second = network.map(first_bi), network.map(second_bi)  # pyright: ignore[reportCallIssue]
+        layers = int(network.layers)  # pyright: ignore[reportArgumentType]
+        styles = [first if layer < border else second for layer in range(layers)]
+        return network.synthesize(torch.stack(styles, 1))  # pyright: ignore[reportCallIssue]
+
+
+def mixed(
+    supernet: Supernet,
+    subnet: Subnet,
+    first_bi: Tensor,
+    second_bi: Tensor,
+    border: int,
+    noise: dict[str, Tensor],
+) -> Tensor:
+    """Return images of two latents each, the second's style from layer `border` on."""
+    tensors = {f"network.{name}": t for name, t in (supernet.slices(subnet) | noise).items()}
+    wrapped = _Mixing(supernet.skeleton(subnet))
+    return torch.func.functional_call(wrapped, tensors, (first_bi, second_bi, border))

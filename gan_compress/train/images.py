@@ -1,0 +1,78 @@
+"""The real images of a training: square, of one size, in memory; which of them a step takes is a function of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nas._errors import NasError, UsageError
+from nas.train._random import epoch_order
+from nas.train.data import Data, Split
+
+_MEMORY_BYTES = 8 << 30
+
+
+@dataclass(frozen=True)
+class RealImages:
+    """Images in memory.
+
+    Attributes:
+        pixels: uint8 (n, 3, resolution, resolution).
+        labels: int64 (n,).
+    """
+
+    pixels: Tensor
+    labels: Tensor
+
+    def batch(
+        self, seed: int, step: int, size: int, *, flip: bool, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Return the images (-1 to 1) and labels of `step`; an epoch goes through all in a new order."""
+        index = self._indices(seed, step, size).to(self.pixels.device)
+        images = self.pixels[index].float() / 127.5 - 1
+        if flip:
+            mirrored = torch.rand(size, 1, 1, 1, generator=generator, device=images.device) < 0.5
+            images = torch.where(mirrored, images.flip(3), images)
+        return images, self.labels[index]
+
+    def _indices(self, seed: int, step: int, size: int) -> Tensor:
+        count, places = len(self.labels), np.arange(step * size, (step + 1) * size)
+        epochs = np.unique(places // count)
+        parts = [epoch_order(seed, int(epoch), count) for epoch in epochs]
+        return torch.from_numpy(np.concatenate(parts)[places - int(epochs[0]) * count])
+
+    def to(self, device: torch.device) -> RealImages:
+        """Return the same images on `device`."""
+        return RealImages(self.pixels.to(device), self.labels.to(device))
+
+
+def real_images(data: Data, resolution: int, split: Split = "train") -> RealImages:
+    """Decode a split, cut each image to its central square and resize it (bicubic, low-pass filtered)."""
+    from PIL import Image, ImageOps
+
+    table = data.table(split)
+    if (needed := len(table) * 3 * resolution**2) > _MEMORY_BYTES:
+        raise UsageError(
+            f"{len(table)} images at {resolution} pixels need {needed / 2**30:.0f} GiB of memory, at most "
+            f"{_MEMORY_BYTES >> 30} are taken; lower resolution or give fewer images"
+        )
+    if len(table) < 2:
+        raise NasError(f"{data.name} has {len(table)} images to train on, at least 2 are needed; give more")
+    pixels = np.empty((len(table), resolution, resolution, 3), dtype=np.uint8)
+    for place in range(len(table)):
+        image = table.open(place)
+        if image.size != (resolution, resolution):
+            image = ImageOps.fit(image, (resolution, resolution), Image.Resampling.BICUBIC)
+        pixels[place] = np.asarray(image.convert("RGB"))
+    tensor = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+    return RealImages(tensor, torch.from_numpy(np.array(table.labels, dtype=np.int64)))
+
+
+def shrunk(images: Tensor, size: int) -> Tensor:
+    """Return images (batch, 3, h, w) at `size`, each pixel the mean of those it covers."""
+    factor = images.shape[-1] // size
+    return images if factor == 1 else F.avg_pool2d(images, factor)

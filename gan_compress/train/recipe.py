@@ -1,0 +1,171 @@
+"""A generator's training recipe: every number of one stage that decides the result, as a file."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import tomllib
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from nas._errors import UsageError
+from nas.train.recipe import check_fields
+
+FAMILY = (
+    "resolution",
+    "multiplier",
+    "style",
+    "cap",
+    "smallest",
+    "conditional",
+    "judge_multiplier",
+    "judge_cap",
+)
+"""Settings of the two networks; the stages that need a start take them from there."""
+_NOT_IN_DIGEST = ("name", "checkpoint_steps", "sample_every", "log_every")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a generator is trained in one stage; lengths are in steps, one update of each network.
+
+    Attributes:
+        name: the trained model's name.
+        stage: "base" (the full generator), "multires" (the full generator at a random output resolution in each step),
+            "elastic" (all subnets, with a discriminator that is told the subnet, and a frozen full generator as
+            teacher), or "distil" (the same without a discriminator and without data).
+        resolution, multiplier, style, cap, smallest: the family's options, see `gan_compress.family.anycost`.
+        conditional: whether images are made by class; the classes come from the data.
+        judge_multiplier, judge_cap: the discriminator's channels, by the generator's rule; 0 takes the generator's.
+        lr, judge_lr: learning rates of Adam; mapping_lr: factor on `lr` for the mapping network, which is scaled to
+            learn a hundred times more slowly (StyleGAN2): too slowly for a short training.
+        beta1, beta2: Adam's decay rates, for both networks.
+        growing: stage "multires" only: share of the steps, at the start, in which the resolutions open one after
+            another; small images are cheap and teach the coarse shapes.
+        cooldown: share of the steps, at the end, in which both learning rates fall to zero in a straight line.
+        r1: weight (gamma) of the R1 penalty, computed every `r1_every` steps; 0 turns it off.
+        ema_half_life: of the weights that are kept, in thousands of images; `ema_rampup`: at most this share of the
+            images seen so far.
+        augment: policy of `gan_compress.augment.diff_augment`; flip: mirror half of the real images.
+        mixing: share of the batches made with two styles, the second from a random layer on.
+        random_subnets: drawn each step beside the largest and one of the smallest channels; `uniform_share` of them
+            have one ratio in all layers.
+        game_weight, pixel_weight, feature_weight: of the losses of the elastic stage.
+        precision: "fp32", "bf16" (CUDA only) or "auto" (fp32 with TF32 products on CUDA).
+        checkpoint_steps, sample_every, log_every: how often to write a checkpoint, a picture of samples, a row of
+            log.csv.
+    """
+
+    name: str = "generator"
+    stage: Literal["base", "multires", "elastic", "distil"] = "base"
+    resolution: int = 32
+    multiplier: float = 0.125
+    style: int = 256
+    cap: int = 256
+    smallest: int = 0
+    conditional: bool = True
+    judge_multiplier: float = 0.0
+    judge_cap: int = 0
+    steps: int = 10000
+    batch_size: int = 32
+    seed: int = 0
+    lr: float = 0.002
+    judge_lr: float = 0.002
+    mapping_lr: float = 1.0
+    beta1: float = 0.0
+    beta2: float = 0.99
+    growing: float = 0.0
+    cooldown: float = 0.0
+    r1: float = 0.1
+    r1_every: int = 16
+    ema_half_life: float = 20.0
+    ema_rampup: float = 0.05
+    augment: str = "color,translation,cutout"
+    flip: bool = False
+    mixing: float = 0.0
+    random_subnets: int = 1
+    uniform_share: float = 0.5
+    game_weight: float = 1.0
+    pixel_weight: float = 1.0
+    feature_weight: float = 1.0
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    checkpoint_steps: int = 500
+    sample_every: int = 500
+    log_every: int = 100
+
+    def __post_init__(self) -> None:
+        for names, least in (
+            (("steps", "r1_every", "checkpoint_steps", "sample_every", "log_every"), 1),
+            (("batch_size",), 2),
+            (("r1", "random_subnets", "game_weight", "pixel_weight", "feature_weight", "seed"), 0),
+            (("judge_multiplier", "judge_cap"), 0),
+        ):
+            for name in names:
+                if not getattr(self, name) >= least:
+                    raise UsageError(f"recipe: {name} is {getattr(self, name)}, expected at least {least}")
+        for name in ("lr", "judge_lr", "mapping_lr", "ema_half_life", "ema_rampup"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"recipe: {name} is {getattr(self, name)}, expected more than 0")
+        for name in ("growing", "cooldown", "mixing", "uniform_share", "beta1", "beta2"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"recipe: {name} is {getattr(self, name)}, expected a share from 0 to 1")
+
+    @property
+    def has_teacher(self) -> bool:
+        """Whether the stage starts from a trained full generator and keeps it as teacher."""
+        return self.stage in ("elastic", "distil")
+
+    @property
+    def has_judge(self) -> bool:
+        """Whether the stage trains a discriminator."""
+        return self.stage != "distil"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as JSON and TOML know them."""
+        return dataclasses.asdict(self)
+
+    def digest(self, **bound: Any) -> str:
+        """Return a hex digest of everything that decides the weights; `bound` adds the data's facts."""
+        values = {key: value for key, value in self.to_dict().items() if key not in _NOT_IN_DIGEST}
+        return hashlib.sha256(json.dumps([values, bound], sort_keys=True).encode()).hexdigest()[:16]
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
+        """Check keys and types; an unknown key or a wrong type raises `UsageError` naming it."""
+        hints = typing.get_type_hints(Recipe)
+        for key in values:
+            if key not in hints:
+                raise UsageError(f"{where}: there is no setting {key!r}; known are {', '.join(hints)}")
+        return Recipe(**{key: check_fields(where, key, value, hints[key]) for key, value in values.items()})
+
+    def replaced(self, **changes: Any) -> Recipe:
+        """Return the recipe with the `changes` that are not None."""
+        given = {key: value for key, value in changes.items() if value is not None}
+        return Recipe.from_dict({**self.to_dict(), **given})
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that come with the package."""
+    folder = files("gan_compress.train") / "recipes"
+    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
+
+
+def load_recipe(name: str) -> Recipe:
+    """Read a recipe that comes with the package by name, or any TOML file by path."""
+    if name in recipe_names():
+        text = (files("gan_compress.train") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
+    elif Path(name).is_file():
+        text = Path(name).read_text(encoding="utf-8")
+    else:
+        raise UsageError(
+            f"there is no recipe {name!r}; give a TOML file or one of {', '.join(recipe_names())}"
+        )
+    try:
+        return Recipe.from_dict(tomllib.loads(text), name)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{name} is no complete TOML file ({error}); mend that line") from error

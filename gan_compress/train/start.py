@@ -1,0 +1,97 @@
+"""Where a stage starts: another run's checkpoint, or a model folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gan_compress.train.importance import style_importance
+from gan_compress.train.recipe import FAMILY, Recipe
+from gan_compress.train.state import State, frozen
+from nas._errors import NasError, UsageError
+from nas.train._checkpoint import read_checkpoint
+
+CHECKPOINT = "checkpoint.pt"
+
+
+@dataclass(frozen=True)
+class Start:
+    """Weights to start from.
+
+    `settings` are the recipe's settings of the networks; `judge` is missing where only a generator was kept.
+    """
+
+    where: str
+    settings: dict[str, Any]
+    classes: tuple[str, ...]
+    data: str
+    generator: dict[str, Any]
+    judge: dict[str, Any] | None
+
+    def adopt(self, recipe: Recipe) -> Recipe:
+        """Return the recipe with the networks' settings of the start."""
+        return recipe.replaced(**self.settings)
+
+
+def read_start(start: str | Path) -> Start:
+    """Read a run's folder, or a model by folder or name; raises `UsageError` for anything else."""
+    path = Path(start) / CHECKPOINT
+    if path.is_file():
+        checkpoint = read_checkpoint(path)
+        try:
+            settings = {name: checkpoint.recipe[name] for name in FAMILY}
+            generator = _without_prefix(checkpoint.state["averaged"])
+            classes = tuple(checkpoint.about["classes"])
+        except KeyError as error:
+            raise UsageError(
+                f"{path} is no checkpoint of a generator (no {error}); name the folder of such a run"
+            ) from error
+        return Start(
+            str(start), settings, classes, checkpoint.about["data"], generator, checkpoint.state.get("judge")
+        )
+    return _from_model(start)
+
+
+def _without_prefix(values: dict[str, Any]) -> dict[str, Any]:
+    return {name.removeprefix("network."): tensor for name, tensor in values.items()}
+
+
+def _from_model(start: str | Path) -> Start:
+    from nas.families import load_model
+
+    model = load_model(start)
+    options = dict(model.family.options)
+    if model.family.name != "anycost":
+        raise UsageError(
+            f"{start} is a model of family {model.family.name}, expected anycost; name a generator to start from"
+        )
+    settings = {name: options[name] for name in ("resolution", "multiplier", "style", "cap", "smallest")}
+    settings["conditional"] = bool(options["classes"])
+    return Start(
+        str(start),
+        settings,
+        tuple(model.classes),
+        model.info.get("data", ""),
+        model.supernet.network.state_dict(),
+        None,
+    )
+
+
+def take_over(state: State, start: Start, recipe: Recipe) -> None:
+    """Give the networks the weights of the start; with a teacher, channels are sorted first, then it is frozen."""
+    try:
+        state.supernet.network.load_state_dict(start.generator)
+        if recipe.has_teacher:
+            state.supernet.sort_channels(style_importance(state.supernet))
+            state.teacher = frozen(state.supernet.network)
+        state.averaged.load_state_dict(state.supernet.state_dict())
+        if start.judge is not None and state.judge is not None:
+            state.judge.load_state_dict(start.judge)
+        if start.judge is not None and state.watcher is not None:
+            state.watcher.load_state_dict(start.judge)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise NasError(
+            f"{start.where} does not hold the weights that its settings tell ({reason}); train it anew"
+        ) from error

@@ -1,0 +1,316 @@
+"""Training generators on digits: every stage, resuming to the bit, starts, wrong input."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from gan_compress.train import Recipe, train
+from gan_compress.train.engine import _Means
+from gan_compress.train.game import Game
+from gan_compress.train.start import read_start, take_over
+from gan_compress.train.state import State, build_state, ema_beta, make_family, set_rates
+from nas._errors import NasError, UsageError
+from nas.elastic import Supernet
+from nas.families import get_family, save_model
+from nas.train._checkpoint import read_checkpoint
+from nas.train.data import Data, open_data
+from nas.train.engine import TrainingStopped
+
+TINY = {
+    "resolution": 16,
+    "multiplier": 0.0078125,
+    "style": 8,
+    "cap": 16,
+    "smallest": 4,
+    "steps": 6,
+    "batch_size": 8,
+    "r1_every": 2,
+    "flip": True,
+    "mixing": 0.5,
+    "cooldown": 0.5,
+    "checkpoint_steps": 2,
+    "sample_every": 3,
+    "log_every": 2,
+}
+CPU = torch.device("cpu")
+
+
+def tiny(stage: str = "multires", **changes) -> Recipe:
+    return Recipe.from_dict({**TINY, "stage": stage, **changes})
+
+
+def run(folder: Path, recipe: Recipe, data: Data | None, **options) -> Path:
+    return train(recipe, data, folder, threads=1, device="cpu", show=False, **options)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model" / "model.safetensors")
+
+
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.fixture(scope="module")
+def digits() -> Data:
+    return open_data("digits")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory, digits: Data) -> Path:
+    folder = tmp_path_factory.mktemp("generator") / "base"
+    run(folder, tiny(), digits)
+    return folder
+
+
+def test_a_run_leaves_a_model_samples_a_log_and_its_recipe(base: Path) -> None:
+    config = json.loads((base / "model" / "supernet.json").read_text())
+    assert config["family"] == "anycost" and config["mean"] == config["std"] == [0.5, 0.5, 0.5]
+    assert config["classes"] == [str(digit) for digit in range(10)]
+    assert config["info"]["stage"] == "multires" and config["info"]["data"] == "digits"
+    assert sorted(path.name for path in (base / "samples").iterdir()) == ["0000003.png", "0000006.png"]
+    lines = (base / "log.csv").read_text().splitlines()
+    assert lines[0].startswith("step,images,generator,judge") and len(lines) == 4
+    assert Recipe.from_dict(json.loads((base / "recipe.json").read_text())) == tiny()
+    averaged = read_checkpoint(base / "checkpoint.pt").state["averaged"]
+    assert same(weights(base), {name.removeprefix("network."): value for name, value in averaged.items()})
+
+
+@pytest.mark.parametrize("stage", ["base", "multires", "elastic", "distil"])
+def test_a_run_that_broke_off_resumes_to_the_same_bits(
+    stage: str, base: Path, digits: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, data = tiny(stage), None if stage == "distil" else digits
+    start = base if recipe.has_teacher else None
+    run(tmp_path / "whole", recipe, data, start=start)
+    true = Game.step
+
+    def breaking(self: Game):
+        if self.state.step == 5:
+            raise MemoryError
+        return true(self)
+
+    monkeypatch.setattr(Game, "step", breaking)
+    with pytest.raises(MemoryError):
+        run(tmp_path / "broken", recipe, data, start=start)
+    monkeypatch.undo()
+    assert read_checkpoint(tmp_path / "broken" / "checkpoint.pt").step == 4
+    run(tmp_path / "broken", recipe, data, resume=True)
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "broken"))
+    rows = [(tmp_path / name / "log.csv").read_text().splitlines() for name in ("whole", "broken")]
+    assert [row.rpartition(",")[0] for row in rows[0]] == [row.rpartition(",")[0] for row in rows[1]]
+
+
+def test_killed_and_resumed_ends_with_the_same_bits(base: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "killed"
+    call = (
+        "from gan_compress.train import Recipe, train; from nas.train.data import open_data; import sys; "
+        f"train(Recipe.from_dict({tiny().to_dict()!r}), open_data('digits'), {str(folder)!r}, threads=1, "
+        "device='cpu', show=False, resume=bool(sys.argv[1:]))"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([sys.executable, "-c", call], env=environment, stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 240
+    while not (folder / "checkpoint.pt").exists() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert (folder / "checkpoint.pt").exists() and not (folder / "model").exists()
+    subprocess.run([sys.executable, "-c", call, "resume"], env=environment, check=True)
+    assert same(weights(base), weights(folder))
+
+
+def test_a_signal_writes_a_checkpoint(digits: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    true = Game.step
+
+    def interrupting(self: Game):
+        if self.state.step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return true(self)
+
+    monkeypatch.setattr(Game, "step", interrupting)
+    with pytest.raises(TrainingStopped, match="stopped after step 3 of 6") as caught:
+        run(tmp_path / "run", tiny(), digits)
+    assert caught.value.exit_code == 130
+    assert read_checkpoint(tmp_path / "run" / "checkpoint.pt").step == 3
+    with pytest.raises(UsageError, match=r"lr was 0\.002, now 0\.5"):
+        run(tmp_path / "run", tiny(lr=0.5), digits, resume=True)
+
+
+@pytest.mark.parametrize("where", ["loss", "weight"])
+def test_a_game_that_diverges_keeps_the_last_good_checkpoint(
+    where: str, digits: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true = Game.step
+
+    def diverging(self: Game):
+        losses = true(self)
+        if self.state.step == 3 and where == "loss":
+            losses["generator"] = losses["generator"] * float("nan")
+        elif self.state.step == 3:
+            next(self.state.supernet.parameters()).data.mul_(float("inf"))
+        return losses
+
+    monkeypatch.setattr(Game, "step", diverging)
+    with pytest.raises(NasError, match="no longer finite at step 4.*lower lr"):
+        run(tmp_path / "run", tiny(), digits)
+    kept = read_checkpoint(tmp_path / "run" / "checkpoint.pt")
+    assert kept.step == 2
+    assert all(value.isfinite().all() for value in kept.state["supernet"].values())
+
+
+def started(base: Path, stage: str, **changes) -> State:
+    begin = read_start(base)
+    recipe = begin.adopt(tiny(stage, **changes))
+    state = build_state(recipe, make_family(recipe, 10), CPU, watched=True)
+    take_over(state, begin, recipe)
+    return state
+
+
+def test_the_elastic_stage_starts_at_the_full_generator_and_its_scores(base: Path) -> None:
+    state = started(base, "elastic")
+    space, family = state.family.space, state.family
+    z = family.example_input(space.largest(), 4)
+    before = read_start(base)
+    plain = build_state(tiny(), make_family(tiny(), 10), CPU, watched=False)
+    take_over(plain, before, tiny())
+    image = plain.supernet(z, space.largest())
+    assert torch.allclose(state.supernet(z, space.largest()), image, atol=1e-5)
+    assert not same(plain.supernet.state_dict(), state.supernet.state_dict())
+    assert state.teacher is not None
+    assert torch.equal(state.teacher(z), state.supernet(z, space.largest()))
+    assert state.judge is not None and plain.judge is not None
+    told = torch.rand(len(family.full))
+    assert torch.equal(state.judge(image, z[:, 8:], told), plain.judge(image, z[:, 8:]))
+
+
+def test_the_teacher_and_the_watcher_stay_and_everything_else_learns(base: Path, digits: Data) -> None:
+    from gan_compress.train.images import real_images
+
+    recipe = read_start(base).adopt(tiny("elastic", lr=0.01))
+    state = started(base, "elastic", lr=0.01)
+    frozen = {name: getattr(state, name).state_dict() for name in ("teacher", "watcher")}
+    frozen = {name: {key: value.clone() for key, value in part.items()} for name, part in frozen.items()}
+    before = {key: value.clone() for key, value in state.supernet.state_dict().items()}
+    game = Game(recipe, state, real_images(digits, 16), lambda: torch.autocast("cpu", enabled=False))
+    means = _Means()
+    for _ in range(3):
+        means.add(game.step())
+        state.step += 1
+    assert {"generator", "judge", "pixel", "feature", "r1"} <= means.values().keys()
+    assert all(same(frozen[name], getattr(state, name).state_dict()) for name in frozen)
+    still = [key for key, value in state.supernet.state_dict().items() if torch.equal(before[key], value)]
+    assert all("noise_" in key or key.endswith("kernel") for key in still)
+    assert state.judge is not None and state.judge.describe is not None
+    assert state.judge.describe.weight.abs().max() > 0
+
+
+@pytest.mark.parametrize("features", [None, lambda images: images.flatten(1)], ids=["default", "callable"])
+def test_distillation_brings_small_subnets_nearer(features: Callable | None, base: Path) -> None:
+    from gan_compress.train.images import shrunk
+    from gan_compress.train.subnets import narrowest, resolutions
+
+    state = started(base, "distil", lr=0.01, batch_size=16)
+    recipe = read_start(base).adopt(tiny("distil", lr=0.01, batch_size=16))
+    z = torch.cat(
+        [torch.randn(64, 8, generator=torch.Generator().manual_seed(5)), torch.eye(10)[[3] * 64]], 1
+    )
+
+    def distances() -> list[float]:
+        assert state.teacher is not None
+        with torch.no_grad():
+            wanted = state.teacher(z)
+            subnets = [narrowest(state.family, size) for size in resolutions(state.family)]
+            images = [state.supernet(z, subnet) for subnet in subnets]
+        return [float((x - shrunk(wanted, x.shape[-1])).square().mean()) for x in images]
+
+    before = distances()
+    game = Game(recipe, state, None, lambda: torch.autocast("cpu", enabled=False), features)
+    for _ in range(40):
+        losses = game.step()
+        state.step += 1
+    assert losses.keys() == {"pixel", "feature"}
+    assert all(after < 0.8 * first for first, after in zip(before, distances(), strict=True))
+
+
+def test_distillation_needs_no_images_and_starts_from_a_model_folder(base: Path, tmp_path: Path) -> None:
+    path = run(tmp_path / "run", tiny("distil"), None, start=base / "model")
+    config = json.loads((path / "supernet.json").read_text())
+    assert config["info"]["data"] == "digits" and len(config["classes"]) == 10
+    assert "judge" not in read_checkpoint(tmp_path / "run" / "checkpoint.pt").state
+
+
+def test_images_without_classes(digits: Data, tmp_path: Path) -> None:
+    path = run(tmp_path / "run", tiny("base", conditional=False, steps=2), digits)
+    config = json.loads((path / "supernet.json").read_text())
+    assert config["classes"] == [] and config["options"]["classes"] == 0
+
+
+def test_a_later_run_can_go_on_with_both_networks(base: Path, digits: Data, tmp_path: Path) -> None:
+    run(tmp_path / "run", tiny("base", steps=1, lr=1e-9, judge_lr=1e-9), digits, start=base)
+    start, end = (read_checkpoint(folder / "checkpoint.pt").state for folder in (base, tmp_path / "run"))
+    for name, of in (("averaged", "supernet"), ("judge", "judge")):
+        assert all(torch.allclose(value, end[of][key], atol=1e-6) for key, value in start[name].items())
+
+
+def test_rates_and_averages_follow_the_step(base: Path) -> None:
+    recipe = tiny(steps=100, cooldown=0.25, lr=0.1, mapping_lr=3.0)
+    state = build_state(recipe, make_family(recipe, 10), CPU, watched=False)
+    rates = {}
+    for state.step in (0, 75, 80, 99):
+        set_rates(state, recipe)
+        rates[state.step] = round(
+            max(group["lr"] / group["factor"] for group in state.optimizer.param_groups), 6
+        )
+    groups = {round(group["factor"], 6): group["params"] for group in state.optimizer.param_groups}
+    assert sum(p.numel() for p in groups[3.0]) == 8 * (8 * 8 + 8)
+    assert sum(p.numel() for p in groups[0.003]) == 8 * 10 + 8 * 16 + 8
+    assert sum(len(group) for group in groups.values()) == len(list(state.supernet.parameters()))
+    assert rates == {0: 0.1, 75: 0.1, 80: 0.08, 99: 0.004}
+    assert ema_beta(tiny(ema_half_life=0.008, ema_rampup=1.0), 100) == 0.5
+    assert ema_beta(recipe, 1) < 1e-3
+
+
+def test_wrong_input_costs_one_sentence(base: Path, digits: Data, tmp_path: Path) -> None:
+    folder, foreign = tmp_path / "run", tmp_path / "classifier"
+    half = (0.5, 0.5, 0.5)
+    save_model(
+        foreign, Supernet(get_family("mbv3-small-image")), name="c", classes=["a"], mean=half, std=half
+    )
+    cases: list[tuple[str, Callable[[], object]]] = [
+        ("trained to its end", lambda: run(base, tiny(), digits)),
+        ("'elastic' needs a trained generator", lambda: run(folder, tiny("elastic"), digits)),
+        ("no data was given", lambda: run(folder, tiny(), None)),
+        ("no checkpoint", lambda: run(folder, tiny(), digits, resume=True)),
+        ("style is 16, but .* has 8", lambda: run(folder, tiny("base", style=16), digits, start=base)),
+        ("bf16", lambda: run(folder, tiny(precision="bf16"), digits)),
+        ("mbv3-small-image, expected anycost", lambda: run(folder, tiny("distil"), None, start=foreign)),
+        ("power of two", lambda: run(folder, tiny(resolution=24), digits)),
+    ]
+    for words, call in cases:
+        with pytest.raises(UsageError, match=words):
+            call()
+    assert not folder.exists()
+
+
+def test_a_broken_start_costs_one_sentence(base: Path, tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes((base / "checkpoint.pt").read_bytes()[:2000])
+    with pytest.raises(NasError, match=r"checkpoint\.pt is no complete checkpoint"):
+        run(tmp_path / "run", tiny("distil"), None, start=tmp_path)
+
+
+def test_several_processes_are_refused(digits: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="one process"):
+        run(tmp_path / "run", tiny(), digits)
