@@ -252,7 +252,7 @@ def _measure_all(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     from nas.latency.measure import measure_subnets
 
-    plan = Plan(target=0.02, min_bursts=5, max_bursts=14, burst_ms=5.0)
+    plan = Plan(target=0.02, min_bursts=5, max_bursts=10, burst_ms=4.0)
     while missing := [row for row in wanted if row.tobytes() not in known][:_BATCH]:
         done = sum(row.tobytes() in known for row in wanted)
         subnets = [model.space.from_codes(row) for row in missing]

@@ -20,6 +20,8 @@ from nas.search.scorer import Scorer
 from nas.space import SearchSpace, Subnet
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from nas.families import Model
     from nas.latency.profile import Profile
     from nas.latency.runtimes import Runtime
@@ -173,10 +175,10 @@ class ModelTestbed:
         from nas.latency.measure import measure
 
         subnets = [self.space.from_codes(row) for row in codes]
-        for done, subnet in enumerate(subnets):
-            self._progress("extracting finalists", done, len(subnets), "")
-            if subnet not in self._programs:
-                self._programs[subnet] = self._lower(subnet)
+        new = [subnet for subnet in dict.fromkeys(subnets) if subnet not in self._programs]
+        for done, (subnet, module) in enumerate(zip(new, self._model.extract_all(new), strict=True)):
+            self._progress("extracting finalists", done, len(new), "")
+            self._programs[subnet] = self._lower(subnet, module)
 
         def advance(done: int, total: int) -> None:
             self._progress("measuring finalists", done, total, "")
@@ -185,12 +187,12 @@ class ModelTestbed:
         measured = measure(wanted, self._runtime, self._workload, progress=advance)
         return [measured[subnet] for subnet in subnets]
 
-    def _lower(self, subnet: Subnet) -> Path:
-        """Extract, calibrate and write the program of a subnet: the file that is measured, and shipped."""
+    def _lower(self, subnet: Subnet, module: nn.Module) -> Path:
+        """Write the program of an extracted and calibrated subnet: the file that is measured, and shipped."""
         family = self._model.family
         recipe = {"family": family.name, "options": dict(family.options), "subnet": subnet.to_dict()}
         path = Path(self._folder.name, str(len(self._programs)))
-        return self._runtime.lower(self._model.extract(subnet), family.example_input(subnet), path, recipe)
+        return self._runtime.lower(module, family.example_input(subnet), path, recipe)
 
     def keep_program(self, subnet: Subnet, folder: Path) -> Path | None:
         program = self._programs.get(subnet)

@@ -85,6 +85,16 @@ def test_one_that_fails_the_second_measurement_is_out() -> None:
     assert bed.true_ms(found.codes[[answer.index]])[0] <= LIMIT
 
 
+@pytest.mark.parametrize("slow", [range(2, 3), range(2, 9), range(1, 40)])
+def test_a_slow_phase_that_refutes_every_candidate_still_ends_with_an_answer(slow: range) -> None:
+    bed = FakeTestbed(make_space(3, 3))
+    bed.bias = lambda codes: np.full(len(codes), 1.5 if len(bed.measured) in slow else 1.0)
+    finals, _ = make_finals(bed)
+    answer = finals.decide(LIMIT)
+    assert answer is not None and len(answer.runs) >= 2
+    assert all(run.median_ms * (1 + MARGIN) <= LIMIT for run in answer.runs)
+
+
 def test_the_ladder_is_measured_along_and_holds() -> None:
     bed = FakeTestbed(make_space(3, 3), bias=BIASES["optimistic"])
     finals, _ = make_finals(bed)
