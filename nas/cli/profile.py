@@ -53,7 +53,7 @@ def command(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Measure about a hundred subnets here and fit the predictor that a search uses.
+    """Measure 80 subnets here and fit the predictor that a search uses.
 
     The profile is kept in the user's cache folder; a search makes it by itself where there is none.
     """

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 FORMAT = "anyfit-device-profile"
 FORMAT_VERSION = 1
-SAMPLES = 100
+SAMPLES = 80
 _BATCH = 20  # subnets measured together; after each batch the profile so far is on disk
 _HELD_OUT = 5  # every fifth sample judges the predictor
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from nas.latency.runtimes import Runtime
     from nas.latency.workload import Workload
 
+_SECONDS = 0.5, 0.2
+"""Of measuring finalists, and for each: on a restless machine no longer, since the answer is measured twice anyway."""
+
 Progress = Callable[[str, int, int, str], None]  # what is going on, steps done, of how many, a note
 
 
@@ -172,7 +175,7 @@ class ModelTestbed:
     # --- measuring ----------------------------------------------------------------------------------------------------
 
     def measure(self, codes: np.ndarray) -> Sequence[Measured]:
-        from nas.latency.measure import measure
+        from nas.latency.measure import Plan, measure
 
         subnets = [self.space.from_codes(row) for row in codes]
         new = [subnet for subnet in dict.fromkeys(subnets) if subnet not in self._programs]
@@ -184,7 +187,8 @@ class ModelTestbed:
             self._progress("measuring finalists", done, total, "")
 
         wanted = {subnet: self._programs[subnet] for subnet in subnets}
-        measured = measure(wanted, self._runtime, self._workload, progress=advance)
+        plan = Plan(budget_s=_SECONDS[0] + _SECONDS[1] * len(wanted))
+        measured = measure(wanted, self._runtime, self._workload, plan=plan, progress=advance)
         return [measured[subnet] for subnet in subnets]
 
     def _lower(self, subnet: Subnet, module: nn.Module) -> Path:

@@ -55,7 +55,10 @@ class Predictor:
         self.measured = len(fit)
         with one_blas_thread():
             values = fit.values[quality.name]
-            self._surrogate = Surrogate.fit(model.space, fit.codes, values, base=self._base(fit.codes))
+            # Surrogates want positive values; distances may be zero, and unbiased ones negative.
+            self._shift = max(0.0, 0.1 * float(np.ptp(values)) - float(values.min()))
+            shifted = values + self._shift
+            self._surrogate = Surrogate.fit(model.space, fit.codes, shifted, base=self._base(fit.codes))
 
     def _base(self, codes: np.ndarray) -> np.ndarray:
         counts = self._model.supernet.counts(codes)
@@ -63,7 +66,7 @@ class Predictor:
 
     def values(self, codes: np.ndarray) -> np.ndarray:
         """Return the predicted values (n,) of codes (n, dimensions)."""
-        return self._surrogate.predict(codes, base=self._base(codes))
+        return self._surrogate.predict(codes, base=self._base(codes)) - self._shift
 
     def score(self, codes: np.ndarray) -> np.ndarray:
         """Return the predicted scores (n,) of codes (n, dimensions)."""
