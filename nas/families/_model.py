@@ -11,7 +11,7 @@ import difflib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -225,18 +225,23 @@ class Model:
         if images is not None:
             # Only extracted modules may run side by side.
             workers = 2 if torch.get_num_threads() == 1 and (os.cpu_count() or 1) > 1 else 1
+            calibrate = partial(self._calibrate, images, torch.is_inference_mode_enabled())
             with ThreadPoolExecutor(workers) as pool:
-                list(pool.map(self._calibrate, modules, subnets, [images] * len(modules)))
+                list(pool.map(calibrate, modules, subnets))
         if shipped is not None and shipped.real:
             for module, subnet in zip(modules, subnets, strict=True):
                 known, estimated = (self._with(kind).slices(subnet) for kind in ("real", "synthetic"))
                 correct_statistics(module, known, estimated)
         return modules
 
-    def _calibrate(self, module: nn.Module, subnet: Subnet, images: torch.Tensor) -> None:
+    def _calibrate(self, images: torch.Tensor, inference: bool, module: nn.Module, subnet: Subnet) -> None:
+        import torch
+
         from nas.elastic import calibrate
 
-        calibrate(module, (self.family.prepare(self.normalize(batch), subnet) for batch in images.split(256)))
+        with torch.inference_mode(inference):  # the mode belongs to a thread
+            batches = (self.family.prepare(self.normalize(batch), subnet) for batch in images.split(256))
+            calibrate(module, batches)
 
     def _with(self, kind: str) -> Supernet:
         """Return the supernet with the largest network's "real" or "synthetic" statistics, made once."""

@@ -24,6 +24,8 @@ from nas.search._problem import CodesToQuality, Pool, Problem, keys
 from nas.search._repair import fill, repair
 
 _DRAWS = 16
+_STRAY, _STRAY_FROM, _STRAY_RATE, _ELITE = 4, 200, 0.08, 20
+"""One of so many proposals, from so many evaluations on, is a small change of one of the best: models err."""
 _NEAR = (1.06, 0.97, 0.94, 0.91, 0.87, 0.82)
 
 
@@ -146,7 +148,34 @@ class Engine:
         believed = model.predict(
             encode(pool.codes), None if hint is None else hint(pool.codes)[:, None], draws=draws
         )
-        return self._pick(count, pool, believed, told, rng)
+        strayed = self._stray(count // _STRAY if len(codes) >= _STRAY_FROM else 0, codes, quality, told, rng)
+        return np.concatenate([self._pick(count - len(strayed), pool, believed, told, rng), strayed])
+
+    def _stray(
+        self, count: int, codes: np.ndarray, quality: np.ndarray, told: set[bytes], rng: np.random.Generator
+    ) -> np.ndarray:
+        """Return up to `count` small changes of the best evaluated, whatever the model thinks of them.
+
+        The best with each choice of a dimension that stands alone, such as the resolution, have children too.
+        """
+        feasible = np.flatnonzero(self.problem.feasible(self.problem.costs(codes)))
+        if not count or not len(feasible):
+            return codes[:0]
+        ranked = feasible[np.argsort(-quality[feasible], kind="stable")]
+        groups = [ranked[:_ELITE]]
+        for place, dimension in enumerate(self.problem.space.dimensions):
+            if "." not in dimension.name:
+                groups += [
+                    ranked[codes[ranked, place] == code][:_ELITE] for code in range(len(dimension.choices))
+                ]
+        groups = [group for group in groups if len(group)]
+        turns = rng.integers(0, len(groups), 3 * count)
+        parents = codes[[rng.choice(groups[turn]) for turn in turns]]
+        limits = np.tile(self._limits, (len(parents), 1))
+        children = self.problem.space.mutate_codes(parents, rng, _STRAY_RATE)
+        children, _ = repair(children, self.problem, limits, self._additive, rng)
+        new = [row for row, key in zip(children, keys(children), strict=True) if key not in told]
+        return np.array(new[:count]).reshape(-1, codes.shape[1]).astype(codes.dtype)
 
     def _pick(
         self, count: int, pool: Pool, believed: np.ndarray, told: set[bytes], rng: np.random.Generator

@@ -23,9 +23,9 @@ from nas.train.data import open_data
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     family = get_family("anycost", resolution=16, multiplier=1 / 32, style=16, classes=3)
-    path = tmp_path_factory.mktemp("models") / "tiny"
+    path = tmp_path_factory.mktemp("models") / "small-generator"
     half = (0.5, 0.5, 0.5)
-    save_model(path, Supernet(family), name="tiny", classes=["a", "b", "c"], mean=half, std=half)
+    save_model(path, Supernet(family), name="small-generator", classes=["a", "b", "c"], mean=half, std=half)
     return path
 
 
