@@ -11,7 +11,7 @@ from torch import Tensor
 from gan_compress.features import DEFAULT, feature_space, kid
 from nas._errors import UsageError
 from nas.families import Judge, Quality, Task, load_model
-from nas.families._task import Forward, Split
+from nas.families._task import SPLIT_WORDS, Forward, Split
 
 if TYPE_CHECKING:
     from nas.families import Model
@@ -112,9 +112,8 @@ class Generation(Task):
         images, _ = pictures(data, split, size, limit)
         with torch.inference_mode():
             real = feature_space().vectors(images.float() / 127.5 - 1)
-        kind = {"train": "training", "val": "validation", "test": "test"}[split]
         return DistributionJudge(
-            real, f"{len(images)} {kind} images of {data.name}, {DISTRIBUTION_LATENTS} latents"
+            real, f"{len(images)} {SPLIT_WORDS[split]} images of {data.name}, {DISTRIBUTION_LATENTS} latents"
         )
 
     def inputs(

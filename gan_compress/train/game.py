@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from gan_compress.augment import diff_augment
 from gan_compress.discriminator import Discriminator
 from gan_compress.losses import discriminator_loss, generator_loss, r1_penalty
-from gan_compress.stylegan2 import noise_sizes
+from gan_compress.stylegan2 import Generator, noise_sizes
 from gan_compress.train.distance import Features, feature_distance
 from gan_compress.train.images import RealImages, shrunk
 from gan_compress.train.recipe import Recipe
@@ -203,21 +203,6 @@ class Game:
         return feature_distance(by, images, wanted, self.state.family.resolution)
 
 
-class _Mixing(nn.Module):
-    """Two styles in one image: layers before `border` take the first latent's."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, first_bi: Tensor, second_bi: Tensor, border: int) -> Tensor:
-        network = self.network
-        first, second = network.map(first_bi), network.map(second_bi)  # pyright: ignore[reportCallIssue]
-        layers = int(network.layers)  # pyright: ignore[reportArgumentType]
-        styles = [first if layer < border else second for layer in range(layers)]
-        return network.synthesize(torch.stack(styles, 1))  # pyright: ignore[reportCallIssue]
-
-
 def mixed(
     supernet: Supernet,
     subnet: Subnet,
@@ -227,6 +212,8 @@ def mixed(
     noise: dict[str, Tensor],
 ) -> Tensor:
     """Return images of two latents each, the second's style from layer `border` on."""
-    tensors = {f"network.{name}": t for name, t in (supernet.slices(subnet) | noise).items()}
-    wrapped = _Mixing(supernet.skeleton(subnet))
-    return torch.func.functional_call(wrapped, tensors, (first_bi, second_bi, border))
+    with supernet.bound(subnet, noise) as network:
+        assert isinstance(network, Generator)
+        first, second = network.map(first_bi), network.map(second_bi)
+        styles = [first if layer < border else second for layer in range(network.layers)]
+        return network.synthesize(torch.stack(styles, 1))

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
-import tomllib
-import typing
-from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
-from pathlib import Path
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
 from nas._errors import UsageError
-from nas.train.recipe import check_fields
+from nas.train.settings import Settings, names_in, read
 
 FAMILY = (
     "resolution",
@@ -27,11 +19,10 @@ FAMILY = (
     "judge_cap",
 )
 """Settings of the two networks; the stages that need a start take them from there."""
-_NOT_IN_DIGEST = ("name", "checkpoint_steps", "sample_every", "log_every")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Recipe(Settings):
     """How a generator is trained in one stage; lengths are in steps, one update of each network.
 
     Attributes:
@@ -60,6 +51,8 @@ class Recipe:
         checkpoint_steps, sample_every, log_every: how often to write a checkpoint, a picture of samples, a row of
             log.csv.
     """
+
+    not_in_digest: ClassVar[tuple[str, ...]] = ("name", "checkpoint_steps", "sample_every", "log_every")
 
     name: str = "generator"
     stage: Literal["base", "multires", "elastic", "distil"] = "base"
@@ -125,47 +118,12 @@ class Recipe:
         """Whether the stage trains a discriminator."""
         return self.stage != "distil"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON and TOML know them."""
-        return dataclasses.asdict(self)
-
-    def digest(self, **bound: Any) -> str:
-        """Return a hex digest of everything that decides the weights; `bound` adds the data's facts."""
-        values = {key: value for key, value in self.to_dict().items() if key not in _NOT_IN_DIGEST}
-        return hashlib.sha256(json.dumps([values, bound], sort_keys=True).encode()).hexdigest()[:16]
-
-    @staticmethod
-    def from_dict(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
-        """Check keys and types; an unknown key or a wrong type raises `UsageError` naming it."""
-        hints = typing.get_type_hints(Recipe)
-        for key in values:
-            if key not in hints:
-                raise UsageError(f"{where}: there is no setting {key!r}; known are {', '.join(hints)}")
-        return Recipe(**{key: check_fields(where, key, value, hints[key]) for key, value in values.items()})
-
-    def replaced(self, **changes: Any) -> Recipe:
-        """Return the recipe with the `changes` that are not None."""
-        given = {key: value for key, value in changes.items() if value is not None}
-        return Recipe.from_dict({**self.to_dict(), **given})
-
 
 def recipe_names() -> list[str]:
     """Return the names of the recipes that come with the package."""
-    folder = files("gan_compress.train") / "recipes"
-    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
+    return names_in("gan_compress.train")
 
 
 def load_recipe(name: str) -> Recipe:
     """Read a recipe that comes with the package by name, or any TOML file by path."""
-    if name in recipe_names():
-        text = (files("gan_compress.train") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
-    elif Path(name).is_file():
-        text = Path(name).read_text(encoding="utf-8")
-    else:
-        raise UsageError(
-            f"there is no recipe {name!r}; give a TOML file or one of {', '.join(recipe_names())}"
-        )
-    try:
-        return Recipe.from_dict(tomllib.loads(text), name)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{name} is no complete TOML file ({error}); mend that line") from error
+    return read(Recipe, "gan_compress.train", name)

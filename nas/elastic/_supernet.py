@@ -80,8 +80,19 @@ class Supernet(nn.Module):
         `overrides` replaces tensors by name, for example BatchNorm statistics that were recalibrated for the subnet.
         Raises `SpaceError` if the subnet belongs to another space.
         """
-        with self._ready(subnet).bound(overrides) as network:
+        with self.bound(subnet, overrides) as network:
             return network(x)
+
+    @contextmanager
+    def bound(
+        self, subnet: Subnet, overrides: Mapping[str, torch.Tensor] | None = None
+    ) -> Iterator[nn.Module]:
+        """Give the static network of `subnet` with the supernet's slices for tensors, while the block lasts.
+
+        For what a network can do beside being called; `overrides` and errors are as for a call.
+        """
+        with self._ready(subnet).bound(overrides) as network:
+            yield network
 
     def slices(self, subnet: Subnet) -> dict[str, torch.Tensor]:
         """Return the tensors of `subnet` by name, cut out of the supernet's: views where each axis is one segment."""

@@ -25,6 +25,7 @@ GROUP = "anyfit.tasks"
 
 Forward = Callable[["Tensor"], "Tensor"]
 Split = Literal["train", "val", "test"]
+SPLIT_WORDS: dict[Split, str] = {"train": "training", "val": "validation", "test": "test"}
 
 
 @dataclass(frozen=True)

@@ -158,8 +158,8 @@ class Engine:
 
         The best with each choice of a dimension that stands alone, such as the resolution, have children too.
         """
-        feasible = np.flatnonzero(self.problem.feasible(self.problem.costs(codes)))
-        if not count or not len(feasible):
+        feasible = np.flatnonzero(self.problem.feasible(self.problem.costs(codes))) if count else []
+        if not len(feasible):
             return codes[:0]
         ranked = feasible[np.argsort(-quality[feasible], kind="stable")]
         groups = [ranked[:_ELITE]]

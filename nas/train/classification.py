@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -9,8 +11,8 @@ from torch import Tensor
 
 from nas._errors import UsageError
 from nas.families import Judge, Quality, Task
-from nas.families._task import Forward, Split
-from nas.train.evaluate import BATCH, pictures, require_classes
+from nas.families._task import SPLIT_WORDS, Forward, Split
+from nas.train.evaluate import BATCH, inputs, pictures, require_classes
 
 if TYPE_CHECKING:
     from nas.families import Model
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 TOP1 = Quality("top1", "top-1", "%", bounds=(0.0, 100.0))
 CALIBRATION_IMAGES = 2048
+_KEPT_BYTES = 256 << 20  # 5,000 images of 32 pixels take 61 MB, of 224 pixels 3 GB
 
 
 class Top1(Judge):
@@ -28,29 +31,28 @@ class Top1(Judge):
 
     def __init__(self, images: Tensor, labels: Tensor, data: str, calibration: Tensor | None = None) -> None:
         self.images, self.labels, self.data, self.calibration = images, labels, data, calibration
-        self._prepared: dict[tuple[int, ...], Tensor] = {}
+        self._prepared: dict[tuple[int, ...], list[Tensor]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_prepared": {}}
 
     @torch.inference_mode()
     def __call__(self, model: Model, forward: Forward, subnet: Subnet) -> float:
-        """Return the top-1 of `forward`; the images are fitted to each input size once and kept."""
+        """Return the top-1 of `forward`."""
         right = 0
-        for batch, truth in zip(
-            self._inputs(model, subnet).split(BATCH), self.labels.split(BATCH), strict=True
-        ):
+        for batch, truth in zip(self._inputs(model, subnet), self.labels.split(BATCH), strict=True):
             right += int((forward(batch).argmax(1) == truth).sum())
         return 100 * right / len(self.labels)
 
-    def _inputs(self, model: Model, subnet: Subnet) -> Tensor:
+    def _inputs(self, model: Model, subnet: Subnet) -> Iterable[Tensor]:
+        """Return the images as `subnet` takes them: small ones are fitted to each size once and kept."""
         shape = tuple(model.family.example_input(subnet).shape[1:])
-        if shape not in self._prepared:
-            parts = [
-                model.family.prepare(model.normalize(batch), subnet) for batch in self.images.split(BATCH)
-            ]
-            self._prepared[shape] = torch.cat(parts).contiguous(memory_format=torch.channels_last)
-        return self._prepared[shape]
+        if shape in self._prepared:
+            return self._prepared[shape]
+        batches = inputs(self.images, model.supernet, subnet, model.normalize)
+        if 4 * len(self.images) * prod(shape) > _KEPT_BYTES:
+            return batches
+        return self._prepared.setdefault(shape, [*batches])
 
 
 class Classification(Task):
@@ -76,8 +78,7 @@ class Classification(Task):
         require_classes(data, model.classes)
         images, labels = pictures(data, split, model.image_size, limit)
         calibration, _ = pictures(data, "train", model.image_size, CALIBRATION_IMAGES)
-        kind = {"train": "training", "val": "validation", "test": "test"}[split]
-        return Top1(images, labels, f"{len(labels)} {kind} images of {data.name}", calibration)
+        return Top1(images, labels, f"{len(labels)} {SPLIT_WORDS[split]} images of {data.name}", calibration)
 
     def inputs(
         self, model: Model, subnet: Subnet, count: int, images: Tensor | None = None

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
-import tomllib
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from nas._errors import UsageError
-
-_NOT_IN_DIGEST = ("name", "eval_epochs", "checkpoint_steps", "calibration_images", "distil_steps")
+from nas.train.settings import Settings, names_in, read
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Recipe(Settings):
     """How a supernet is trained. Lengths are in epochs, rates per optimizer step; see `nas train --help`.
 
     Attributes:
@@ -38,6 +29,14 @@ class Recipe:
         calibration_images: real images used for recalibrating BatchNorm before an evaluation.
         distil_steps: steps for distilling the synthetic calibration images at the end; 0 leaves them out.
     """
+
+    not_in_digest: ClassVar[tuple[str, ...]] = (
+        "name",
+        "eval_epochs",
+        "checkpoint_steps",
+        "calibration_images",
+        "distil_steps",
+    )
 
     name: str = "supernet"
     family: str = "mbv3-small-image"
@@ -89,70 +88,12 @@ class Recipe:
             if not rule:
                 raise UsageError(f"recipe: {sentence}")
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON and TOML know them."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
-
-    def digest(self, **bound: Any) -> str:
-        """Return a hex digest of everything that decides the weights; `bound` adds the data's facts."""
-        values = {key: value for key, value in self.to_dict().items() if key not in _NOT_IN_DIGEST}
-        return hashlib.sha256(json.dumps([values, bound], sort_keys=True).encode()).hexdigest()[:16]
-
-    @staticmethod
-    def from_dict(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
-        """Check keys and types; an unknown key or a wrong type raises `UsageError` naming it."""
-        hints = typing.get_type_hints(Recipe)
-        checked: dict[str, Any] = {}
-        for key, value in values.items():
-            if key not in hints:
-                raise UsageError(f"{where}: there is no setting {key!r}; known are {', '.join(hints)}")
-            checked[key] = check_fields(where, key, value, hints[key])
-        return Recipe(**checked)
-
-    def replaced(self, **changes: Any) -> Recipe:
-        """Return the recipe with the `changes` that are not None."""
-        given = {key: value for key, value in changes.items() if value is not None}
-        return Recipe.from_dict({**dataclasses.asdict(self), **given})
-
-
-def check_fields(where: str, key: str, value: Any, hint: Any) -> Any:
-    if typing.get_origin(hint) is Literal:
-        if value not in typing.get_args(hint):
-            raise UsageError(
-                f"{where}: {key} is {value!r}, expected one of {', '.join(typing.get_args(hint))}"
-            )
-        return value
-    if hint is float and type(value) is int:
-        return float(value)
-    kind = typing.get_origin(hint) or hint
-    if kind is tuple and isinstance(value, list | tuple):
-        return tuple(tuple(str(word) for word in stage) for stage in value)
-    if kind is Mapping or isinstance(kind, types.GenericAlias):
-        kind = dict
-    fits = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
-    if not fits and not (kind is Mapping and isinstance(value, Mapping)):
-        expected = getattr(kind, "__name__", kind)
-        raise UsageError(f"{where}: {key} is {value!r}, expected a value of type {expected}")
-    return value
-
 
 def recipe_names() -> list[str]:
     """Return the names of the recipes that come with the package."""
-    folder = files("nas.train") / "recipes"
-    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
+    return names_in("nas.train")
 
 
 def load_recipe(name: str) -> Recipe:
     """Read a recipe that comes with the package by name, or any TOML file by path."""
-    if name in recipe_names():
-        text, where = (files("nas.train") / "recipes" / f"{name}.toml").read_text(encoding="utf-8"), name
-    elif Path(name).is_file():
-        text, where = Path(name).read_text(encoding="utf-8"), name
-    else:
-        raise UsageError(
-            f"there is no recipe {name!r}; give a TOML file or one of {', '.join(recipe_names())}"
-        )
-    try:
-        return Recipe.from_dict(tomllib.loads(text), where)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{where} is no complete TOML file ({error}); mend that line") from error
+    return read(Recipe, "nas.train", name)

@@ -129,3 +129,40 @@ def test_measure_search_export_eval_and_compare(
         "search", "--model", folder, "--macs", budget, "--quality", "kid", "--run-dir", tmp_path / "no"
     )
     assert refused.code == 2 and "has no kid" in refused.stderr
+
+
+def test_what_the_table_lacks_is_measured_if_it_needs_no_data(model: Model, tmp_path: Path) -> None:
+    from nas.families import MeasuredTable
+    from nas.search import load_scorer
+
+    codes = model.space.codes([model.space.smallest(), model.space.largest()])
+    counts = model.supernet.counts(codes)
+    values = {"kid": np.array([3.0, -0.5])}
+    table = MeasuredTable(model.space, codes, values, ("fit", "fit"), counts["macs"], counts["params"])
+    own = tmp_path / "model"
+    half = (0.5, 0.5, 0.5)
+    save_model(own, model.supernet, name="own", classes=["a", "b", "c"], mean=half, std=half, table=table)
+    scorer = load_scorer(load_model(own))
+    assert scorer.source == "measured" and scorer.quality == DISTANCE
+    assert scorer.score(codes[1:])[0] == pytest.approx(0, abs=1e-6)
+
+
+def test_values_that_are_not_positive_are_predicted(model: Model, tmp_path: Path) -> None:
+    """An unbiased kernel distance can be negative, and the full generator's own distance is zero."""
+    from nas.families import MeasuredTable
+    from nas.search import load_scorer
+
+    codes = np.unique(model.space.sample_codes(np.random.default_rng(0), 60), axis=0)
+    counts = model.supernet.counts(codes)
+    values = {"kid": 5.0 - np.log(counts["macs"] / counts["macs"].min())}
+    values["kid"] -= 4.5
+    assert values["kid"].min() < 0 < values["kid"].max()
+    split = tuple("held-out" if row % 4 == 0 else "fit" for row in range(len(codes)))
+    table = MeasuredTable(model.space, codes, values, split, counts["macs"], counts["params"])
+    own = tmp_path / "model"
+    half = (0.5, 0.5, 0.5)
+    save_model(own, model.supernet, name="own", classes=["a", "b", "c"], mean=half, std=half, table=table)
+    scorer = load_scorer(load_model(own), quality="kid")
+    held = table.rows("held-out")
+    assert scorer.source == "predicted"
+    assert np.abs(-scorer.score(held.codes) - held.values["kid"]).mean() < 0.2 * np.ptp(values["kid"])

@@ -109,3 +109,17 @@ def test_a_larger_count_keeps_what_was_measured(folder: Path, tmp_path: Path) ->
     before = {row.tobytes() for row in _measure(folder, path, 20).codes}
     after = {row.tobytes() for row in _measure(folder, path, 30).codes}
     assert before <= after
+
+
+def test_large_images_are_not_kept_for_every_size(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import nas.train.classification as classification
+
+    model = load_model(folder)
+    subnet = model.space.smallest()
+    found = []
+    for limit in (1 << 20, 0):
+        monkeypatch.setattr(classification, "_KEPT_BYTES", limit)
+        judge = model.task.judge(model, model.task.quality(), open_data("digits"), limit=20)
+        found.append(judge(model, model.extract(subnet), subnet))
+        assert isinstance(judge, classification.Top1) and bool(judge._prepared) == (limit > 0)
+    assert found[0] == found[1]
