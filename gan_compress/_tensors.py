@@ -60,3 +60,17 @@ def read_tensors(
             f"--model, or make one with `{make}`"
         )
     return tensors, info
+
+
+def model_of(path: str | Path) -> str | None:
+    """Return the name of the model that a file of tensors belongs to, if a model of that name is at hand."""
+    from safetensors import SafetensorError, safe_open
+
+    from nas.families import available_models
+
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            name = json.loads((file.metadata() or {}).get("anyfit", "{}")).get("model")
+    except (SafetensorError, OSError, ValueError, AttributeError):
+        return None
+    return name if name in {known for known, _, _ in available_models()} else None

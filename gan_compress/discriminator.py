@@ -10,6 +10,14 @@ from torch import Tensor, nn
 
 from gan_compress.stylegan2 import SQRT2, EqualLinear, blur_kernel
 
+GROUP = 4
+"""How many neighbours in a batch are compared with each other."""
+
+
+def group_size(batch: int, most: int = GROUP) -> int:
+    """Return the size of the groups that a batch falls into: its largest divisor up to `most`."""
+    return next(size for size in range(min(most, batch), 0, -1) if batch % size == 0)
+
 
 class EqualConv(nn.Module):
     """Convolution with equalised learning rate, optionally low-pass filtered and halved, biased and activated."""
@@ -69,7 +77,7 @@ class Discriminator(nn.Module):
         *,
         classes: int = 0,
         conditions: int = 0,
-        group: int = 4,
+        group: int = GROUP,
     ) -> None:
         super().__init__()
         sizes = [2**power for power in range(int(log2(resolution)), 2, -1)]
@@ -97,16 +105,18 @@ class Discriminator(nn.Module):
         hidden_bw = self.hidden(self.last(self._with_deviation(x)).flatten(1))
         score_b = self.score(hidden_bw)[:, 0]
         scale = 1 / sqrt(hidden_bw.shape[1])
-        for layer, value in ((self.project, shares_bc), (self.describe, made_by)):
+        # The linear layers' scale is for inputs of unit variance: of a class's shares only one is not zero.
+        ones = None if shares_bc is None else shares_bc * sqrt(shares_bc.shape[1])
+        for layer, value in ((self.project, ones), (self.describe, made_by)):
             if layer is not None and value is not None:
                 score_b = score_b + (layer(value) * hidden_bw).sum(1) * scale
         return score_b
 
     def _with_deviation(self, x_bchw: Tensor) -> Tensor:
-        """Append the standard deviation over groups of images, so that sameness can be seen (Karras et al. 2018)."""
+        """Append the deviation in groups of neighbours, so that sameness can be seen (Karras et al. 2018)."""
         batch, channels, height, width = x_bchw.shape
-        group = next(size for size in range(min(self.group, batch), 0, -1) if batch % size == 0)
-        grouped = x_bchw.reshape(group, batch // group, channels, height, width)
-        deviation = (grouped.var(0, correction=0) + 1e-8).sqrt().mean((1, 2, 3))
-        plane = deviation.repeat(group)[:, None, None, None].expand(batch, 1, height, width)
+        group = group_size(batch, self.group)
+        grouped = x_bchw.reshape(batch // group, group, channels, height, width)
+        deviation = (grouped.var(1, correction=0) + 1e-8).sqrt().mean((1, 2, 3))
+        plane = deviation.repeat_interleave(group)[:, None, None, None].expand(batch, 1, height, width)
         return torch.cat([x_bchw, plane], 1)

@@ -9,7 +9,9 @@ from math import log2
 import torch
 from torch import nn
 
+from gan_compress.checkpoint import published_options
 from gan_compress.stylegan2 import (
+    MAPPING_RATE,
     ClassCondition,
     ConstantInput,
     EqualLinear,
@@ -27,7 +29,7 @@ from nas.space import Dimension, SearchSpace, Subnet
 RATIOS = (0.25, 0.5, 0.75, 1.0)
 _BASE = {4: 4096, 8: 2048, 16: 1024, 32: 512, 64: 256, 128: 128, 256: 64, 512: 32, 1024: 16}
 _CAP = 512
-_MAPPING_LAYERS = 8
+MAPPING_LAYERS = 8
 
 
 def full_channels(resolution: int, multiplier: float, cap: int = _CAP) -> tuple[int, ...]:
@@ -58,6 +60,7 @@ class StyleGAN2(Family):
     """
 
     task = "generation"
+    published_scale = ((0.5,) * 3, (0.5,) * 3)
 
     def __init__(
         self,
@@ -69,14 +72,15 @@ class StyleGAN2(Family):
         cap: int,
         classes: int,
         smallest: int,
+        mapping: int,
     ) -> None:
         self.name = name
-        self.resolution, self.style, self.classes = resolution, style, classes
+        self.resolution, self.style, self.classes, self.mapping = resolution, style, classes, mapping
         self.full = full_channels(resolution, multiplier, cap)
         self.multiplier, self.cap = multiplier, cap
         self.options: Mapping[str, object] = {
             "resolution": resolution, "multiplier": multiplier, "style": style, "cap": cap, "classes": classes,
-            "smallest": smallest,
+            "smallest": smallest, "mapping": mapping,
         }  # fmt: skip
         self._resolutions = tuple(2**power for power in range(int(log2(smallest)), int(log2(resolution)) + 1))
         dimensions = []
@@ -161,7 +165,9 @@ class StyleGAN2(Family):
         return (*parts, noises)
 
     def _mapping(self) -> nn.Module:
-        linear = (EqualLinear(self.style, self.style, lr=0.01, activate=True) for _ in range(_MAPPING_LAYERS))
+        linear = (
+            EqualLinear(self.style, self.style, lr=MAPPING_RATE, activate=True) for _ in range(self.mapping)
+        )
         return nn.Sequential(PixelNorm(), *linear)
 
     def _modulated(self, inputs: int, outputs: Axis, kernel: int) -> dict[str, Layout]:
@@ -194,6 +200,9 @@ class StyleGAN2(Family):
             return ToRGB(count, self.style, fan_in=self.full[inputs], upsample=inputs > 1)
 
         return Part(name, build, self._modulated(inputs, Fixed(3), 1), active_if=self._active_if(inputs))
+
+    def published_options(self, state: Mapping[str, torch.Tensor]) -> Mapping[str, object]:
+        return published_options(state, _BASE)
 
     def assemble(self, modules: Mapping[str, nn.Module], subnet: Subnet) -> nn.Module:
         def below(prefix: str) -> list[tuple[str, nn.Module]]:
@@ -231,13 +240,19 @@ def anycost(
     cap: int = _CAP,
     classes: int = 0,
     smallest: int = 0,
+    mapping: int = MAPPING_LAYERS,
 ) -> StyleGAN2:
-    """Return the Anycost GAN space; `smallest` is the least output resolution (0: a quarter of the largest)."""
+    """Return the Anycost GAN space.
+
+    `smallest` is the least output resolution (0: a quarter of the largest), `mapping` the number of layers from latent
+    to style; the published generators have eight, two learn faster on small images (Karras et al. 2020, ADA).
+    """
     for name, value, least in (
         ("resolution", resolution, 8),
         ("style", style, 1),
         ("cap", cap, 4),
         ("classes", classes, 0),
+        ("mapping", mapping, 1),
     ):
         if type(value) is not int or value < least:
             raise UsageError(f"{name} is {value!r}, but must be a whole number of at least {least}; give one")
@@ -251,5 +266,5 @@ def anycost(
         raise UsageError(f"multiplier is {multiplier}, but must be more than 0; give 0.5, 1 or 2")
     return StyleGAN2(
         "anycost", resolution=resolution, multiplier=float(multiplier), style=style, cap=cap, classes=classes,
-        smallest=smallest,
+        smallest=smallest, mapping=mapping,
     )  # fmt: skip

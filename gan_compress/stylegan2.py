@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 SQRT2 = sqrt(2)
+MAPPING_RATE = 0.01
+"""Factor on the learning rate of the mapping network and of what stands before it (Karras et al. 2019)."""
 
 
 def blur_kernel(gain: float = 1.0) -> Tensor:
@@ -208,8 +210,8 @@ class ClassCondition(nn.Module):
     def __init__(self, style: int, classes: int) -> None:
         super().__init__()
         self.style = style
-        self.embed = nn.Linear(classes, style, bias=False)
-        self.join = nn.Linear(2 * style, style)
+        self.embed = EqualLinear(classes, style, lr=MAPPING_RATE)
+        self.join = EqualLinear(2 * style, style, lr=MAPPING_RATE)
         self.normalize = PixelNorm()
 
     def forward(self, z_bi: Tensor) -> Tensor:

@@ -80,6 +80,7 @@ def command(
       nas gan edit --seed 3 --class 7 --direction 9 --subnet largest --subnet 0.25
       nas gan edit face-projected.safetensors --direction smile --amount 1.5
     """
+    from gan_compress._tensors import model_of
     from gan_compress.edit import Directions
     from gan_compress.generate import (
         check_output,
@@ -98,6 +99,7 @@ def command(
             raise UsageError(
                 f"{projection} is a projected picture, but --{_OPTIONS[given[0]]} was given too; give one of them"
             )
+        model = model or model_of(projection)
     names = subnets or ("largest",)
     loaded, found = open_model(model, names)
     directions = Directions.load(loaded, file)

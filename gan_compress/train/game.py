@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from gan_compress.augment import diff_augment
-from gan_compress.discriminator import Discriminator
-from gan_compress.losses import discriminator_loss, generator_loss, r1_penalty
+from gan_compress.discriminator import Discriminator, group_size
+from gan_compress.losses import discriminator_loss, generator_loss, gradient_penalty
 from gan_compress.stylegan2 import Generator, noise_sizes
 from gan_compress.train.distance import Features, feature_distance
 from gan_compress.train.images import RealImages, shrunk
@@ -67,19 +67,34 @@ class Game:
             return [widest(family, drawn_resolution(recipe, family, self.state.step, rng))]
         return sandwich(family, rng, recipe.random_subnets, recipe.uniform_share)
 
-    def _latents(self, generator: torch.Generator, labels: Tensor | None = None) -> Tensor:
-        """Return a batch of latents with class shares; without `labels` the classes are drawn like the data's."""
+    def _latents(self, generator: torch.Generator) -> Tensor:
+        """Return a batch of latents with class shares.
+
+        The classes are drawn like the data's, one for each group in which the discriminator looks for sameness:
+        between groups of mixed classes it would not see that all images of one class are the same.
+        """
         family, count, device = self.state.family, self.recipe.batch_size, self.state.device
         z_bs = torch.randn(count, family.style, generator=generator, device=device)
         if not family.classes:
             return z_bs
-        if labels is None and self.real is not None:
+        group = group_size(count)
+        if self.real is not None:
             known = self.real.labels
-            labels = known[torch.randint(len(known), (count,), generator=generator, device=device)]
-        elif labels is None:
-            labels = torch.randint(family.classes, (count,), generator=generator, device=device)
+            labels = known[torch.randint(len(known), (count // group,), generator=generator, device=device)]
+        else:
+            labels = torch.randint(family.classes, (count // group,), generator=generator, device=device)
+        labels = labels.repeat_interleave(group)
         shares = nn.functional.one_hot(labels, family.classes).to(z_bs.dtype)
         return torch.cat([z_bs, shares], 1)
+
+    def _real(self, z_bi: Tensor, generator: torch.Generator) -> Tensor:
+        """Return as many real images, of the same classes as the latents."""
+        recipe, family, real = self.recipe, self.state.family, self.real
+        assert real is not None
+        if family.classes:
+            labels = z_bi[:, family.style :].argmax(1)
+            return real.of_classes(labels, flip=recipe.flip, generator=generator)
+        return real.batch(recipe.seed, self.state.step, len(z_bi), flip=recipe.flip, generator=generator)
 
     def _noise(self, generator: torch.Generator) -> dict[str, Tensor]:
         """Return random noise pictures in the place of the generator's fixed ones."""
@@ -93,33 +108,37 @@ class Game:
     # --- the game -----------------------------------------------------------------------------------------------------
 
     def _judge_step(self, subnet: Subnet, generator: torch.Generator) -> Losses:
-        recipe, state, real = self.recipe, self.state, self.real
+        recipe, state = self.recipe, self.state
         judge, optimizer = state.judge, state.judge_optimizer
         assert judge is not None
         assert optimizer is not None
-        assert real is not None
-        images, labels = real.batch(
-            recipe.seed, state.step, recipe.batch_size, flip=recipe.flip, generator=generator
-        )
-        z_bi = self._latents(generator, labels)
+        z_bi = self._latents(generator)
+        images = self._real(z_bi, generator)
         with torch.no_grad(), self.autocast():
             fake = self._make(z_bi, subnet, generator)
         images = shrunk(images, fake.shape[-1])
         shares, told = self._shares(z_bi), self._told(subnet)
-        penalised = recipe.r1 > 0 and state.step % recipe.r1_every == 0
-        images.requires_grad_(penalised)
+        penalised = max(recipe.r1, recipe.r2) > 0 and state.step % recipe.r1_every == 0
+        fake = fake.float()
+        for each in (images, fake):
+            each.requires_grad_(penalised)
         judge.requires_grad_(True)
         with self.autocast() if not penalised else torch.autocast(images.device.type, enabled=False):
             real_b = judge(diff_augment(images, recipe.augment, generator), shares, told).float()
-            fake_b = judge(diff_augment(fake.float(), recipe.augment, generator), shares, told).float()
-        loss = discriminator_loss(real_b, fake_b)
+            fake_b = judge(diff_augment(fake, recipe.augment, generator), shares, told).float()
+        loss = discriminator_loss(real_b, fake_b, paired=recipe.paired)
         losses = {
             "judge": loss.detach(), "real": real_b.detach().mean(), "fake": fake_b.detach().mean(),
         }  # fmt: skip
         if penalised:
-            penalty = r1_penalty(real_b, images)
-            losses["r1"] = penalty.detach()
-            loss = loss + penalty * (recipe.r1 / 2 * recipe.r1_every)
+            for name, weight, scores, each in (
+                ("r1", recipe.r1, real_b, images),
+                ("r2", recipe.r2, fake_b, fake),
+            ):
+                if weight > 0:
+                    penalty = gradient_penalty(scores, each)
+                    losses[name] = penalty.detach()
+                    loss = loss + penalty * (weight / 2 * recipe.r1_every)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -160,9 +179,14 @@ class Game:
         judge = self.state.judge
         assert judge is not None
         with self.autocast():
-            changed = diff_augment(images.float(), self.recipe.augment, generator)
-            scores = judge(changed, self._shares(z_bi), self._told(subnet))
-        return generator_loss(scores.float())
+            shares, told = self._shares(z_bi), self._told(subnet)
+            scores = judge(diff_augment(images.float(), self.recipe.augment, generator), shares, told)
+            if not self.recipe.paired:
+                return generator_loss(scores.float())
+            real = shrunk(self._real(z_bi, generator), images.shape[-1])
+            with torch.no_grad():
+                beside = judge(diff_augment(real, self.recipe.augment, generator), shares, told)
+        return generator_loss(scores.float(), beside.float())
 
     def _shares(self, z_bi: Tensor) -> Tensor | None:
         family = self.state.family

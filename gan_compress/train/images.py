@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -28,16 +29,30 @@ class RealImages:
     pixels: Tensor
     labels: Tensor
 
-    def batch(
-        self, seed: int, step: int, size: int, *, flip: bool, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Return the images (-1 to 1) and labels of `step`; an epoch goes through all in a new order."""
+    def batch(self, seed: int, step: int, size: int, *, flip: bool, generator: torch.Generator) -> Tensor:
+        """Return the images (-1 to 1) of `step`; an epoch goes through all in a new order."""
         index = self._indices(seed, step, size).to(self.pixels.device)
+        return self._images(index, flip, generator)
+
+    def of_classes(self, labels: Tensor, *, flip: bool, generator: torch.Generator) -> Tensor:
+        """Return one image (-1 to 1), drawn at random, of each class in `labels`."""
+        order, first, count = self._by_class
+        place = torch.rand(len(labels), generator=generator, device=labels.device, dtype=torch.float64)
+        index = order[first[labels] + (place * count[labels]).long()]
+        return self._images(index, flip, generator)
+
+    @cached_property
+    def _by_class(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The images ordered by class, where each class begins, and how many it has."""
+        count = self.labels.bincount()
+        return self.labels.argsort(stable=True), count.cumsum(0) - count, count
+
+    def _images(self, index: Tensor, flip: bool, generator: torch.Generator) -> Tensor:
         images = self.pixels[index].float() / 127.5 - 1
         if flip:
-            mirrored = torch.rand(size, 1, 1, 1, generator=generator, device=images.device) < 0.5
+            mirrored = torch.rand(len(index), 1, 1, 1, generator=generator, device=images.device) < 0.5
             images = torch.where(mirrored, images.flip(3), images)
-        return images, self.labels[index]
+        return images
 
     def _indices(self, seed: int, step: int, size: int) -> Tensor:
         count, places = len(self.labels), np.arange(step * size, (step + 1) * size)

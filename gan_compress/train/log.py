@@ -9,7 +9,19 @@ from typing import Any
 from nas._files import write_atomic
 from nas.train._log import Log
 
-COLUMNS = ("step", "images", "generator", "judge", "real", "fake", "r1", "pixel", "feature", "images_per_s")
+COLUMNS = (
+    "step",
+    "images",
+    "generator",
+    "judge",
+    "real",
+    "fake",
+    "r1",
+    "r2",
+    "pixel",
+    "feature",
+    "images_per_s",
+)
 
 
 class GameLog(Log):

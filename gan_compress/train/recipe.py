@@ -14,6 +14,7 @@ FAMILY = (
     "style",
     "cap",
     "smallest",
+    "mapping",
     "conditional",
     "judge_multiplier",
     "judge_cap",
@@ -30,7 +31,7 @@ class Recipe(Settings):
         stage: "base" (the full generator), "multires" (the full generator at a random output resolution in each step),
             "elastic" (all subnets, with a discriminator that is told the subnet, and a frozen full generator as
             teacher), or "distil" (the same without a discriminator and without data).
-        resolution, multiplier, style, cap, smallest: the family's options, see `gan_compress.family.anycost`.
+        resolution, multiplier, style, cap, smallest, mapping: the family's options, see `gan_compress.family.anycost`.
         conditional: whether images are made by class; the classes come from the data.
         judge_multiplier, judge_cap: the discriminator's channels, by the generator's rule; 0 takes the generator's.
         lr, judge_lr: learning rates of Adam; mapping_lr: factor on `lr` for the mapping network, which is scaled to
@@ -39,7 +40,10 @@ class Recipe(Settings):
         growing: stage "multires" only: share of the steps, at the start, in which the resolutions open one after
             another; small images are cheap and teach the coarse shapes.
         cooldown: share of the steps, at the end, in which both learning rates fall to zero in a straight line.
-        r1: weight (gamma) of the R1 penalty, computed every `r1_every` steps; 0 turns it off.
+        paired: whether scores are compared in pairs of a real and a generated image of one class, which keeps small
+            trainings from making the same image of every latent; otherwise each is judged alone.
+        r1, r2: weights (gamma) of the gradient penalties at real and at generated images, computed every `r1_every`
+            steps; 0 turns one off.
         ema_half_life: of the weights that are kept, in thousands of images; `ema_rampup`: at most this share of the
             images seen so far.
         augment: policy of `gan_compress.augment.diff_augment`; flip: mirror half of the real images.
@@ -61,6 +65,7 @@ class Recipe(Settings):
     style: int = 256
     cap: int = 256
     smallest: int = 0
+    mapping: int = 8
     conditional: bool = True
     judge_multiplier: float = 0.0
     judge_cap: int = 0
@@ -74,7 +79,9 @@ class Recipe(Settings):
     beta2: float = 0.99
     growing: float = 0.0
     cooldown: float = 0.0
+    paired: bool = False
     r1: float = 0.1
+    r2: float = 0.0
     r1_every: int = 16
     ema_half_life: float = 20.0
     ema_rampup: float = 0.05
@@ -95,7 +102,7 @@ class Recipe(Settings):
         for names, least in (
             (("steps", "r1_every", "checkpoint_steps", "sample_every", "log_every"), 1),
             (("batch_size",), 2),
-            (("r1", "random_subnets", "game_weight", "pixel_weight", "feature_weight", "seed"), 0),
+            (("r1", "r2", "random_subnets", "game_weight", "pixel_weight", "feature_weight", "seed"), 0),
             (("judge_multiplier", "judge_cap"), 0),
         ):
             for name in names:

@@ -66,7 +66,8 @@ def _from_model(start: str | Path) -> Start:
         raise UsageError(
             f"{start} is a model of family {model.family.name}, expected anycost; name a generator to start from"
         )
-    settings = {name: options[name] for name in ("resolution", "multiplier", "style", "cap", "smallest")}
+    names = ("resolution", "multiplier", "style", "cap", "smallest", "mapping")
+    settings = {name: options[name] for name in names}
     settings["conditional"] = bool(options["classes"])
     return Start(
         str(start),

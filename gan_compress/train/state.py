@@ -84,7 +84,7 @@ def make_family(recipe: Recipe, classes: int) -> StyleGAN2:
     """Return the space of the recipe's generator."""
     return anycost(
         recipe.resolution, recipe.multiplier, recipe.style, recipe.cap,
-        classes if recipe.conditional else 0, recipe.smallest,
+        classes if recipe.conditional else 0, recipe.smallest, recipe.mapping,
     )  # fmt: skip
 
 
@@ -132,18 +132,12 @@ def frozen(module: _Module) -> _Module:
     return copy.deepcopy(module).requires_grad_(False).eval()
 
 
-_JOINING_RATE = 0.001
-"""How much slower than the mapping network the class condition learns: its weights are stored at their true size,
-the mapping network's a hundred times larger and more. At the full rate its bias outgrew latents and classes within 300
-steps, and every image of a class was the same."""
-
-
 def _adam(module: nn.Module, recipe: Recipe) -> torch.optim.Adam:
-    """Return Adam over the mapping network, the class condition and the rest, each with its factor on the rate."""
-    slow = {"style": recipe.mapping_lr, "condition": recipe.mapping_lr * _JOINING_RATE}
+    """Return Adam over the mapping network with the class condition, and over the rest, each with its factor."""
+    mapping = ("style", "condition")
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
-        factor = next((slow[word] for word in name.split(".")[:2] if word in slow), 1.0)
+        factor = recipe.mapping_lr if set(mapping) & set(name.split(".")[:2]) else 1.0
         groups.setdefault(factor, []).append(parameter)
     return torch.optim.Adam(
         [{"params": parameters, "factor": factor} for factor, parameters in groups.items()],

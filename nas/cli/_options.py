@@ -52,7 +52,7 @@ quality_option: Decorator = click.option(
     "--quality",
     metavar="NAME",
     default=None,
-    help="What is maximised, such as top1 or consistency (default: the first that the kind of model has).",
+    help="What is maximised, such as top1, distance or kid (default: the first that the kind of model has).",
 )
 runtime_option: Decorator = click.option(
     "--runtime",

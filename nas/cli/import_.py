@@ -9,11 +9,6 @@ import click
 from nas.cli._options import json_option, read_settings
 from nas.cli._output import emit_json, result_console
 
-_MEAN, _STD = (
-    (0.485, 0.456, 0.406),
-    (0.229, 0.224, 0.225),
-)  # of ImageNet, as the published networks expect them
-
 
 @click.command()
 @click.argument("checkpoint", metavar="FILE|URL")
@@ -23,7 +18,7 @@ _MEAN, _STD = (
     "settings",
     multiple=True,
     metavar="KEY=VALUE",
-    help="An option of the family, as TOML: width=1.2, classes=1000, resolutions=[160,192,224].",
+    help="An option of the family that the checkpoint does not tell, as TOML: width=1.2, resolution=256.",
 )
 @click.option(
     "--classes",
@@ -44,12 +39,13 @@ def command(
     output: Path,
     as_json: bool,
 ) -> None:
-    """Make a model folder of a published supernet CHECKPOINT, for every other command to take as --model.
+    """Make a model folder of a published CHECKPOINT, for every other command to take as --model.
 
     \b
       nas import ofa_mbv3_d234_e346_k357_w1.2 --option width=1.2 --output models/ofa-w1.2
       nas calibrate models/ofa-w1.2 --data imagenet   # so that it needs no data later
       nas measure models/ofa-w1.2 --data imagenet     # so that searches can predict accuracy
+      nas import latest_net_G.pth --family gan-compression --output models/horses
 
     The file is read without executing anything in it.
     """
@@ -57,12 +53,12 @@ def command(
     from nas.elastic import Supernet
     from nas.families import get_family, load_published, read_published, save_model
 
-    supernet = Supernet(get_family(family, **read_settings(settings, "--option")))
-    load_published(supernet, read_published(checkpoint))
-    count = supernet.family.options.get("classes")
-    if not isinstance(count, int):
-        raise UsageError(f"{family} is no classifier; only classifiers can be imported so far")
-    classes = [str(index) for index in range(count)]
+    state, given = read_published(checkpoint), read_settings(settings, "--option")
+    told = get_family(family).published_options(state)
+    supernet = Supernet(get_family(family, **{**told, **given}))
+    load_published(supernet, state)
+    count = supernet.family.options.get("classes", 0)
+    classes = [str(index) for index in range(count if isinstance(count, int) else 0)]
     if class_file is not None:
         classes = class_file.read_text(encoding="utf-8").split("\n")
         classes = [line.strip() for line in classes if line.strip()]
@@ -70,8 +66,9 @@ def command(
             raise UsageError(
                 f"{class_file} names {len(classes)} classes, but the network tells {count} apart"
             )
+    mean, std = supernet.family.published_scale
     info = {"data": "imported", "checkpoint": Path(checkpoint).name}
-    save_model(output, supernet, name=name or output.name, classes=classes, mean=_MEAN, std=_STD, info=info)
+    save_model(output, supernet, name=name or output.name, classes=classes, mean=mean, std=std, info=info)
     answer = {"model": str(output), "family": family, "subnets": supernet.space.size}
     if as_json:
         emit_json(answer)

@@ -107,7 +107,5 @@ def command(
 def _without_data(task: Task) -> list[Quality]:
     chosen = [quality for quality in task.qualities if not task.needs_data(quality)]
     if not chosen:
-        raise click.UsageError(
-            f"{task.qualities[0].label} is measured on labelled images; name some with --data"
-        )
+        raise click.UsageError(f"{task.qualities[0].label} is measured on images; name some with --data")
     return chosen

@@ -26,7 +26,7 @@ class Part:
     `build` makes the ordinary module from the choices; `layouts` names, for each of its tensors that is not the same
     in every subnet, the axes. `matrices` are the sizes of square learned matrices that only the supernet holds (see
     `Kernel`). `active_if` leaves the part out, as for a dimension; `reads` names dimensions that `build` reads beside
-    those of the layouts.
+    those of the layouts. `group` is the row of a readable table that tells of the part; by default its container.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Part:
     active_if: tuple[str, tuple[Choice, ...]] | None = None
     reads: tuple[str, ...] = ()
     matrices: Mapping[str, int] = field(default_factory=dict)
+    group: str = ""
 
     @cached_property
     def dimensions(self) -> tuple[str, ...]:
@@ -63,6 +64,11 @@ class Family(ABC):
     options: Mapping[str, object]
     task: str = "classification"
     """The entry point in the group "anyfit.tasks" that says how its subnets are judged."""
+    published_scale: tuple[tuple[float, ...], tuple[float, ...]] = (
+        (0.485, 0.456, 0.406),
+        (0.229, 0.224, 0.225),
+    )
+    """Mean and std, of images in [0, 1], that the published networks expect: ImageNet's unless the family says."""
     input_dimensions: tuple[str, ...] = ()
     """Dimensions that touch no weight but change the cost of every part, such as the resolution."""
 
@@ -86,12 +92,19 @@ class Family(ABC):
     def initialise(self, network: nn.Module) -> None:  # noqa: B027 (optional to override)
         """Set the first weights of the largest network; the modules' own by default."""
 
-    def published_name(self, key: str) -> str:
+    def published_name(self, key: str) -> str | None:
         """Return our name of a tensor of the reference implementation's checkpoints; the same by default.
 
-        Raises `NasError` for a name that no such checkpoint has.
+        None is for one that is not needed. Raises `NasError` for a name that no such checkpoint has.
         """
         return key
+
+    def published_options(self, state: Mapping[str, torch.Tensor]) -> Mapping[str, object]:
+        """Return the family's options that a reference implementation's checkpoint tells; none by default.
+
+        Raises `NasError` for a checkpoint of another layout.
+        """
+        return {}
 
     def build(self, subnet: Subnet) -> nn.Module:
         """Build the ordinary static network of `subnet`, freshly initialised, on the current default device."""

@@ -72,10 +72,12 @@ def architecture(supernet: Supernet, subnet: Subnet) -> Architecture:
     family = supernet.family
     active = [part for part in family.parts if part.is_active(subnet)]
     counts, outputs = supernet.count_parts(subnet), _outputs(supernet, subnet, active)
+    names = {part.name: part.group or part.name.rpartition(".")[0] or part.name for part in active}
     groups: dict[str, Group] = {}
     told: set[str] = set()
     for part in active:
-        name = part.name.rpartition(".")[0] or part.name
+        name = names[part.name]
+        others = {*names.values()} - {name}  # what has another row's name is told there
         group = groups.setdefault(name, Group(name))
         group.blocks += 1
         group.output = outputs.get(part.name, ())
@@ -83,9 +85,11 @@ def architecture(supernet: Supernet, subnet: Subnet) -> Architecture:
         group.params += counts[part.name].params
         for dimension in part.dimensions:
             told.add(dimension)
-            group.choices.setdefault(_short(dimension), []).append(subnet[dimension])
+            if dimension.partition(".")[0] not in others:
+                group.choices.setdefault(_short(dimension), []).append(subnet[dimension])
         for axis, length in _widths(part, subnet).items():
-            group.widths.setdefault(_short(axis), []).append(length)
+            if axis.partition(".")[0] not in others:
+                group.widths.setdefault(_short(axis), []).append(length)
     depths = {part.active_if[0] for part in family.parts if part.active_if is not None}
     general = {name: choice for name, choice in subnet.items() if name not in told and name not in depths}
     return Architecture(tuple(groups.values()), general)

@@ -12,6 +12,8 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,16 +33,24 @@ if TYPE_CHECKING:
 FORMAT = "anyfit-supernet"
 FORMAT_VERSION = 1
 CONFIG, WEIGHTS, CALIBRATION, TABLE = "supernet.json", "model.safetensors", "calibration.npz", "subnets.csv"
-_SHIPPED = Path(__file__).with_name("models")
+GROUP = "anyfit.models"
 
 
 def available_models() -> list[tuple[str, Path, str]]:
     """Return (name, folder, "shipped" or "cached") of every model that has a name."""
+    roots = [("shipped", root) for root in _shipped()] + [("cached", cache_folder() / "models")]
     found = []
-    for kind, root in (("shipped", _SHIPPED), ("cached", cache_folder() / "models")):
+    for kind, root in roots:
         if root.is_dir():
             found += [(p.name, p, kind) for p in sorted(root.iterdir()) if (p / CONFIG).is_file()]
     return found
+
+
+def _shipped() -> list[Path]:
+    """Return the folders of shipped models; packages name theirs in the entry point group "anyfit.models"."""
+    entries = sorted(entry_points(group=GROUP), key=lambda entry: (entry.name != "nas", entry.name))
+    specs = [find_spec(entry.value) for entry in entries]
+    return [Path(folder) for spec in specs if spec for folder in spec.submodule_search_locations or ()]
 
 
 def find_model(name_or_path: str | Path) -> Path:

@@ -23,7 +23,8 @@ def load_published(supernet: Supernet, state: Mapping[str, torch.Tensor]) -> Non
     Matrices that only a supernet has keep the identity where the checkpoint has none.
     """
     family = supernet.family
-    renamed = {family.published_name(key): tensor for key, tensor in state.items()}
+    names = {key: family.published_name(key) for key in state}
+    renamed = {name: state[key] for key, name in names.items() if name is not None}
     own = supernet.network.state_dict()
     optional = {f"{part.name}.{name}" for part in family.parts for name in part.matrices}
     missing = [

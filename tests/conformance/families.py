@@ -28,6 +28,10 @@ FAMILIES: dict[str, Callable[[], Family]] = {
     "anycost-classes": lambda: get_family(
         "anycost", resolution=8, multiplier=0.02, style=16, cap=16, classes=3
     ),
+    "gan-compression": lambda: get_family("gan-compression", ngf=8, blocks=4, resolution=16),
+    "gan-compression-batch": lambda: get_family(
+        "gan-compression", ngf=8, blocks=3, resolution=16, norm="batch", separable=False, dropout=False
+    ),
     "ofa-mbv3": lambda: get_family("ofa-mbv3", classes=7, resolutions=(32, 40, 48)),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from gan_compress._tensors import model_of
 from gan_compress.family import anycost
 from gan_compress.generate import latents, load_generator, ratio_subnet, styles, synthesize, unit
 from gan_compress.project import Projection, Settings, project
@@ -115,6 +117,19 @@ def test_a_projection_is_what_was_saved(tiny: Model, short: Projection, tmp_path
     assert again.fits == short.fits
     assert again.info["subnets"]["0.25"] == ratio_subnet(tiny, "0.25@8").to_dict()
     assert again.info["steps"] == 12 and again.info["seed"] == 0
+
+
+def test_a_projection_names_its_model(
+    tiny_path: Path, short: Projection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short.save(tmp_path / "found.safetensors")
+    assert model_of(tmp_path / "found.safetensors") is None
+    shutil.copytree(tiny_path, tmp_path / "cache" / "models" / "tiny")
+    monkeypatch.setenv("ANYFIT_CACHE", str(tmp_path / "cache"))
+    assert model_of(tmp_path / "found.safetensors") == "tiny"
+    (tmp_path / "text").write_text("no tensors")
+    assert model_of(tmp_path / "text") is None
+    assert model_of(tmp_path / "none") is None
 
 
 def test_foreign_files_cost_one_sentence(tiny: Model, short: Projection, tmp_path: Path) -> None:

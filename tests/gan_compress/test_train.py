@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from safetensors.torch import load_file
 from gan_compress.train import Recipe, train
 from gan_compress.train.engine import _Means
 from gan_compress.train.game import Game
+from gan_compress.train.images import real_images
 from gan_compress.train.start import read_start, take_over
 from gan_compress.train.state import State, build_state, ema_beta, make_family, set_rates
 from nas._errors import NasError, UsageError
@@ -72,6 +74,23 @@ def base(tmp_path_factory: pytest.TempPathFactory, digits: Data) -> Path:
     folder = tmp_path_factory.mktemp("generator") / "base"
     run(folder, tiny(), digits)
     return folder
+
+
+def test_both_penalties_and_pairs(digits: Data, tmp_path: Path) -> None:
+    run(tmp_path / "run", tiny(paired=True, r1=0.2, r2=0.1), digits)
+    rows = (tmp_path / "run" / "log.csv").read_text().splitlines()
+    row = dict(zip(rows[0].split(","), rows[1].split(","), strict=True))
+    assert float(row["r1"]) > 0 and float(row["r2"]) > 0
+    run(tmp_path / "alone", tiny(r1=0.2, r2=0.1), digits)
+    assert not same(weights(tmp_path / "run"), weights(tmp_path / "alone"))
+
+
+def test_groups_of_a_batch_are_of_one_class(digits: Data) -> None:
+    state = build_state(tiny(), make_family(tiny(), 10), CPU, watched=False)
+    game = Game(tiny(batch_size=16), state, real_images(digits, 16), contextlib.nullcontext)
+    z_bi = game._latents(torch.Generator().manual_seed(0))
+    labels = z_bi[:, 8:].argmax(1).reshape(4, 4)
+    assert (labels == labels[:, :1]).all() and len(labels.unique()) > 1
 
 
 def test_a_run_leaves_a_model_samples_a_log_and_its_recipe(base: Path) -> None:
@@ -274,8 +293,8 @@ def test_rates_and_averages_follow_the_step(base: Path) -> None:
             max(group["lr"] / group["factor"] for group in state.optimizer.param_groups), 6
         )
     groups = {round(group["factor"], 6): group["params"] for group in state.optimizer.param_groups}
-    assert sum(p.numel() for p in groups[3.0]) == 8 * (8 * 8 + 8)
-    assert sum(p.numel() for p in groups[0.003]) == 8 * 10 + 8 * 16 + 8
+    mapping, embed, join = 8 * (8 * 8 + 8), 8 * 10 + 8, 8 * 16 + 8
+    assert sum(p.numel() for p in groups[3.0]) == mapping + embed + join
     assert sum(len(group) for group in groups.values()) == len(list(state.supernet.parameters()))
     assert rates == {0: 0.1, 75: 0.1, 80: 0.08, 99: 0.004}
     assert ema_beta(tiny(ema_half_life=0.008, ema_rampup=1.0), 100) == 0.5
@@ -314,3 +333,13 @@ def test_several_processes_are_refused(digits: Data, tmp_path: Path, monkeypatch
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UsageError, match="one process"):
         run(tmp_path / "run", tiny(), digits)
+
+
+def test_tensorboard_has_every_row(digits: Data, tmp_path: Path) -> None:
+    event = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator", reason="the extra 'logs' is not installed"
+    )
+    run(tmp_path / "run", tiny(), digits, tensorboard=True)
+    found = event.EventAccumulator(str(next((tmp_path / "run").rglob("events.*")).parent)).Reload()
+    steps = {name: [each.step for each in found.Scalars(name)] for name in found.Tags()["scalars"]}
+    assert steps["generator"] == steps["judge"] == [2, 4, 6]

@@ -12,7 +12,7 @@ from gan_compress.discriminator import Discriminator
 from gan_compress.family import StyleGAN2, anycost
 from gan_compress.train.distance import feature_distance
 from gan_compress.train.game import mixed
-from gan_compress.train.images import real_images, shrunk
+from gan_compress.train.images import RealImages, real_images, shrunk
 from gan_compress.train.importance import style_importance
 from gan_compress.train.recipe import FAMILY, Recipe, load_recipe, recipe_names
 from gan_compress.train.samples import sample_grid, write_picture
@@ -87,12 +87,27 @@ def test_every_epoch_shows_every_image_once() -> None:
     assert sorted(seen[:count].tolist()) == sorted(seen[count : 2 * count].tolist()) == list(range(count))
     assert seen[:count].tolist() != seen[count : 2 * count].tolist()
     generator = torch.Generator().manual_seed(0)
-    images, labels = real.batch(0, 0, 8, flip=False, generator=generator)
+    images = real.batch(0, 0, 8, flip=False, generator=generator)
     assert images.min() >= -1 and images.max() <= 1
-    assert torch.equal(labels, real.labels[real._indices(0, 0, 8)])
-    mirrored, _ = real.batch(0, 0, 8, flip=True, generator=generator)
+    assert torch.equal(images, real.pixels[real._indices(0, 0, 8)].float() / 127.5 - 1)
+    mirrored = real.batch(0, 0, 8, flip=True, generator=generator)
     flips = [torch.equal(a, b.flip(2)) for a, b in zip(mirrored, images, strict=True)]
     assert any(flips) and not all(flips)
+
+
+def test_images_of_classes_are_of_those_classes() -> None:
+    real = real_images(open_data("digits"), 16)
+    labels = torch.tensor([3, 3, 9, 0]).repeat(100)
+    images = real.of_classes(labels, flip=False, generator=torch.Generator().manual_seed(0))
+    known = {
+        image.numpy().tobytes(): int(label) for image, label in zip(real.pixels, real.labels, strict=True)
+    }
+    found = [((image + 1) * 127.5).round().to(torch.uint8).numpy().tobytes() for image in images]
+    assert [known[each] for each in found] == labels.tolist()
+    assert len(set(found)) > 150
+    empty = RealImages(real.pixels[real.labels != 4], real.labels[real.labels != 4])
+    nines = empty.of_classes(torch.tensor([9] * 20), flip=True, generator=torch.Generator().manual_seed(0))
+    assert nines.shape == (20, 3, 16, 16)
 
 
 def test_shrinking_takes_means() -> None:

@@ -7,7 +7,7 @@ import torch
 
 from gan_compress.augment import POLICIES, cutout, diff_augment, translation
 from gan_compress.discriminator import Discriminator, EqualConv
-from gan_compress.losses import discriminator_loss, generator_loss, r1_penalty
+from gan_compress.losses import discriminator_loss, generator_loss, gradient_penalty
 from nas._errors import UsageError
 
 CHANNELS = {4: 12, 8: 10, 16: 8}
@@ -35,6 +35,9 @@ def test_sameness_is_seen() -> None:
     features = torch.randn(4, 12, 4, 4)
     assert judge._with_deviation(features[:1].repeat(4, 1, 1, 1))[:, -1].max() < 1e-3
     assert judge._with_deviation(features)[:, -1].min() > 0.3
+    halves = torch.cat([features[:1].repeat(4, 1, 1, 1), torch.randn(4, 12, 4, 4)])
+    told = judge._with_deviation(halves)[:, -1, 0, 0]
+    assert told[:4].max() < 1e-3 and told[4:].min() > 0.3
     assert judge._with_deviation(torch.randn(5, 12, 4, 4)).shape == (5, 13, 4, 4)
 
 
@@ -70,7 +73,11 @@ def test_losses_and_the_gradient_penalty() -> None:
     expected = torch.log(1 + torch.exp(-real)).mean() + torch.log(1 + torch.exp(fake)).mean()
     assert torch.isclose(discriminator_loss(real, fake), expected)
     assert torch.isclose(generator_loss(fake), torch.log(1 + torch.exp(-fake)).mean())
+    pair = torch.tensor([2.0, -1.0]), torch.tensor([0.5, 0.25])
+    expected = torch.log(1 + torch.exp(pair[1] - pair[0])).mean()
+    assert torch.isclose(discriminator_loss(*pair, paired=True), expected)
+    assert torch.isclose(generator_loss(pair[1], pair[0]), torch.log(1 + torch.exp(pair[0] - pair[1])).mean())
     images = torch.randn(4, 3, 5, 5, requires_grad=True)
     weight = torch.randn(3, 5, 5)
-    penalty = r1_penalty((images * weight).sum((1, 2, 3)), images)
+    penalty = gradient_penalty((images * weight).sum((1, 2, 3)), images)
     assert torch.isclose(penalty, weight.square().sum())

@@ -1,0 +1,116 @@
+"""`nas gan consistency`: how well every width and resolution keeps the full generator's images."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gan_compress.cli._options import model_option, open_model, output_option, say, subnets_option
+from nas.cli._data import data_options, opened
+from nas.cli._options import json_option
+from nas.cli._output import emit_json, progress_bar, result_console
+
+if TYPE_CHECKING:
+    from gan_compress.consistency import Consistency, Labelled
+
+
+@click.command()
+@model_option
+@subnets_option
+@data_options(required=False)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=2),
+    default=2000,
+    show_default=True,
+    help="Real images for labels and KID.",
+)
+@click.option(
+    "--samples", type=click.IntRange(min=2), default=500, show_default=True, help="Images of each subnet."
+)
+@output_option("A new .csv file for the table.")
+@json_option
+def command(
+    model: str | None,
+    subnets: tuple[str, ...],
+    limit: int,
+    samples: int,
+    output: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Compare the images of subnets with the full generator's: by default every width at every resolution.
+
+    The distance is in the features of a classifier, the pixel error the root mean square of pixels from 0 to 1. With
+    labelled --data also the share of images whose label a classifier does not change, and the kernel distance to the
+    real images. The path length says how much a small step in style changes an image, its spread how unevenly.
+    """
+    from gan_compress.consistency import consistency, uniform_subnets
+    from gan_compress.generate import check_output
+
+    if output is not None:
+        check_output(output, (".csv",))
+    loaded, found = open_model(model, subnets)
+    labelled = None if options["data"] is None else _labelled(opened(options), limit)
+    with progress_bar("comparing") as advance:
+        rows = consistency(
+            loaded, found or uniform_subnets(loaded), labelled, count=samples, progress=advance
+        )
+    if output is not None:
+        _write(output, rows)
+    if as_json:
+        emit_json({"model": loaded.name, "samples": samples, "subnets": [asdict(row) for row in rows]})
+        return
+    _show(rows)
+    if output is not None:
+        say(f"wrote {output}")
+
+
+def _labelled(data: Any, limit: int) -> Labelled:
+    from gan_compress.consistency import Labelled
+    from gan_compress.features import feature_space
+    from nas.train.evaluate import pictures
+
+    images, labels = pictures(data, "train", feature_space().size, limit)
+    return Labelled(images, labels, tuple(data.classes))
+
+
+def _show(rows: list[Consistency]) -> None:
+    from gan_compress.features import DEFAULT
+    from nas.cli._tables import plain_table
+    from nas.latency.units import format_count
+
+    labelled = rows[0].agreement is not None
+    cells = []
+    for row in rows:
+        extra = [f"{100 * (row.agreement or 0):.1f}%", f"{row.kid:.2f}"] if labelled else []
+        cells.append(
+            [
+                row.name, format_count(row.macs), f"{row.distance:.4f}", f"{row.pixel_error:.4f}", *extra,
+                f"{row.path_length:.3g}", f"{row.path_spread:.2f}",
+            ]
+        )  # fmt: skip
+    columns = [
+        "subnet",
+        "MACs",
+        "distance",
+        "pixel error",
+        *(["same label", "KID × 1000"] if labelled else []),
+    ]
+    result_console().print(plain_table((*columns, "path length", "spread"), cells, left=("subnet",)))
+    say(f"distance, path length and KID in {DEFAULT} features; all beside the full generator's images")
+
+
+def _write(path: Path, rows: list[Consistency]) -> None:
+    from nas._files import replacing
+
+    with replacing(path) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(asdict(rows[0])), lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            values = asdict(row).items()
+            writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in values})

@@ -1,0 +1,119 @@
+"""The recipe of one stage of an image-to-image training: every number that decides the result, as a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from gan_compress.translation.family import GanCompression, gan_compression
+from gan_compress.translation.pairs import SAME, get_pairs
+from nas._errors import UsageError
+from nas.train.settings import Settings, names_in, read
+
+TAKEN = ("resolution", "pairs", "judge_channels", "judge_layers")
+"""Settings that stage "compress" takes from the run that it starts from, as far as that tells."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Settings):
+    """How a generator is trained in one stage; lengths are in steps, one update of each network.
+
+    Attributes:
+        name: the trained model's name.
+        stage: "teacher" (one plain generator, pix2pix) or "compress" (all subnets of the separable supernet, beside a
+            frozen teacher).
+        pairs: what is made of the pictures, see `gan_compress.translation.pairs`.
+        resolution: width and height of the pictures.
+        ngf, blocks, norm: options of the stage's own generator, see `gan_compress.translation.family.gan_compression`.
+        judge_channels, judge_layers: of the discriminator of patches.
+        lr, judge_lr: learning rates of Adam; beta1, beta2: its decay rates, for both networks.
+        cooldown: share of the steps, at the end, in which both rates fall to zero in a straight line.
+        game: the discriminator's loss; game_weight, pixel_weight, feature_weight: of the generator's losses.
+        wanted: stage "compress": whether pixels are compared with the "teacher"'s or with those of the "truth"; with
+            the pairs "same" the teacher's are the truth.
+        random_subnets: drawn each step beside the largest and the smallest.
+        warm: stage "compress": take over the teacher's layers where the student has the same shapes.
+        flip: mirror half of the pictures.
+        checkpoint_steps, sample_every, log_every: how often to write a checkpoint, a picture of samples, a row of
+            log.csv.
+    """
+
+    not_in_digest: ClassVar[tuple[str, ...]] = ("name", "checkpoint_steps", "sample_every", "log_every")
+
+    name: str = "translator"
+    stage: Literal["teacher", "compress"] = "teacher"
+    pairs: str = ""
+    resolution: int = 32
+    ngf: int = 32
+    blocks: int = 6
+    norm: Literal["instance", "batch"] = "instance"
+    judge_channels: int = 32
+    judge_layers: int = 2
+    steps: int = 4000
+    batch_size: int = 8
+    seed: int = 0
+    lr: float = 0.0002
+    judge_lr: float = 0.0002
+    beta1: float = 0.5
+    beta2: float = 0.999
+    cooldown: float = 0.5
+    game: Literal["hinge", "bce"] = "bce"
+    game_weight: float = 1.0
+    pixel_weight: float = 100.0
+    feature_weight: float = 1.0
+    wanted: Literal["teacher", "truth"] = "teacher"
+    random_subnets: int = 1
+    warm: bool = True
+    flip: bool = True
+    checkpoint_steps: int = 500
+    sample_every: int = 500
+    log_every: int = 100
+
+    def __post_init__(self) -> None:
+        for names, least in (
+            (("steps", "checkpoint_steps", "sample_every", "log_every", "judge_channels"), 1),
+            (("batch_size", "judge_layers"), 1),
+            (("game_weight", "pixel_weight", "feature_weight", "random_subnets", "seed"), 0),
+        ):
+            for name in names:
+                if not getattr(self, name) >= least:
+                    raise UsageError(f"recipe: {name} is {getattr(self, name)}, expected at least {least}")
+        for name in ("lr", "judge_lr"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"recipe: {name} is {getattr(self, name)}, expected more than 0")
+        for name in ("cooldown", "beta1", "beta2"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"recipe: {name} is {getattr(self, name)}, expected a share from 0 to 1")
+        # The discriminator's last layers, and its instance norms, need room: 3 × 3 patches after halving.
+        if self.resolution < (least := 4 * 2**self.judge_layers):
+            raise UsageError(
+                f"recipe: resolution is {self.resolution}, but judge_layers {self.judge_layers} needs at least {least}"
+            )
+        if self.pairs:
+            get_pairs(self.pairs)
+        if self.pairs == SAME and not self.has_teacher:
+            raise UsageError(
+                f"recipe: pairs is {SAME!r}, but a teacher learns from pairs that differ; set blur, grey or small"
+            )
+        self.family()
+
+    @property
+    def has_teacher(self) -> bool:
+        """Whether the stage starts from a trained generator and keeps it as teacher."""
+        return self.stage == "compress"
+
+    def family(self) -> GanCompression:
+        """Return the space of the stage's own generator."""
+        return gan_compression(
+            ngf=self.ngf, blocks=self.blocks, norm=self.norm, separable=self.has_teacher, resolution=self.resolution
+        )  # fmt: skip
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that come with the package."""
+    return names_in("gan_compress.translation.train")
+
+
+def load_recipe(name: str) -> Recipe:
+    """Read a recipe that comes with the package by name, or any TOML file by path."""
+    return read(Recipe, "gan_compress.translation.train", name)

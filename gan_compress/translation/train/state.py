@@ -1,0 +1,106 @@
+"""Everything that changes while an image-to-image generator is trained, and the frozen teacher."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from gan_compress.translation.family import GanCompression, gan_compression
+from gan_compress.translation.judge import PatchJudge
+from gan_compress.translation.resnet_generator import ResNetGenerator
+from gan_compress.translation.train.recipe import Recipe
+from gan_compress.translation.train.student import Student, without_adaptors
+from nas._errors import NasError
+from nas.elastic import Supernet
+from nas.train._random import seed_globals
+
+
+@dataclass
+class State:
+    """The training state; `step` counts finished steps.
+
+    `supernet` is the teacher's in stage "teacher"; in stage "compress" it has adaptors, and `teacher` is frozen.
+    """
+
+    supernet: Supernet
+    optimizer: torch.optim.Adam
+    judge: PatchJudge
+    judge_optimizer: torch.optim.Adam
+    teacher: ResNetGenerator | None = None
+    step: int = 0
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return next(self.supernet.parameters()).device
+
+    def _items(self) -> dict[str, Any]:
+        names = ("supernet", "optimizer", "judge", "judge_optimizer", "teacher")
+        return {name: item for name in names if (item := getattr(self, name)) is not None}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return tensors and plain values."""
+        return {name: item.state_dict() for name, item in self._items().items()}
+
+    def load(self, step: int, values: dict[str, Any]) -> None:
+        """Take over what `to_dict` gave at `step`."""
+        try:
+            for name, item in self._items().items():
+                item.load_state_dict(values[name])
+        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+            reason = str(error).splitlines()[0]
+            raise NasError(
+                f"the checkpoint does not fit the recipe's networks ({reason}); train anew"
+            ) from error
+        self.step = step
+
+    def is_finite(self) -> bool:
+        """Whether no trained weight is infinite or not a number."""
+        parameters = [*self.supernet.parameters(), *self.judge.parameters()]
+        return bool(torch.stack([parameter.isfinite().all() for parameter in parameters]).all())
+
+    def generator(self) -> Supernet:
+        """Return the generator's supernet as it is now, in evaluation mode: a copy where there are adaptors."""
+        if isinstance(self.supernet.family, Student):
+            return without_adaptors(self.supernet)
+        return self.supernet.eval()
+
+
+def build_state(recipe: Recipe, teacher: dict[str, Any] | None, device: torch.device) -> State:
+    """Build the state of step 0 from the recipe's seed; `teacher` are the options of the teacher's family."""
+    family, frozen = recipe.family(), None
+    with torch.random.fork_rng(devices=[]):
+        seed_globals(recipe.seed, 0)
+        if teacher is None:
+            supernet = Supernet(family)
+        else:
+            known = gan_compression(**teacher)
+            frozen = plain_network(known).to(device).requires_grad_(False).eval()
+            supernet = Supernet(Student(family, 4 * known.full["down2"]))
+        judge = PatchJudge(
+            family.inputs + family.outputs, channels=recipe.judge_channels, layers=recipe.judge_layers
+        )
+    supernet, judge = supernet.to(device).train(), judge.to(device).train()
+    return State(supernet, _adam(supernet, recipe), judge, _adam(judge, recipe), frozen)
+
+
+def plain_network(family: GanCompression) -> ResNetGenerator:
+    """Return a fresh static network of the family's largest subnet."""
+    network = family.build(family.space.largest())
+    assert isinstance(network, ResNetGenerator)
+    return network
+
+
+def _adam(module: nn.Module, recipe: Recipe) -> torch.optim.Adam:
+    return torch.optim.Adam(module.parameters(), betas=(recipe.beta1, recipe.beta2), fused=True)
+
+
+def set_rates(state: State, recipe: Recipe) -> None:
+    """Set the learning rates of the step to come."""
+    left = (recipe.steps - state.step) / max(1.0, recipe.cooldown * recipe.steps)
+    for optimizer, lr in ((state.optimizer, recipe.lr), (state.judge_optimizer, recipe.judge_lr)):
+        for group in optimizer.param_groups:
+            group["lr"] = lr * min(1.0, left)

@@ -1,0 +1,116 @@
+"""One training step: the discriminator on pairs, then every subnet of the step in one update.
+
+All randomness of a step comes from generators seeded by (seed, step), so a resumed run needs no stored states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gan_compress.train.images import RealImages
+from gan_compress.translation.judge import judge_loss, maker_loss
+from gan_compress.translation.pairs import SAME
+from gan_compress.translation.train.recipe import Recipe
+from gan_compress.translation.train.state import State
+from gan_compress.translation.train.student import running
+from nas.space import Subnet
+from nas.train._random import subnet_rng
+
+_FLIPS = 20
+Losses = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What every step needs; `degrade` makes inputs of true pictures."""
+
+    recipe: Recipe
+    state: State
+    real: RealImages
+    degrade: Callable[[Tensor], Tensor]
+
+    def step(self) -> Losses:
+        """Accumulate the gradients of one step and take it; returns what it lost, detached."""
+        recipe, state = self.recipe, self.state
+        generator = self._generator()
+        truth = self.real.batch(
+            recipe.seed, state.step, recipe.batch_size, flip=recipe.flip, generator=generator
+        )
+        given = self.degrade(truth)
+        if state.teacher is None:
+            return self._teacher_step(given, truth)
+        return self._compress_step(given, truth, state.teacher.with_features)
+
+    def _generator(self) -> torch.Generator:
+        seed = np.random.SeedSequence([self.recipe.seed, _FLIPS, self.state.step]).generate_state(1)
+        return torch.Generator(self.state.device).manual_seed(int(seed[0]))
+
+    def _teacher_step(self, given: Tensor, truth: Tensor) -> Losses:
+        state = self.state
+        made = state.supernet(given, state.supernet.space.largest())
+        losses = self._judge_step(given, made.detach(), truth)
+        state.optimizer.zero_grad(set_to_none=True)
+        pixel = (made - truth).abs().mean()
+        game = maker_loss(self.recipe.game, state.judge(given, made))
+        (self.recipe.pixel_weight * pixel + self.recipe.game_weight * game).backward()
+        state.optimizer.step()
+        return losses | {"generator": game.detach(), "pixel": pixel.detach()}
+
+    def _compress_step(
+        self, given: Tensor, truth: Tensor, teach: Callable[..., tuple[Tensor, list[Tensor]]]
+    ) -> Losses:
+        """Train the largest, the smallest and random subnets; the discriminator sees one of them in turn."""
+        recipe, state = self.recipe, self.state
+        subnets, turn = self._subnets()
+        places = getattr(state.supernet.family, "places", ())
+        with torch.no_grad():
+            taught, features = teach(given, places)
+            with running(state.supernet, subnets[turn]) as pupil:
+                made = pupil(given)
+        if recipe.pairs == SAME:
+            truth = taught
+        losses = self._judge_step(given, made, truth)
+        wanted = taught if recipe.wanted == "teacher" else truth
+        state.optimizer.zero_grad(set_to_none=True)
+        for subnet in subnets:
+            with running(state.supernet, subnet) as pupil:
+                made, own = pupil.with_features(given)
+            parts = {
+                "pixel": (made - wanted).abs().mean(),
+                "feature": torch.stack([(a - b).square().mean() for a, b in zip(own, features, strict=True)]).sum(),
+                "generator": maker_loss(recipe.game, state.judge(given, made)),
+            }  # fmt: skip
+            total = (
+                recipe.pixel_weight * parts["pixel"]
+                + recipe.feature_weight * parts["feature"]
+                + recipe.game_weight * parts["generator"]
+            )
+            total.backward()
+            for name, value in parts.items():
+                losses[name] = losses.get(name, 0) + value.detach() / len(subnets)
+        state.optimizer.step()
+        return losses
+
+    def _subnets(self) -> tuple[list[Subnet], int]:
+        """Return the step's subnets (Yu & Huang 2019: the sandwich) and which of them the discriminator learns from."""
+        space, rng = self.state.supernet.space, subnet_rng(self.recipe.seed, self.state.step)
+        drawn = [space.sample(rng) for _ in range(self.recipe.random_subnets)]
+        subnets = [space.largest(), space.smallest(), *drawn]
+        return subnets, int(rng.integers(len(subnets)))
+
+    def _judge_step(self, given: Tensor, made: Tensor, truth: Tensor) -> Losses:
+        """Update the discriminator, which then stays fixed while the generator learns from it."""
+        judge, optimizer = self.state.judge, self.state.judge_optimizer
+        judge.requires_grad_(True)
+        real, fake = judge(given, truth), judge(given, made)
+        loss = judge_loss(self.recipe.game, real, fake)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        judge.requires_grad_(False)
+        return {"judge": loss.detach(), "real": real.detach().mean(), "fake": fake.detach().mean()}

@@ -1,0 +1,334 @@
+"""Training an image-to-image generator: two stages, stopped and resumed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils._pytree import tree_leaves
+
+from gan_compress.translation.family import gan_compression
+from gan_compress.translation.judge import PatchJudge, judge_loss, maker_loss
+from gan_compress.translation.train import Recipe, load_recipe, recipe_names, train
+from gan_compress.translation.train import engine as engine_module
+from gan_compress.translation.train.state import build_state
+from gan_compress.translation.train.steps import Steps
+from gan_compress.translation.train.student import Student, running, without_adaptors
+from nas._errors import NasError, UsageError
+from nas.elastic import Supernet
+from nas.families import load_model
+from nas.train._checkpoint import read_checkpoint
+from nas.train.data import Data, open_data
+from nas.train.engine import TrainingStopped
+from tests.conformance.families import some_subnets
+
+SMALL = {
+    "resolution": 16, "ngf": 8, "blocks": 3, "judge_channels": 4, "judge_layers": 1, "batch_size": 4,
+    "norm": "batch", "checkpoint_steps": 1, "sample_every": 2, "log_every": 1,
+}  # fmt: skip
+TEACHER = Recipe(stage="teacher", pairs="blur", steps=2, **SMALL)
+COMPRESS = Recipe(stage="compress", steps=4, **SMALL)
+
+
+@pytest.fixture(scope="module")
+def data() -> Data:
+    return open_data("digits")
+
+
+@pytest.fixture(scope="module")
+def teacher(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "teacher"
+    train(TEACHER, data, folder, threads=1, show=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def compressed(data: Data, teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "compressed"
+    train(COMPRESS, data, folder, start=teacher, threads=1, show=False)
+    return folder
+
+
+def rows(folder: Path) -> list[dict]:
+    return [*csv.DictReader((folder / "log.csv").read_text().splitlines())]
+
+
+# --- stages -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_teacher_leaves_a_model_log_and_samples(teacher: Path) -> None:
+    model = load_model(teacher / "model")
+    assert model.family.options["separable"] is False and model.info["pairs"] == "blur"
+    assert [row["step"] for row in rows(teacher)] == ["1", "2"] and float(rows(teacher)[1]["pixel"]) > 0
+    with Image.open(teacher / "samples" / "0000002.png") as sheet:
+        assert sheet.size == (3 * 16, 12 * 16)  # input, output, truth
+    x = model.family.example_input(model.space.largest())
+    assert model.extract(model.space.largest())(x).shape == x.shape
+
+
+def test_compression_leaves_a_supernet_of_the_separable_layout(compressed: Path, teacher: Path) -> None:
+    model, before = load_model(compressed / "model"), load_model(teacher / "model")
+    assert model.family.options["separable"] is True and model.info["pairs"] == "blur"
+    assert [*model.info["val_psnr_db"]] == ["given", "teacher", "largest", "smallest"]
+    assert model.calibration is not None and model.calibration.images.dtype == torch.uint8
+    names = model.supernet.network.state_dict().keys()
+    assert "model.10.conv_block.1.conv.0.weight" in names and not any("adaptor" in name for name in names)
+    with Image.open(compressed / "samples" / "0000004.png") as sheet:
+        assert sheet.size == (5 * 16, 12 * 16)  # input, teacher, largest, smallest, truth
+    assert {"generator", "judge", "pixel", "feature"} <= {n for n, v in rows(compressed)[-1].items() if v}
+    checkpoint = read_checkpoint(compressed / "checkpoint.pt")
+    kept = checkpoint.state["teacher"]
+    assert all(torch.equal(kept[n], t) for n, t in before.supernet.network.state_dict().items())
+
+
+def test_settings_of_the_teacher_are_taken_over(compressed: Path) -> None:
+    recipe = json.loads((compressed / "recipe.json").read_text())
+    assert recipe["pairs"] == "blur" and recipe["resolution"] == 16 and recipe["judge_channels"] == 4
+
+
+def test_a_teachers_model_can_be_the_start(teacher: Path, data: Data, tmp_path: Path) -> None:
+    recipe = COMPRESS.replaced(steps=1, wanted="truth", warm=False, game="hinge", random_subnets=0)
+    folder = train(recipe, data, tmp_path / "run", start=teacher / "model", threads=1, show=False)
+    assert load_model(folder).info["pairs"] == "blur"
+
+
+def test_a_generator_of_any_task_is_compressed_beside_itself(
+    teacher: Path, data: Data, tmp_path: Path
+) -> None:
+    """An imported model says nothing of its inputs: the pictures are inputs, its own output is the truth."""
+    import shutil
+
+    imported = tmp_path / "imported"
+    shutil.copytree(teacher / "model", imported)
+    config = json.loads((imported / "supernet.json").read_text())
+    (imported / "supernet.json").write_text(json.dumps({**config, "info": {"data": "imported"}}))
+    recipe = COMPRESS.replaced(steps=1, pairs="same", wanted="truth")
+    folder = train(recipe, data, tmp_path / "run", start=imported, threads=1, show=False)
+    info = load_model(folder).info
+    assert info["pairs"] == "same" and [*info["val_psnr_db"]] == ["given", "largest", "smallest"]
+    with Image.open(tmp_path / "run" / "samples" / "0000001.png") as sheet:
+        assert sheet.size == (4 * 16, 12 * 16)  # input, largest, smallest, the teacher's
+
+
+def test_the_student_starts_with_the_teachers_most_important_channels(teacher: Path) -> None:
+    from gan_compress.translation.train.start import read_start, take_over
+
+    begin = read_start(teacher)
+    recipe = begin.adopt(COMPRESS)
+    state = build_state(recipe, begin.options, torch.device("cpu"))
+    take_over(state, begin, recipe)
+    sorted_teacher = load_model(teacher / "model").supernet
+    sorted_teacher.sort_channels()
+    for name, tensor in sorted_teacher.network.state_dict().items():
+        own = state.supernet.network.state_dict().get(f"generator.{name}")
+        assert "conv_block" in name or (own is not None and torch.equal(own, tensor)), name
+    assert begin.judge is not None
+    assert all(torch.equal(t, begin.judge[n]) for n, t in state.judge.state_dict().items())
+
+
+# --- the student ------------------------------------------------------------------------------------------------------
+
+
+def test_adaptors_are_cut_with_the_stream_and_left_behind() -> None:
+    family = gan_compression(ngf=8, blocks=3, resolution=16)
+    supernet = Supernet(Student(family, 24)).eval()
+    alone = without_adaptors(supernet)
+    for subnet in some_subnets(family):
+        x = family.example_input(subnet, 2)
+        with torch.no_grad(), running(supernet, subnet) as pupil:
+            images, features = pupil.with_features(x)
+            adaptor = pupil.adaptors[0]
+            assert isinstance(adaptor, torch.nn.Conv2d)
+            width = adaptor.weight.shape[1]
+        assert [tuple(f.shape) for f in features] == [(2, 24, 4, 4)] * 4
+        assert width == 4 * family.channels(subnet)[2]
+        assert torch.equal(images, supernet(x, subnet)) and torch.equal(images, alone(x, subnet))
+
+
+def test_a_step_reaches_every_kind_of_weight(teacher: Path, data: Data) -> None:
+    from gan_compress.train.images import real_images
+    from gan_compress.translation.pairs import blur
+    from gan_compress.translation.train.start import read_start, take_over
+
+    begin = read_start(teacher)
+    recipe = begin.adopt(COMPRESS)
+    state = build_state(recipe, begin.options, torch.device("cpu"))
+    take_over(state, begin, recipe)
+    before = {n: p.detach().clone() for n, p in state.supernet.named_parameters()}
+    fixed = {n: t.clone() for n, t in state.teacher.state_dict().items()}  # pyright: ignore[reportOptionalMemberAccess]
+    for group in (*state.optimizer.param_groups, *state.judge_optimizer.param_groups):
+        group["lr"] = 1e-3
+    losses = Steps(recipe, state, real_images(data, 16), blur).step()
+    assert set(losses) == {"judge", "real", "fake", "pixel", "feature", "generator"}
+    moved = {n for n, p in state.supernet.named_parameters() if not torch.equal(p, before[n])}
+    assert {n for n in before if n.endswith("weight")} <= moved
+    assert all(torch.equal(t, fixed[n]) for n, t in state.teacher.state_dict().items())  # pyright: ignore[reportOptionalMemberAccess]
+
+
+# --- stopping ---------------------------------------------------------------------------------------------------------
+
+
+def same(first: Path, second: Path) -> bool:
+    a, b = (read_checkpoint(folder / "checkpoint.pt") for folder in (first, second))
+    one, other = (tree_leaves(c.state) for c in (a, b))
+    return a.step == b.step and all(
+        torch.equal(x, y) if isinstance(x, torch.Tensor) else x == y for x, y in zip(one, other, strict=True)
+    )
+
+
+def test_a_stopped_run_goes_on_to_the_same_bits(
+    data: Data, teacher: Path, compressed: Path, tmp_path: Path, monkeypatch
+) -> None:
+    for recipe, whole, start in ((TEACHER, teacher, None), (COMPRESS, compressed, teacher)):
+        folder, step = tmp_path / recipe.stage, Steps.step
+
+        def interrupted(self: Steps, step=step):
+            losses = step(self)
+            if self.state.step == 0:
+                signal.raise_signal(signal.SIGINT)
+            return losses
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Steps, "step", interrupted)
+            with pytest.raises(TrainingStopped) as stopped:
+                train(recipe, data, folder, start=start, threads=1, show=False)
+        assert stopped.value.exit_code == 130 and read_checkpoint(folder / "checkpoint.pt").step == 1
+        assert not (folder / "model").exists()
+        train(recipe, data, folder, resume=True, threads=1, show=False)
+        assert same(folder, whole)
+        assert [row["step"] for row in rows(folder)] == [row["step"] for row in rows(whole)]
+
+
+def test_a_loss_that_is_no_number_keeps_the_last_checkpoint(data: Data, tmp_path: Path, monkeypatch) -> None:
+    step = Steps.step
+
+    def broken(self: Steps):
+        losses = step(self)
+        return {**losses, "pixel": losses["pixel"] * float("nan")} if self.state.step == 1 else losses
+
+    monkeypatch.setattr(Steps, "step", broken)
+    with pytest.raises(NasError, match=r"pixel loss is no longer finite at step 2.*kept.*lower lr \(now"):
+        train(TEACHER, data, tmp_path / "run", threads=1, show=False)
+    assert read_checkpoint(tmp_path / "run" / "checkpoint.pt").step == 1
+
+
+def test_weights_that_are_no_numbers_are_not_saved(data: Data, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(engine_module.State, "is_finite", lambda self: self.step < 2)
+    with pytest.raises(NasError, match="weights are no longer finite at step 2"):
+        train(TEACHER, data, tmp_path / "run", threads=1, show=False)
+    assert read_checkpoint(tmp_path / "run" / "checkpoint.pt").step == 1
+
+
+# --- what a user may get wrong ----------------------------------------------------------------------------------------
+
+
+def test_wrong_starts_and_folders_cost_one_sentence(
+    data: Data, teacher: Path, compressed: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="needs a teacher"):
+        train(COMPRESS, data, tmp_path / "a", threads=1, show=False)
+    with pytest.raises(UsageError, match="starts from nothing"):
+        train(TEACHER, data, tmp_path / "b", start=teacher, threads=1, show=False)
+    with pytest.raises(UsageError, match="is a run of stage 'compress'"):
+        train(COMPRESS, data, tmp_path / "c", start=compressed, threads=1, show=False)
+    with pytest.raises(UsageError, match="was trained for 'blur'"):
+        train(COMPRESS.replaced(pairs="grey"), data, tmp_path / "d", start=teacher, threads=1, show=False)
+    with pytest.raises(UsageError, match="expected gan-compression"):
+        train(COMPRESS, data, tmp_path / "e", start="mbv3-cifar10", threads=1, show=False)
+    with pytest.raises(UsageError, match="pairs is not set"):
+        train(TEACHER.replaced(pairs=""), data, tmp_path / "f", threads=1, show=False)
+    with pytest.raises(UsageError, match="trained to its end"):
+        train(TEACHER, data, teacher, threads=1, show=False)
+    with pytest.raises(UsageError, match="there is no checkpoint"):
+        train(TEACHER, data, tmp_path / "g", resume=True, threads=1, show=False)
+    assert not any((tmp_path / name).exists() for name in "abcdefg")
+
+
+def test_a_changed_recipe_is_not_resumed(data: Data, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(engine_module, "_finish", lambda *_: tmp_path)
+    train(TEACHER, data, tmp_path / "run", threads=1, show=False)
+    with pytest.raises(UsageError, match="lr was 0.0002, now 0.1"):
+        train(TEACHER.replaced(lr=0.1), data, tmp_path / "run", resume=True, threads=1, show=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"steps": 0}, "steps is 0"),
+        ({"lr": 0.0}, "lr is 0.0"),
+        ({"beta1": 2.0}, "beta1 is 2.0"),
+        ({"pairs": "sepia"}, "no pairs 'sepia'"),
+        ({"pairs": "same"}, "a teacher learns from pairs that differ"),
+        ({"resolution": 20, "judge_layers": 3}, "judge_layers 3 needs at least 32"),
+        ({"resolution": 18, "judge_layers": 1}, "multiple of 4"),
+        ({"stage": "elastic"}, "teacher, compress"),
+        ({"random_subnets": -1}, "random_subnets is -1"),
+    ],
+)
+def test_wrong_settings_are_refused(changes: dict, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        Recipe().replaced(**changes)
+
+
+def test_the_shipped_recipes_fit_together() -> None:
+    assert {"deblur-teacher", "deblur-compress"} <= set(recipe_names())
+    first, second = load_recipe("deblur-teacher"), load_recipe("deblur-compress")
+    assert first.stage == "teacher" and second.stage == "compress" and first.pairs and not second.pairs
+    assert (first.norm, first.blocks) == (second.norm, second.blocks)
+
+
+# --- the discriminator ------------------------------------------------------------------------------------------------
+
+
+def test_a_score_sees_a_patch_of_the_published_size() -> None:
+    for layers, size in ((1, 16), (2, 34), (3, 70)):
+        judge = PatchJudge(2, channels=2, layers=layers)
+        for module in judge.model:
+            if isinstance(module, torch.nn.InstanceNorm2d):
+                module.register_forward_hook(
+                    lambda _m, inputs, _o: inputs[0]
+                )  # it looks at the whole picture
+        x = torch.randn(1, 1, 160, 160, requires_grad=True)
+        scores = judge(x, x)
+        scores[0, 0, scores.shape[2] // 2, scores.shape[3] // 2].backward()
+        assert x.grad is not None
+        seen = x.grad[0, 0].any(0).nonzero().flatten()
+        assert int(seen.max() - seen.min()) + 1 == size
+
+
+def test_losses_of_the_game() -> None:
+    scores = torch.tensor([2.0, -3.0])
+    assert float(judge_loss("hinge", scores, scores)) == pytest.approx((0 + 4 + 3 + 0) / 4)
+    zero = torch.zeros(3)
+    assert float(judge_loss("bce", zero, zero)) == pytest.approx(np.log(2))
+    assert float(maker_loss("hinge", scores)) == pytest.approx(0.5)
+    assert float(maker_loss("bce", zero)) == pytest.approx(np.log(2))
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_trains_both_stages(tmp_path: Path, nas_run: Callable) -> None:
+    small = [word for name in ("resolution", "ngf", "blocks", "judge_channels", "judge_layers")
+             for word in ("--set", f"{name}={SMALL[name]}")]  # fmt: skip
+    common = ("--data", "digits", "--steps", "1", "--batch-size", "4", "--threads", "1", "--json")
+    first = nas_run(
+        "gan", "compress", "--recipe", "deblur-teacher", "--output", tmp_path / "t", *small, *common
+    )
+    assert first.code == 0, first.stderr
+    second = nas_run(
+        "gan", "compress", "--recipe", "deblur-compress", "--start", tmp_path / "t", "--output", tmp_path / "c",
+        "--set", "ngf=8", "--set", "blocks=3", *common,
+    )  # fmt: skip
+    assert second.code == 0, second.stderr
+    answer = json.loads(second.stdout)
+    assert answer["info"]["stage"] == "compress" and load_model(answer["model"]).info["pairs"] == "blur"
+    wrong = nas_run("gan", "compress", "--recipe", "deblur", "--data", "digits", "--output", tmp_path / "n")
+    assert wrong.code == 2 and "deblur-teacher" in wrong.stderr
