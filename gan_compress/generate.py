@@ -244,15 +244,15 @@ def write_frames(path: str | Path, frames: Sequence[np.ndarray], *, frames_per_s
     return None
 
 
-def read_picture(path: str | Path, size: int) -> Tensor:
-    """Return a picture as (1, 3, size, size) in [0, 1]: the middle square, resized.
+def open_picture(path: str | Path) -> Image.Image:
+    """Return a picture in RGB, turned as its camera says.
 
     Of an animation the first frame is taken, what is transparent becomes white. Raises `UsageError` for a file that is
     no picture, is broken or does not exist.
     """
     try:
         with Image.open(path) as opened:
-            picture = _flat(ImageOps.exif_transpose(opened))
+            return _flat(ImageOps.exif_transpose(opened))
     except FileNotFoundError as error:
         raise UsageError(f"{path} does not exist; give the path of a picture") from error
     except IsADirectoryError as error:
@@ -260,6 +260,14 @@ def read_picture(path: str | Path, size: int) -> Tensor:
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         reason = "its format is not known" if isinstance(error, Image.UnidentifiedImageError) else str(error)
         raise UsageError(f"{path} is no readable picture ({reason}); give a PNG, JPEG or the like") from error
+
+
+def read_picture(path: str | Path, size: int) -> Tensor:
+    """Return a picture as (1, 3, size, size) in [0, 1]: the middle square, resized.
+
+    Raises `UsageError` for what `open_picture` cannot open, and for less than 2 × 2 pixels.
+    """
+    picture = open_picture(path)
     if min(picture.size) < 2:
         raise UsageError(f"{path} has {picture.size[0]} × {picture.size[1]} pixels; give a larger picture")
     fitted = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)

@@ -54,7 +54,7 @@ class ConsistencyJudge(Judge):
     @torch.inference_mode()
     def __call__(self, model: Model, forward: Forward, subnet: Subnet) -> float:
         if self._known is None:
-            full, inputs = _with_weights(model), latents(model, self.count)
+            full, inputs = with_weights(model), latents(model, self.count)
             network = full.supernet.extract(full.space.largest()).eval()
             self._known = inputs, torch.cat([network(batch) for batch in inputs.split(_BATCH)])
         inputs, wanted = self._known
@@ -79,7 +79,7 @@ class DistributionJudge(Judge):
         return 1000 * kid(torch.cat(made), self._real)
 
 
-def _with_weights(model: Model) -> Model:
+def with_weights(model: Model) -> Model:
     """Return `model`, or for an exported one the supernet of its name, which has the full generator."""
     return load_model(model.name) if next(model.supernet.parameters()).is_meta else model
 

@@ -90,7 +90,7 @@ def open_model(model: str | None, subnets: Sequence[str]) -> tuple[Model, dict[s
     from nas.cli._figures import load_supernet, read_subnet
     from nas.cli._targets import Target
 
-    targets = {text: _target(text) for text in subnets if not is_ratio(text)}
+    targets = {text: target_of(text) for text in subnets if not is_ratio(text)}
     named = [target for target in targets.values() if target.path is not None]
     loaded = load_supernet(named[0] if named else Target("largest", "subnet"), model, DEFAULT_MODEL)
     generator_family(loaded)
@@ -101,7 +101,8 @@ def open_model(model: str | None, subnets: Sequence[str]) -> tuple[Model, dict[s
     return loaded, found
 
 
-def _target(text: str) -> Any:
+def target_of(text: str) -> Any:
+    """Return what `text` names: a subnet's name, a run or a file; raises `UsageError` for anything else."""
     from nas._errors import UsageError
     from nas.cli._targets import NAMED_SUBNETS, find_target
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gan_compress.cli._options import _target, say, subnets_option, zoom_option
+from gan_compress.cli._options import say, subnets_option, target_of, zoom_option
 from nas.cli._options import json_option, runtime_option, threads_option
 from nas.cli._output import emit_json, progress_bar
 
@@ -115,13 +115,13 @@ def _open(model: str | None, subnets: Sequence[str]) -> tuple[Model, dict[str, S
     from nas.cli._figures import load_supernet, read_subnet
     from nas.cli._targets import Target
 
-    targets = {text: _target(text) for text in subnets if "_" not in text or Path(text).exists()}
+    targets = {text: target_of(text) for text in subnets if "_" not in text or Path(text).exists()}
     named = [target for target in targets.values() if target.path is not None]
     loaded = load_supernet(named[0] if named else Target("largest", "subnet"), model, DEFAULT_MODEL)
     found = {}
     for text in subnets:
         known = None if text in targets else find_subnet(loaded, text)
-        found[text] = known or read_subnet(targets.get(text) or _target(text), loaded)
+        found[text] = known or read_subnet(targets.get(text) or target_of(text), loaded)
     return loaded, found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -10,26 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from gan_compress.family import StyleGAN2
 from gan_compress.train.distance import Features
 from gan_compress.train.game import Game
 from gan_compress.train.images import RealImages, real_images
 from gan_compress.train.log import GameLog
+from gan_compress.train.loop import Losses, check_folder, run_steps, save_checkpoint
 from gan_compress.train.recipe import FAMILY, Recipe
 from gan_compress.train.samples import sample_grid, write_picture
 from gan_compress.train.start import CHECKPOINT, Start, read_start, take_over
 from gan_compress.train.state import State, build_state, ema_beta, make_family, set_rates
 from gan_compress.train.subnets import narrowest, resolutions, widest
-from nas._errors import NasError, UsageError
+from nas._errors import UsageError
 from nas._files import write_json
 from nas.space import Subnet
-from nas.train._checkpoint import Checkpoint, check_same, read_checkpoint, write_checkpoint
-from nas.train._finish import trained
+from nas.train._checkpoint import Checkpoint, check_same, read_checkpoint
 from nas.train._group import join_group
 from nas.train.data import Data
-from nas.train.engine import TrainingStopped, stop_signals
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     folder, chosen = Path(folder), _device(device, recipe)
-    _check_folder(folder, resume)
+    check_folder(folder, resume)
     checkpoint = read_checkpoint(folder / CHECKPOINT, chosen) if resume else None
     begin = None if checkpoint or start is None else read_start(start)
     recipe = _settled(recipe, begin, checkpoint, start)
@@ -115,13 +112,6 @@ def _device(name: str | None, recipe: Recipe) -> torch.device:
     if device.type == "cuda" and recipe.precision == "auto":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     return device
-
-
-def _check_folder(folder: Path, resume: bool) -> None:
-    if trained(folder):
-        raise UsageError(f"{folder} is trained to its end; its model is {folder / 'model'}")
-    if not resume and (folder / CHECKPOINT).exists():
-        raise UsageError(f"{folder} already holds a run; resume it or name a new folder")
 
 
 def _settled(
@@ -191,67 +181,26 @@ def _job(
 def _loop(job: Job, state: State, log: GameLog, features: Features | None) -> None:
     recipe = job.recipe
     game = Game(recipe, state, job.real, lambda: _autocast(recipe, job.device), features)
-    means = _Means()
-    with stop_signals() as stopping:
-        while state.step < recipe.steps:
-            set_rates(state, recipe)
-            means.add(game.step())
-            state.step += 1
-            state.average(ema_beta(recipe, state.step))
-            done, at_end = state.step, state.step == recipe.steps
-            stop = stopping()
-            saves = at_end or stop or done % recipe.checkpoint_steps == 0
-            if job.device.type == "cpu" or done % 20 == 0 or saves:
-                log.told(done, recipe.batch_size, _checked(means.values(), done, recipe))
-            if at_end or done % recipe.log_every == 0:
-                log.row(done, recipe.batch_size, means.values())
-                means = _Means()
-            if at_end or done % recipe.sample_every == 0:
-                draw_samples(job.folder / "samples" / f"{done:07d}.png", state, recipe.stage)
-            if saves:
-                _save(job, state)
-            if stop and not at_end:
-                raise TrainingStopped(f"stopped after step {done} of {recipe.steps}; resume to go on")
 
+    def take() -> Losses:
+        set_rates(state, recipe)
+        losses = game.step()
+        state.step += 1
+        state.average(ema_beta(recipe, state.step))
+        return losses
 
-def _checked(losses: dict[str, float], step: int, recipe: Recipe) -> dict[str, float]:
-    wrong = [name for name, value in losses.items() if not math.isfinite(value)]
-    if wrong:
-        raise NasError(
-            f"the {wrong[0]} loss is no longer finite at step {step}, the last checkpoint before it is kept; lower lr "
-            f"(now {recipe.lr}) and judge_lr (now {recipe.judge_lr}) and train anew"
-        )
-    return losses
-
-
-class _Means:
-    """Running means of losses that move to the processor only when they are read."""
-
-    def __init__(self) -> None:
-        self._total: dict[str, Tensor] = {}
-        self._count: dict[str, int] = {}
-
-    def add(self, losses: dict[str, Tensor]) -> None:
-        for name, value in losses.items():
-            self._total[name] = self._total[name] + value if name in self._total else value
-            self._count[name] = self._count.get(name, 0) + 1
-
-    def values(self) -> dict[str, float]:
-        return {name: float(total) / self._count[name] for name, total in self._total.items()}
+    run_steps(
+        recipe,
+        state,
+        log,
+        take=take,
+        draw=lambda step: draw_samples(job.folder / "samples" / f"{step:07d}.png", state, recipe.stage),
+        save=lambda: save_checkpoint(job.folder, recipe, state, job.digest, job.about),
+    )
 
 
 def _autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[object]:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=recipe.precision == "bf16")
-
-
-def _save(job: Job, state: State) -> None:
-    if not state.is_finite():
-        raise NasError(
-            f"weights are no longer finite at step {state.step}, the last checkpoint before it is kept; lower lr "
-            f"(now {job.recipe.lr}) and train anew"
-        )
-    values = Checkpoint(state.step, job.digest, job.recipe.to_dict(), job.about, state.to_dict())
-    write_checkpoint(job.folder / CHECKPOINT, values)
 
 
 def shown_subnets(family: StyleGAN2, stage: str) -> list[Subnet]:

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor, nn
 
-from gan_compress.generate import _flat, read_picture
+from gan_compress.generate import open_picture
 from gan_compress.translation.family import GanCompression
 from gan_compress.translation.pairs import to_bytes
 from nas._errors import UsageError
@@ -53,9 +53,7 @@ def read_whole(path: str | Path, size: int | None = None) -> Tensor:
 
     Raises `UsageError` for a file that is no picture, and for one that is too small or too large.
     """
-    read_picture(path, 2)  # for its sentences about unreadable files
-    with Image.open(path) as opened:
-        picture = _flat(ImageOps.exif_transpose(opened))
+    picture = open_picture(path)
     if size is not None:
         factor = size / max(picture.size)
         wanted = tuple(max(1, round(side * factor)) for side in picture.size)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gan_compress.features import DEFAULT, feature_space
-from gan_compress.task import _with_weights
+from gan_compress.task import with_weights
 from gan_compress.translation.pairs import SAME, fitted, get_pairs, psnr, to_bytes
 from nas._errors import UsageError
 from nas.families import Judge, Quality, Task
@@ -73,7 +73,7 @@ class PictureJudge(Judge):
         if self._pairs != SAME:
             return batches
         if self._full is None:
-            full = _with_weights(model)
+            full = with_weights(model)
             network = full.extract(full.space.largest())
             self._full = [network(batch) for batch in batches]
         return self._full

@@ -17,9 +17,9 @@ import torch
 from safetensors.torch import load_file
 
 from gan_compress.train import Recipe, train
-from gan_compress.train.engine import _Means
 from gan_compress.train.game import Game
 from gan_compress.train.images import real_images
+from gan_compress.train.loop import Means
 from gan_compress.train.start import read_start, take_over
 from gan_compress.train.state import State, build_state, ema_beta, make_family, set_rates
 from nas._errors import NasError, UsageError
@@ -223,7 +223,7 @@ def test_the_teacher_and_the_watcher_stay_and_everything_else_learns(base: Path,
     frozen = {name: {key: value.clone() for key, value in part.items()} for name, part in frozen.items()}
     before = {key: value.clone() for key, value in state.supernet.state_dict().items()}
     game = Game(recipe, state, real_images(digits, 16), lambda: torch.autocast("cpu", enabled=False))
-    means = _Means()
+    means = Means()
     for _ in range(3):
         means.add(game.step())
         state.step += 1

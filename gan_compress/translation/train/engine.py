@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from gan_compress.train.engine import _check_folder, _checked, _Means, _save
 from gan_compress.train.images import RealImages, real_images
 from gan_compress.train.log import GameLog
+from gan_compress.train.loop import Losses, check_folder, run_steps, save_checkpoint
 from gan_compress.translation.pairs import fitted, get_pairs
 from gan_compress.translation.train.finish import finish
 from gan_compress.translation.train.recipe import TAKEN, Recipe
@@ -25,7 +25,6 @@ from nas._files import write_json
 from nas.train._checkpoint import Checkpoint, check_same, read_checkpoint
 from nas.train._group import join_group
 from nas.train.data import Data
-from nas.train.engine import TrainingStopped, stop_signals
 
 HELD_OUT = 200
 """Validation pictures that sample pictures are taken from and PSNR is told of while training."""
@@ -79,7 +78,7 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     folder, chosen = Path(folder), _device(device)
-    _check_folder(folder, resume)
+    check_folder(folder, resume)
     checkpoint = read_checkpoint(folder / CHECKPOINT, chosen) if resume else None
     begin = None if checkpoint is not None else _begin(recipe, start)
     if checkpoint is not None and recipe.has_teacher:
@@ -151,31 +150,24 @@ def _job(
 
 def _loop(job: Job, state: State, log: GameLog) -> None:
     recipe = job.recipe
-    # The other trainer's helpers read the same names of its own classes.
-    like_job, like_state, like_recipe = cast("Any", job), cast("Any", state), cast("Any", recipe)
-    steps, means = Steps(recipe, state, job.real, get_pairs(recipe.pairs)), _Means()
-    with stop_signals() as stopping:
-        while state.step < recipe.steps:
-            set_rates(state, recipe)
-            means.add(steps.step())
-            state.step += 1
-            done, at_end = state.step, state.step == recipe.steps
-            stop = stopping()
-            saves = at_end or stop or done % recipe.checkpoint_steps == 0
-            if state.device.type == "cpu" or done % 20 == 0 or saves:
-                log.told(done, recipe.batch_size, _checked(means.values(), done, like_recipe))
-            if at_end or done % recipe.log_every == 0:
-                log.row(done, recipe.batch_size, means.values())
-                means = _Means()
-            if at_end or done % recipe.sample_every == 0:
-                path = job.folder / "samples" / f"{done:07d}.png"
-                found = draw_samples(path, state, job.held_out, job.calibration, recipe.pairs)
-                told = ", ".join(f"{name} {value:.2f}" for name, value in found.items())
-                log.say(f"step {done}: PSNR in dB {told} on {len(job.held_out)} validation images")
-            if saves:
-                _save(like_job, like_state)
-            if stop and not at_end:
-                raise TrainingStopped(f"stopped after step {done} of {recipe.steps}; resume to go on")
+    steps = Steps(recipe, state, job.real, get_pairs(recipe.pairs))
+
+    def take() -> Losses:
+        set_rates(state, recipe)
+        losses = steps.step()
+        state.step += 1
+        return losses
+
+    def draw(step: int) -> None:
+        path = job.folder / "samples" / f"{step:07d}.png"
+        found = draw_samples(path, state, job.held_out, job.calibration, recipe.pairs)
+        told = ", ".join(f"{name} {value:.2f}" for name, value in found.items())
+        log.say(f"step {step}: PSNR in dB {told} on {len(job.held_out)} validation images")
+
+    def save() -> None:
+        save_checkpoint(job.folder, recipe, state, job.digest, job.about)
+
+    run_steps(recipe, state, log, take=take, draw=draw, save=save)
 
 
 def _finish(job: Job, state: State, log: GameLog) -> Path:
