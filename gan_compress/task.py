@@ -31,6 +31,11 @@ def latents(model: Model, count: int) -> Tensor:
     return model.family.example_input(model.space.largest(), count)
 
 
+def resolution_of(model: Model) -> int:
+    """Return the width and height of the full generator's images."""
+    return int(str(model.family.options["resolution"]))
+
+
 def full_size(images: Tensor, size: int) -> Tensor:
     """Return images enlarged to `size` pixels as a viewer shows a preview: bilinear."""
     if images.shape[-1] == size:
@@ -106,10 +111,10 @@ class Generation(Task):
             return ConsistencyJudge()
         if data is None:
             raise UsageError(f"{quality.label} compares with real images; name some with --data")
-        from nas.train.evaluate import pictures
+        from gan_compress.train.images import real_images
 
-        size = feature_space().size
-        images, _ = pictures(data, split, size, limit)
+        # As in training: another way to resize them would count as a distance.
+        images = real_images(data, resolution_of(model), split, limit).pixels
         with torch.inference_mode():
             real = feature_space().vectors(images.float() / 127.5 - 1)
         return DistributionJudge(

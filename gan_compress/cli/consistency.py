@@ -16,6 +16,7 @@ from nas.cli._output import emit_json, progress_bar, result_console
 
 if TYPE_CHECKING:
     from gan_compress.consistency import Consistency, Labelled
+    from nas.families import Model
 
 
 @click.command()
@@ -55,7 +56,7 @@ def command(
     if output is not None:
         check_output(output, (".csv",))
     loaded, found = open_model(model, subnets)
-    labelled = None if options["data"] is None else _labelled(opened(options), limit)
+    labelled = None if options["data"] is None else _labelled(loaded, opened(options), limit)
     with progress_bar("comparing") as advance:
         rows = consistency(
             loaded, found or uniform_subnets(loaded), labelled, count=samples, progress=advance
@@ -70,13 +71,13 @@ def command(
         say(f"wrote {output}")
 
 
-def _labelled(data: Any, limit: int) -> Labelled:
+def _labelled(model: Model, data: Any, limit: int) -> Labelled:
     from gan_compress.consistency import Labelled
-    from gan_compress.features import feature_space
-    from nas.train.evaluate import pictures
+    from gan_compress.task import resolution_of
+    from gan_compress.train.images import real_images
 
-    images, labels = pictures(data, "train", feature_space().size, limit)
-    return Labelled(images, labels, tuple(data.classes))
+    real = real_images(data, resolution_of(model), limit=limit)
+    return Labelled(real.pixels, real.labels, tuple(data.classes))
 
 
 def _show(rows: list[Consistency]) -> None:

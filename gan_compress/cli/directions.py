@@ -54,7 +54,8 @@ def command(
     """
     from gan_compress.edit import FILE, Directions, find_directions
     from gan_compress.generate import check_output
-    from nas.train.evaluate import pictures
+    from gan_compress.task import resolution_of
+    from gan_compress.train.images import real_images
 
     loaded, _ = open_model(model, ())
     if options["data"] is None:
@@ -67,20 +68,20 @@ def command(
     path = output or loaded.path / FILE
     check_output(path, (".safetensors",))
     data = opened(options)
-    images, labels = pictures(data, "train", _size(), limit)
+    real = real_images(data, resolution_of(loaded), limit=limit)
     with progress_bar("scoring") as advance:
         found = find_directions(
-            loaded, images, labels, data.classes, samples=samples, seed=seed, data=data.name, progress=advance
+            loaded,
+            real.pixels,
+            real.labels,
+            data.classes,
+            samples=samples,
+            seed=seed,
+            data=data.name,
+            progress=advance,
         )
     found.save(path)
     _show(loaded, found, path, as_json)
-
-
-def _size() -> tuple[int, int]:
-    """Return the height and width of the images that the features are taken of."""
-    from gan_compress.features import feature_space
-
-    return feature_space().size
 
 
 def _show(model: Model, found: Directions, written: Path | None, as_json: bool) -> None:

@@ -65,11 +65,13 @@ class RealImages:
         return RealImages(self.pixels.to(device), self.labels.to(device))
 
 
-def real_images(data: Data, resolution: int, split: Split = "train") -> RealImages:
-    """Decode a split, cut each image to its central square and resize it (bicubic, low-pass filtered)."""
+def real_images(data: Data, resolution: int, split: Split = "train", limit: int | None = None) -> RealImages:
+    """Decode a split, or `limit` images spread over it, cut each to its central square and resize it (bicubic)."""
     from PIL import Image, ImageOps
 
     table = data.table(split)
+    if limit is not None and limit < len(table):
+        table = table.take(np.linspace(0, len(table) - 1, limit).astype(np.int64))
     if (needed := len(table) * 3 * resolution**2) > _MEMORY_BYTES:
         raise UsageError(
             f"{len(table)} images at {resolution} pixels need {needed / 2**30:.0f} GiB of memory, at most "

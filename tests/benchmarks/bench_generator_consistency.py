@@ -19,12 +19,13 @@ import torch
 from gan_compress.consistency import Consistency, Labelled, consistency, uniform_subnets
 from gan_compress.features import feature_space, kid
 from gan_compress.generate import latents, unit
+from gan_compress.task import resolution_of
 from gan_compress.train import load_recipe, train
+from gan_compress.train.images import real_images
 from gan_compress.train.recipe import Recipe
 from nas._files import write_atomic
 from nas.families import Model, load_model
 from nas.train.data import Data, open_data
-from nas.train.evaluate import pictures
 
 RESULTS = Path(__file__).with_name("results") / "generator_consistency.csv"
 COUNT = 500
@@ -90,8 +91,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS)
     given = parser.parse_args()
     model, data = load_model(given.model), open_data(given.data)
-    images, labels = pictures(data, "train", feature_space().size, 2000)
-    labelled = Labelled(images, labels, tuple(data.classes))
+    real = real_images(data, resolution_of(model), limit=2000)
+    labelled = Labelled(real.pixels, real.labels, tuple(data.classes))
     rows = consistency(model, uniform_subnets(model), labelled, count=COUNT)
     small = alone(model, load_recipe(given.recipe), data, given.alone)
     rows.append(beside(model, small, labelled))

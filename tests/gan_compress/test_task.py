@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from gan_compress.features import feature_space, fid, kid
-from gan_compress.task import DISTANCE, KID, Generation
+from gan_compress.task import DISTANCE, KID, DistributionJudge, Generation, resolution_of
+from gan_compress.train.images import real_images
 from nas._errors import UsageError
 from nas.elastic import Supernet
 from nas.families import Model, get_family, load_model, save_model
@@ -166,3 +167,15 @@ def test_values_that_are_not_positive_are_predicted(model: Model, tmp_path: Path
     held = table.rows("held-out")
     assert scorer.source == "predicted"
     assert np.abs(-scorer.score(held.codes) - held.values["kid"]).mean() < 0.2 * np.ptp(values["kid"])
+
+
+def test_real_images_are_resized_as_in_training(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another way to enlarge them gave the shipped digits a kernel distance to themselves, five times the generator's."""
+    data = open_data("digits")
+    judge = model.task.judge(model, KID, data, split="val", limit=50)
+    assert isinstance(judge, DistributionJudge)
+    own = real_images(data, resolution_of(model), "val", 50)
+    assert len(own.labels) == 50
+    vectors = feature_space().vectors(own.pixels.float() / 127.5 - 1)
+    assert torch.allclose(judge._real, vectors, atol=1e-5)
+    assert kid(judge._real, vectors) < 0

@@ -1,0 +1,92 @@
+"""The generators that come with the package: they load, export, keep their promises and say nothing of a machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gan_compress.edit import Directions
+from gan_compress.generate import latents, load_generator, ratio_subnet
+from nas.families import Model, available_models, load_model
+
+MODELS = Path(__file__).parents[2] / "gan_compress" / "models"
+SHIPPED = sorted(path.name for path in MODELS.iterdir())
+GENERATORS = [name for name in SHIPPED if name.startswith("anycost")]
+
+
+@pytest.fixture(scope="module", params=SHIPPED)
+def model(request: pytest.FixtureRequest) -> Model:
+    return load_model(request.param)
+
+
+def test_they_are_found_by_name() -> None:
+    found = {name: kind for name, _, kind in available_models()}
+    assert {"anycost-digits", "mbv3-cifar10"} <= set(found)
+    assert all(found[name] == "shipped" for name in SHIPPED)
+
+
+def test_card_and_description_are_clean(model: Model) -> None:
+    assert model.config["name"] == model.path.name
+    card = (model.path / "README.md").read_text()
+    for text in (card, json.dumps(model.config)):
+        assert not any(place in text for place in ("/tmp", "/work", "/home", "/root"))
+    assert all(word in card for word in ("**Data**", "**Training**", "**Licence**"))
+    assert sum(file.stat().st_size for file in model.path.iterdir()) < 10e6
+
+
+def test_its_table_predicts_every_quality_it_has(model: Model) -> None:
+    table = model.table()
+    assert table is not None
+    assert len(table.rows("held-out")) >= 20
+    for values in table.values.values():
+        assert np.isfinite(values).all() and values.std() > 0
+
+
+@pytest.mark.parametrize("which", ["largest", "smallest"])
+def test_onnx_is_the_network_at_any_batch(model: Model, which: str, tmp_path: Path) -> None:
+    import onnxruntime
+
+    from nas.latency.runtimes import get_runtime
+
+    subnet = getattr(model.space, which)()
+    network = model.extract(subnet)
+    example = model.family.example_input(subnet)
+    path = get_runtime("onnxruntime").lower(network, example, tmp_path / "model.onnx", None)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    for batch in (1, 5):
+        x = model.family.example_input(subnet, batch)
+        with torch.no_grad():
+            wanted = network(x).numpy()
+        (made,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+        assert np.abs(made - wanted).max() <= 1e-4 * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_previews_look_like_the_final_image(name: str) -> None:
+    model = load_model(name)
+    size = model.family.options["resolution"]
+    inputs = latents(model, range(50))
+    full = load_generator(model, model.space.largest())(inputs).clamp(-1, 1)
+    small = load_generator(model, ratio_subnet(model, f"0.25@{size}"))(inputs).clamp(-1, 1)
+    own = (full - small).square().mean()
+    other = (
+        (full - full.roll(model.family.options["classes"], 0)).square().mean()
+    )  # the next image of the class
+    assert own < other / 2
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_directions_move_images_towards_their_label(name: str) -> None:
+    from gan_compress.generate import styles
+
+    model = load_model(name)
+    found = Directions.load(model)
+    assert set(found.labels) == set(model.classes)
+    network = load_generator(model, model.space.largest())
+    style = styles(network, latents(model, range(8)))
+    moved = found.apply(style, found.labels[0], 2.0)
+    assert float((network.synthesize(moved) - network.synthesize(style)).abs().mean()) > 0.01
