@@ -106,8 +106,8 @@ class Discriminator(nn.Module):
         score_b = self.score(hidden_bw)[:, 0]
         scale = 1 / sqrt(hidden_bw.shape[1])
         # The linear layers' scale is for inputs of unit variance: of a class's shares only one is not zero.
-        ones = None if shares_bc is None else shares_bc * sqrt(shares_bc.shape[1])
-        for layer, value in ((self.project, ones), (self.describe, made_by)):
+        scaled = None if shares_bc is None else shares_bc * sqrt(shares_bc.shape[1])
+        for layer, value in ((self.project, scaled), (self.describe, made_by)):
             if layer is not None and value is not None:
                 score_b = score_b + (layer(value) * hidden_bw).sum(1) * scale
         return score_b

@@ -85,10 +85,14 @@ def fidelity(
                 feature_extractor=extractor, feature_extractor_weights_path=None if weights is None else str(weights),
                 cuda=False, verbose=False, cache=False, save_cpu_ram=True,
             )  # fmt: skip
-    except (OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except OSError as error:
         raise NasError(
-            f"the weights of {extractor} cannot be had ({reason}); give their file with --weights, {_INSTEAD}"
+            f"the weights of {extractor} cannot be had ({error}); give their file with --weights, {_INSTEAD}"
+        ) from error
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise NasError(
+            f"torch-fidelity stopped ({reason}); if --weights was given, it must be the file of {extractor}"
         ) from error
     return Fidelity(
         float(found["frechet_inception_distance"]),

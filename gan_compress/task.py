@@ -33,7 +33,10 @@ def latents(model: Model, count: int) -> Tensor:
 
 def resolution_of(model: Model) -> int:
     """Return the width and height of the full generator's images."""
-    return int(str(model.family.options["resolution"]))
+    from gan_compress.family import StyleGAN2
+
+    assert isinstance(model.family, StyleGAN2)
+    return model.family.resolution
 
 
 def full_size(images: Tensor, size: int) -> Tensor:

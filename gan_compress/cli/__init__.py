@@ -12,13 +12,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "preview": ("gan_compress.cli.preview", "The same image by a small subnet and in full quality."),
     "interpolate": ("gan_compress.cli.interpolate", "Go from seed to seed or class to class."),
     "project": ("gan_compress.cli.project", "Find the style of a picture."),
+    "edit": ("gan_compress.cli.edit", "Give images more or less of a label."),
+    "directions": ("gan_compress.cli.directions", "Find the directions that `edit` uses, or list them."),
+    "translate": ("gan_compress.cli.translate", "Apply an image-to-image generator to pictures."),
     "consistency": ("gan_compress.cli.consistency", "How well subnets keep the full generator's images."),
     "fidelity": ("gan_compress.cli.fidelity", "FID and KID in Inception's features."),
     "train": ("gan_compress.cli.train", "Train a generator, one stage at a time."),
-    "translate": ("gan_compress.cli.translate", "Apply an image-to-image generator to pictures."),
     "compress": ("gan_compress.cli.compress", "Train an image-to-image generator, then its small subnets."),
-    "edit": ("gan_compress.cli.edit", "Give images more or less of a label."),
-    "directions": ("gan_compress.cli.directions", "Find the directions that `edit` uses, or list them."),
 }
 
 

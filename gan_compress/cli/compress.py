@@ -8,43 +8,37 @@ from typing import Any
 import click
 
 from nas.cli._data import data_options, opened
-from nas.cli._options import json_option, read_settings
-from nas.cli._output import emit_json
+from nas.cli._training import (
+    machine_options,
+    output_option,
+    overrides,
+    recipe_option,
+    resume_option,
+    tell_model,
+)
 
 
-def _complete_recipe(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+def _recipes() -> list[str]:
     from gan_compress.translation.train import recipe_names
 
-    return [name for name in recipe_names() if name.startswith(incomplete)]
+    return recipe_names()
 
 
 @click.command()
-@click.option(
-    "--recipe",
-    metavar="NAME|FILE",
-    required=True,
-    shell_complete=_complete_recipe,
-    help="deblur-teacher, deblur-compress, ..., or a TOML file.",
-)
+@recipe_option(_recipes, "deblur-teacher, deblur-compress, ..., or a TOML file.")
 @data_options(required=True)
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="The run's folder.")
+@output_option
 @click.option(
     "--start",
     metavar="RUN|MODEL",
     default=None,
     help="Stage 'compress': the teacher's run, or its model, such as an imported one.",
 )
-@click.option("--resume", is_flag=True, help="Continue the run in --output from its last checkpoint.")
+@resume_option
 @click.option("--steps", type=click.IntRange(min=1), default=None)
 @click.option("--batch-size", type=click.IntRange(min=1), default=None)
 @click.option("--seed", type=click.IntRange(min=0), default=None)
-@click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting of the recipe, as TOML."
-)
-@click.option("--device", metavar="cpu|cuda|cuda:N", default=None, help="Default: CUDA where there is any.")
-@click.option("--threads", type=click.IntRange(min=1), default=None, help="Default: all cores.")
-@click.option("--tensorboard", is_flag=True, help="Also write TensorBoard logs into the run's folder.")
-@json_option
+@machine_options
 def command(
     recipe: str,
     output: Path,
@@ -69,12 +63,9 @@ def command(
     end, the folder `model`, which every other command takes as --model. A stopped or killed run goes on with --resume.
     """
     from gan_compress.translation.train import load_recipe, train
-    from nas._files import read_json
 
     data = opened(options)
-    names = ("steps", "batch_size", "seed")
-    given = {name: options[name] for name in names if options[name] is not None}
-    chosen = load_recipe(recipe).replaced(**read_settings(settings, "--set"), **given)
+    chosen = load_recipe(recipe).replaced(**overrides(settings, options, ("steps", "batch_size", "seed")))
     folder = train(
         chosen,
         data,
@@ -85,8 +76,4 @@ def command(
         threads=threads,
         tensorboard=tensorboard,
     )
-    if as_json:
-        info = read_json(folder / "supernet.json")["info"]
-        emit_json({"model": str(folder), "run_dir": str(output), "info": info})
-    else:
-        click.echo(str(folder))
+    tell_model(folder, output, as_json)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from gan_compress.train.distance import Features
 from gan_compress.train.game import Game
 from gan_compress.train.images import RealImages, real_images
 from gan_compress.train.log import GameLog
-from gan_compress.train.loop import Losses, check_folder, run_steps, save_checkpoint
+from gan_compress.train.loop import Losses, check_folder, one_device, run_steps, save_checkpoint
 from gan_compress.train.recipe import FAMILY, Recipe
 from gan_compress.train.samples import sample_grid, write_picture
 from gan_compress.train.start import CHECKPOINT, Start, read_start, take_over
@@ -25,7 +24,6 @@ from nas._errors import UsageError
 from nas._files import write_json
 from nas.space import Subnet
 from nas.train._checkpoint import Checkpoint, check_same, read_checkpoint
-from nas.train._group import join_group
 from nas.train.data import Data
 
 
@@ -102,11 +100,7 @@ def train(
 
 
 def _device(name: str | None, recipe: Recipe) -> torch.device:
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UsageError(
-            "generators are trained by one process, but several were started; start one, with threads"
-        )
-    device = join_group(name).device
+    device = one_device(name)
     if recipe.precision == "bf16" and device.type == "cpu":
         raise UsageError("precision bf16 trains slower than fp32 on a CPU; use fp32 or auto")
     if device.type == "cuda" and recipe.precision == "auto":

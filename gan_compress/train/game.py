@@ -19,6 +19,7 @@ from gan_compress.losses import discriminator_loss, generator_loss, gradient_pen
 from gan_compress.stylegan2 import Generator, noise_sizes
 from gan_compress.train.distance import Features, feature_distance
 from gan_compress.train.images import RealImages, shrunk
+from gan_compress.train.loop import Losses
 from gan_compress.train.recipe import Recipe
 from gan_compress.train.state import State
 from gan_compress.train.subnets import described, drawn_resolution, sandwich, widest
@@ -27,7 +28,6 @@ from nas.space import Subnet
 from nas.train._random import subnet_rng
 
 _GAME = 10
-Losses = dict[str, Tensor]
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from gan_compress.train.log import GameLog
@@ -14,6 +16,7 @@ from gan_compress.train.start import CHECKPOINT
 from nas._errors import NasError, UsageError
 from nas.train._checkpoint import Checkpoint, write_checkpoint
 from nas.train._finish import trained
+from nas.train._group import join_group
 from nas.train.engine import TrainingStopped, stop_signals
 
 Losses = dict[str, Tensor]
@@ -48,6 +51,15 @@ class Progress(Protocol):
     def device(self) -> Any: ...
     def is_finite(self) -> bool: ...
     def to_dict(self) -> dict[str, Any]: ...
+
+
+def one_device(name: str | None) -> torch.device:
+    """Return where to train; raises `UsageError` when several processes were started."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError(
+            "generators are trained by one process, but several were started; start one, with threads"
+        )
+    return join_group(name).device
 
 
 def check_folder(folder: Path, resume: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -12,29 +12,27 @@ from torch import nn
 from gan_compress.discriminator import Discriminator
 from gan_compress.family import StyleGAN2, anycost, full_channels
 from gan_compress.train.recipe import Recipe
-from nas._errors import NasError
+from gan_compress.train.saved import Saved
 from nas.elastic import Supernet, channels_last
 from nas.train._random import seed_globals
 
 _Module = TypeVar("_Module", bound=nn.Module)
 
 
-@dataclass
-class State:
-    """The training state; `step` counts finished steps.
+@dataclass(kw_only=True)
+class State(Saved):
+    """The training state.
 
     `teacher` is the frozen full generator and `watcher` the frozen discriminator whose features are compared, in the
     stages that have them.
     """
 
-    supernet: Supernet
     averaged: Supernet
     optimizer: torch.optim.Adam
     judge: Discriminator | None = None
     judge_optimizer: torch.optim.Adam | None = None
     teacher: nn.Module | None = None
     watcher: Discriminator | None = None
-    step: int = 0
 
     @property
     def family(self) -> StyleGAN2:
@@ -42,36 +40,6 @@ class State:
         family = self.supernet.family
         assert isinstance(family, StyleGAN2)
         return family
-
-    @property
-    def device(self) -> torch.device:
-        """Where the networks are."""
-        return next(self.supernet.parameters()).device
-
-    def _items(self) -> dict[str, Any]:
-        names = ("supernet", "averaged", "optimizer", "judge", "judge_optimizer", "teacher", "watcher")
-        return {name: item for name in names if (item := getattr(self, name)) is not None}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return tensors and plain values."""
-        return {name: item.state_dict() for name, item in self._items().items()}
-
-    def load(self, step: int, values: dict[str, Any]) -> None:
-        """Take over what `to_dict` gave at `step`."""
-        try:
-            for name, item in self._items().items():
-                item.load_state_dict(values[name])
-        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-            reason = str(error).splitlines()[0]
-            raise NasError(
-                f"the checkpoint does not fit the recipe's networks ({reason}); train anew"
-            ) from error
-        self.step = step
-
-    def is_finite(self) -> bool:
-        """Whether no trained weight is infinite or not a number."""
-        modules = [module for module in (self.supernet, self.judge) if module is not None]
-        return bool(torch.stack([p.isfinite().all() for m in modules for p in m.parameters()]).all())
 
     @torch.no_grad()
     def average(self, beta: float) -> None:
@@ -114,9 +82,9 @@ def build_state(recipe: Recipe, family: StyleGAN2, device: torch.device, *, watc
     for network in (supernet, judge):
         channels_last(network)  # 5-10% faster steps on a CPU, measured on the digits
     state = State(
-        supernet,
-        copy.deepcopy(supernet).requires_grad_(False).eval(),
-        _adam(supernet, recipe),
+        supernet=supernet,
+        averaged=copy.deepcopy(supernet).requires_grad_(False).eval(),
+        optimizer=_adam(supernet, recipe),
     )
     if recipe.has_judge:
         state.judge, state.judge_optimizer = judge, _adam(judge, recipe)

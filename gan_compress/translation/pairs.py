@@ -68,14 +68,6 @@ def get_pairs(name: str) -> Callable[[Tensor], Tensor]:
 # --- pictures ---------------------------------------------------------------------------------------------------------
 
 
-def fitted(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return uint8 images (n, 3, h, w) as floats of `size` (height, width), -1 to 1, resized where they differ."""
-    x = images.float() / 127.5 - 1
-    if tuple(x.shape[-2:]) == size:
-        return x
-    return F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False).clamp(-1, 1)
-
-
 def to_bytes(pictures: Tensor) -> Tensor:
     """Return pictures, -1 to 1, as uint8."""
     return ((pictures.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gan_compress.features import DEFAULT, feature_space
 from gan_compress.task import with_weights
-from gan_compress.translation.pairs import SAME, fitted, get_pairs, psnr, to_bytes
+from gan_compress.translation.pairs import SAME, get_pairs, psnr, to_bytes
 from nas._errors import UsageError
 from nas.families import Judge, Quality, Task
 from nas.families._task import SPLIT_WORDS, Forward, Split
@@ -102,19 +102,19 @@ class Translation(Task):
     ) -> PictureJudge:
         if data is None:
             raise UsageError(f"{quality.label} compares with true pictures; name some with --data")
-        from nas.train.evaluate import pictures
+        from gan_compress.train.images import real_images
 
-        pairs, size = model_pairs(model), model.image_size
+        pairs, size = model_pairs(model), model.image_size[0]
         most = min(limit or VALIDATION_PICTURES, VALIDATION_PICTURES) if split == "val" else limit
-        truth, _ = pictures(data, split, size, most)
-        source, _ = pictures(data, "train", size, CALIBRATION_IMAGES)
+        truth = real_images(data, size, split, most).pixels
+        source = real_images(data, size, limit=CALIBRATION_IMAGES).pixels
         return PictureJudge(
             quality,
-            to_bytes(fitted(truth, size)),
+            truth,
             pairs,
             f"{len(truth)} {SPLIT_WORDS[split]} pictures of {data.name}, "
             + ("beside the full generator" if pairs == SAME else pairs),
-            to_bytes(get_pairs(pairs)(fitted(source, size))),
+            to_bytes(get_pairs(pairs)(source.float() / 127.5 - 1)),
         )
 
     def inputs(

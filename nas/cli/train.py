@@ -8,27 +8,29 @@ from typing import Any
 import click
 
 from nas.cli._data import data_options, opened
-from nas.cli._options import json_option, read_settings
-from nas.cli._output import emit_json
+from nas.cli._training import (
+    machine_options,
+    output_option,
+    overrides,
+    recipe_option,
+    resume_option,
+    tell_model,
+)
+
+_CHANGES = ("name", "method", "epochs", "batch_size", "lr", "random_subnets", "seed", "precision")
 
 
-def _complete_recipe(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+def _recipes() -> list[str]:
     from nas.train.recipe import recipe_names
 
-    return [name for name in recipe_names() if name.startswith(incomplete)]
+    return recipe_names()
 
 
 @click.command()
-@click.option(
-    "--recipe",
-    metavar="NAME|FILE",
-    required=True,
-    shell_complete=_complete_recipe,
-    help="digits, cifar10-cpu, cifar10-gpu, ..., or a TOML file.",
-)
+@recipe_option(_recipes, "digits, cifar10-cpu, cifar10-gpu, ..., or a TOML file.")
 @data_options(required=True)
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="The run's folder.")
-@click.option("--resume", is_flag=True, help="Continue the run in --output from its last checkpoint.")
+@output_option
+@resume_option
 @click.option("--name", default=None, help="The trained model's name.")
 @click.option("--method", type=click.Choice(["sandwich", "progressive"]), default=None)
 @click.option("--epochs", type=click.IntRange(min=1), default=None)
@@ -37,13 +39,7 @@ def _complete_recipe(ctx: click.Context, param: click.Parameter, incomplete: str
 @click.option("--random-subnets", type=click.IntRange(min=0), default=None, help="Random subnets in a step.")
 @click.option("--seed", type=click.IntRange(min=0), default=None)
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default=None)
-@click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting of the recipe, as TOML."
-)
-@click.option("--device", metavar="cpu|cuda|cuda:N", default=None, help="Default: CUDA where there is any.")
-@click.option("--threads", type=click.IntRange(min=1), default=None, help="Default: all cores.")
-@click.option("--tensorboard", is_flag=True, help="Also write TensorBoard logs into the run's folder.")
-@json_option
+@machine_options
 def command(
     recipe: str,
     output: Path,
@@ -65,16 +61,11 @@ def command(
     The run's folder gets checkpoint.pt, log.csv and, at the end, the folder `model`, which every other command takes
     as --model. A stopped or killed run goes on with --resume.
     """
-    from nas._files import read_json
     from nas.train.engine import train
     from nas.train.recipe import load_recipe
 
     data = opened(options)
-    changes = {
-        **read_settings(settings, "--set"),
-        **{key: value for key, value in options.items() if value is not None},
-    }
-    chosen = load_recipe(recipe).replaced(**changes)
+    chosen = load_recipe(recipe).replaced(**overrides(settings, options, _CHANGES))
     folder = train(
         chosen,
         data,
@@ -85,8 +76,4 @@ def command(
         show=True,
         tensorboard=tensorboard,
     )
-    if as_json:
-        info = read_json(folder / "supernet.json")["info"]
-        emit_json({"model": str(folder), "run_dir": str(output), "val": info["val"], "test": info["test"]})
-    else:
-        click.echo(str(folder))
+    tell_model(folder, output, as_json, ("val", "test"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ from torch import Tensor
 
 from gan_compress.train.images import RealImages, real_images
 from gan_compress.train.log import GameLog
-from gan_compress.train.loop import Losses, check_folder, run_steps, save_checkpoint
-from gan_compress.translation.pairs import fitted, get_pairs
+from gan_compress.train.loop import Losses, check_folder, one_device, run_steps, save_checkpoint
+from gan_compress.translation.pairs import get_pairs
 from gan_compress.translation.train.finish import finish
 from gan_compress.translation.train.recipe import TAKEN, Recipe
 from gan_compress.translation.train.samples import draw_samples
@@ -23,7 +22,6 @@ from gan_compress.translation.train.steps import Steps
 from nas._errors import UsageError
 from nas._files import write_json
 from nas.train._checkpoint import Checkpoint, check_same, read_checkpoint
-from nas.train._group import join_group
 from nas.train.data import Data
 
 HELD_OUT = 200
@@ -77,7 +75,7 @@ def train(
     """
     if threads:
         torch.set_num_threads(threads)
-    folder, chosen = Path(folder), _device(device)
+    folder, chosen = Path(folder), one_device(device)
     check_folder(folder, resume)
     checkpoint = read_checkpoint(folder / CHECKPOINT, chosen) if resume else None
     begin = None if checkpoint is not None else _begin(recipe, start)
@@ -108,14 +106,6 @@ def train(
         log.close()
 
 
-def _device(name: str | None) -> torch.device:
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UsageError(
-            "generators are trained by one process, but several were started; start one, with threads"
-        )
-    return join_group(name).device
-
-
 def _begin(recipe: Recipe, start: str | Path | None) -> Start | None:
     if recipe.has_teacher:
         if start is None:
@@ -135,12 +125,9 @@ def _taken(checkpoint: Checkpoint) -> dict[str, Any]:
 def _job(
     recipe: Recipe, data: Data, folder: Path, device: torch.device, teacher: dict[str, Any] | None
 ) -> Job:
-    from nas.train.evaluate import pictures
-
     real = real_images(data, recipe.resolution).to(device)
-    size = (recipe.resolution, recipe.resolution)
-    kept, _ = pictures(data, "val", size, HELD_OUT)
-    held_out = fitted(kept, size).to(device)
+    kept = real_images(data, recipe.resolution, "val", HELD_OUT).to(device)
+    held_out = kept.pixels.float() / 127.5 - 1
     count = len(real.labels)
     chosen = torch.linspace(0, count - 1, min(CALIBRATION_IMAGES, count)).long().to(device)
     calibration = get_pairs(recipe.pairs)(real.pixels[chosen].float() / 127.5 - 1)

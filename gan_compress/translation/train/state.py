@@ -8,59 +8,27 @@ from typing import Any
 import torch
 from torch import nn
 
+from gan_compress.train.saved import Saved
 from gan_compress.translation.family import GanCompression, gan_compression
 from gan_compress.translation.judge import PatchJudge
 from gan_compress.translation.resnet_generator import ResNetGenerator
 from gan_compress.translation.train.recipe import Recipe
 from gan_compress.translation.train.student import Student, without_adaptors
-from nas._errors import NasError
 from nas.elastic import Supernet
 from nas.train._random import seed_globals
 
 
-@dataclass
-class State:
-    """The training state; `step` counts finished steps.
+@dataclass(kw_only=True)
+class State(Saved):
+    """The training state.
 
     `supernet` is the teacher's in stage "teacher"; in stage "compress" it has adaptors, and `teacher` is frozen.
     """
 
-    supernet: Supernet
     optimizer: torch.optim.Adam
-    judge: PatchJudge
+    judge: PatchJudge  # pyright: ignore[reportGeneralTypeIssues]
     judge_optimizer: torch.optim.Adam
     teacher: ResNetGenerator | None = None
-    step: int = 0
-
-    @property
-    def device(self) -> torch.device:
-        """Where the networks are."""
-        return next(self.supernet.parameters()).device
-
-    def _items(self) -> dict[str, Any]:
-        names = ("supernet", "optimizer", "judge", "judge_optimizer", "teacher")
-        return {name: item for name in names if (item := getattr(self, name)) is not None}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return tensors and plain values."""
-        return {name: item.state_dict() for name, item in self._items().items()}
-
-    def load(self, step: int, values: dict[str, Any]) -> None:
-        """Take over what `to_dict` gave at `step`."""
-        try:
-            for name, item in self._items().items():
-                item.load_state_dict(values[name])
-        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-            reason = str(error).splitlines()[0]
-            raise NasError(
-                f"the checkpoint does not fit the recipe's networks ({reason}); train anew"
-            ) from error
-        self.step = step
-
-    def is_finite(self) -> bool:
-        """Whether no trained weight is infinite or not a number."""
-        parameters = [*self.supernet.parameters(), *self.judge.parameters()]
-        return bool(torch.stack([parameter.isfinite().all() for parameter in parameters]).all())
 
     def generator(self) -> Supernet:
         """Return the generator's supernet as it is now, in evaluation mode: a copy where there are adaptors."""
@@ -84,7 +52,13 @@ def build_state(recipe: Recipe, teacher: dict[str, Any] | None, device: torch.de
             family.inputs + family.outputs, channels=recipe.judge_channels, layers=recipe.judge_layers
         )
     supernet, judge = supernet.to(device).train(), judge.to(device).train()
-    return State(supernet, _adam(supernet, recipe), judge, _adam(judge, recipe), frozen)
+    return State(
+        supernet=supernet,
+        optimizer=_adam(supernet, recipe),
+        judge=judge,
+        judge_optimizer=_adam(judge, recipe),
+        teacher=frozen,
+    )
 
 
 def plain_network(family: GanCompression) -> ResNetGenerator:

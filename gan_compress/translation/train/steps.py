@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gan_compress.train.images import RealImages
+from gan_compress.train.loop import Losses
 from gan_compress.translation.judge import judge_loss, maker_loss
 from gan_compress.translation.pairs import SAME
 from gan_compress.translation.train.recipe import Recipe
@@ -22,7 +23,6 @@ from nas.space import Subnet
 from nas.train._random import subnet_rng
 
 _FLIPS = 20
-Losses = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
