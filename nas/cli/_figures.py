@@ -183,12 +183,17 @@ def read_answer(folder: Path) -> dict[str, Any]:
 
 
 def run_quality(folder: Path) -> list[QualityFigure]:
-    """Return the answer's quality as the run found it."""
+    """Return the answer's predicted and measured quality."""
     answer, run = read_answer(folder), read_json(folder / "run.json")
     with whole_run(folder):
-        quality, data = answer["quality"], (run.get("data") or {}).get("spec") or VALIDATION
-        found = {name: quality[name] for name in ("name", "value", "unit")}
-        return [QualityFigure(**found, kind=quality["source"], data=data)]
+        quality = answer["quality"]
+        found = {name: quality[name] for name in ("name", "unit")}
+        kinds = (("predicted", VALIDATION), ("measured", run.get("judged_on") or "not said"))
+        return [
+            QualityFigure(**found, value=quality[kind], kind=kind, data=data)
+            for kind, data in kinds
+            if quality[kind] is not None
+        ]
 
 
 def measured_with(folder: Path) -> dict[str, Any]:

@@ -29,7 +29,6 @@ from nas.cli._output import emit_json, log, log_console, result_console
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from nas.families import Quality
     from nas.search import Choice, Outcome
     from nas.search._testbed import Progress
 
@@ -239,8 +238,10 @@ def outcome_table(outcome: Outcome) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
     table.add_column("within")
+    name = " ".join(filter(None, (outcome.quality.name, outcome.quality.unit)))
+    kinds = outcome.known_qualities
     for title in (
-        f"{' '.join(filter(None, (outcome.quality.name, outcome.quality.unit)))}\n{outcome.source}",
+        *(f"{name if kind == kinds[0] else ''}\n{kind}" for kind in kinds),
         "latency\npredicted",
         "\nmeasured",
         "MACs",
@@ -253,7 +254,7 @@ def outcome_table(outcome: Outcome) -> Table:
         rows.append((outcome.answer, _within(outcome.budget.to_dict()), "answer"))
     rows.sort(key=lambda row: row[0].predicted_ms)
     for choice, within, mark in rows:
-        table.add_row(mark, within, *_figures(choice, outcome.quality), style="bold green" if mark else None)
+        table.add_row(mark, within, *_figures(choice, outcome), style="bold green" if mark else None)
     return table
 
 
@@ -263,12 +264,15 @@ def _within(limits: dict[str, float]) -> str:
     return ", ".join(format_cost(name, value) for name, value in limits.items())
 
 
-def _figures(choice: Choice, quality: Quality) -> list[str]:
+def _figures(choice: Choice, outcome: Outcome) -> list[str]:
     from nas.latency.units import format_bytes, format_count
 
     measured = "–" if choice.measured_ms is None else _ms(choice.measured_ms)
     counts = [format_count(choice.macs), format_count(choice.params), format_bytes(choice.size_bytes)]
-    return [quality.text(choice.quality).removesuffix("%"), _ms(choice.predicted_ms), measured, *counts]
+    known = {"predicted": choice.predicted, "measured": choice.measured}
+    values = [known[kind] for kind in outcome.known_qualities]
+    qualities = ["–" if value is None else outcome.quality.text(value).removesuffix("%") for value in values]
+    return [*qualities, _ms(choice.predicted_ms), measured, *counts]
 
 
 def _ms(value: float) -> str:

@@ -19,6 +19,8 @@ MARGIN = 0.02  # a measured latency counts as within the budget this much below 
 _ROUNDS = 5
 _GOOD_ENOUGH = 0.005  # a share of all scores' range that is worth no further round's seconds
 _USED = 0.9  # a rung whose subnet uses less of it is tried again, now that the predictor's error is known
+_TRIED = 2  # candidates measured for one aim, where their scores can be checked
+_CHECKED = 8  # scores that are measured at most to find the best within a limit of another kind than latency
 _AIMS = (1.0, 0.985, 0.965, 0.93)
 
 
@@ -36,16 +38,31 @@ class Measured(Protocol):
 
 
 Measure = Callable[[np.ndarray], Sequence[Measured]]  # codes (n, d) -> n measurements, in one process
+Check = Callable[[np.ndarray], np.ndarray]  # codes (n, d) -> measured scores (n,)
 
 
 @dataclass
 class Finalist:
-    """A measured candidate: its position among the evaluations and every measurement of it."""
+    """A measured candidate: its position among the evaluations and every measurement of it.
+
+    `score` is that of the evaluations; `checked` is a measured one, where scores are predicted and can be checked.
+    """
 
     index: int
     predicted_ms: float
     score: float
     runs: list[Measured] = field(default_factory=list)
+    checked: float | None = None
+
+    @property
+    def value(self) -> float:
+        """The score that is known best."""
+        return self.score if self.checked is None else self.checked
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """What is better stands higher: the score, then the latency."""
+        return self.value, -self.measured_ms if self.runs else 0.0
 
     @property
     def measured_ms(self) -> float:
@@ -65,16 +82,26 @@ class Finalist:
 class Finals:
     """Measures finalists among the `found` evaluations for one latency limit and a ladder of others.
 
-    `allowed` marks the evaluations that keep all limits but latency. The latency is column 0 of the costs.
+    `allowed` marks the evaluations that keep all limits but latency. The latency is column 0 of the costs. With `check`
+    scores are predictions, and those of the best are measured, one after the other, until the best is a measured one.
     """
 
-    def __init__(self, found: Evaluations, allowed: np.ndarray, measure: Measure, ratio: float = 1.0) -> None:
+    def __init__(
+        self,
+        found: Evaluations,
+        allowed: np.ndarray,
+        measure: Measure,
+        ratio: float = 1.0,
+        check: Check | None = None,
+    ) -> None:
         self._found = found
         self._allowed = allowed
         self._measure = measure
+        self._check = check
         self._good_enough = _GOOD_ENOUGH * float(np.ptp(found.score)) if len(found) else 0.0
         self._ratio = ratio  # measured / predicted near the budget
         self.finalists: dict[int, Finalist] = {}
+        self._unmeasured: dict[int, Finalist] = {}
         self.rounds = 0
 
     # --- the budget ---------------------------------------------------------------------------------------------------
@@ -105,13 +132,13 @@ class Finals:
         index = int(positions[self._found.costs[positions, 0].argmin()])
         while index not in self.finalists or len(self.finalists[index].runs) < 2:
             self._run([index])
-        return self.finalists[index] if self.finalists[index].holds(limit_ms) else None
+        return self.best_of([f for f in [self.finalists[index]] if f.holds(limit_ms)])
 
     def _next(self, limit_ms: float, turn: int) -> list[int]:
         """Return new candidates whose expected latency lies at and somewhat below the limit, the best for each aim."""
         expected = self._found.costs[:, 0] * self._ratio
         chosen: list[int] = []
-        for aim in _AIMS:
+        for aim in np.repeat(_AIMS, 1 if self._check is None else _TRIED):
             goal = limit_ms * aim * (1.0 - MARGIN) * (0.93**turn if turn > 1 else 1.0)
             best = self._best(expected <= goal, excluded=[*chosen, *self.finalists])
             if best is not None:
@@ -142,8 +169,7 @@ class Finals:
         """Return the best that holds in a second measurement too; one that does not is out."""
         missed = [rung for rung in rungs if self._uses(rung) < _USED]
         again = [index for index in self.candidates(missed, 4 * MARGIN) if index not in self.finalists]
-        while holding := [f for f in self.finalists.values() if f.holds(limit_ms)]:
-            best = max(holding, key=lambda f: (f.score, -f.measured_ms))
+        while best := self.best_of([f for f in self.finalists.values() if f.holds(limit_ms)]):
             if len(best.runs) > 1:
                 return best
             self._run([best.index, *again])
@@ -155,6 +181,10 @@ class Finals:
         best = self.best_within(limit_ms)
         return 0.0 if best is None else best.measured_ms / limit_ms
 
+    def stop_checking(self) -> None:
+        """Take predicted scores from now on where none was measured."""
+        self._check = None
+
     def best_confirmed(self, limit_ms: float | None) -> Finalist | None:
         """Return the best that already holds in two measurements (any measured one without a limit), or None."""
         holding = [
@@ -162,7 +192,15 @@ class Finals:
             for f in self.finalists.values()
             if self._allowed[f.index] and (limit_ms is None or (len(f.runs) > 1 and f.holds(limit_ms)))
         ]
-        return max(holding, key=lambda f: (f.score, -f.measured_ms), default=None)
+        return max(holding, key=lambda f: f.rank, default=None)
+
+    def best_of(self, finalists: Sequence[Finalist]) -> Finalist | None:
+        """Return the best of some finalists, or None of none; its score is measured where scores can be checked."""
+        while best := max(finalists, key=lambda f: f.rank, default=None):
+            if self._check is None or best.checked is not None:
+                return best
+            best.checked = float(self._check(self._found.codes[[best.index]])[0])
+        return None
 
     def _run(self, positions: Sequence[int]) -> None:
         wanted = list(dict.fromkeys(positions))
@@ -170,11 +208,16 @@ class Finals:
             return
         self.rounds += 1
         for index, run in zip(wanted, self._measure(self._found.codes[wanted]), strict=True):
-            predicted = float(self._found.costs[index, 0])
-            finalist = self.finalists.setdefault(
-                index, Finalist(index, predicted, float(self._found.score[index]))
-            )
+            finalist = self._finalist(index)
             finalist.runs.append(run)
+            self.finalists[index] = finalist
+
+    def _finalist(self, index: int) -> Finalist:
+        """Return the finalist at a position, one that was not measured yet with what was learnt of its score."""
+        if (known := self.finalists.get(index)) is not None:
+            return known
+        made = Finalist(index, float(self._found.costs[index, 0]), float(self._found.score[index]))
+        return self._unmeasured.setdefault(index, made)
 
     # --- other budgets ------------------------------------------------------------------------------------------------
 
@@ -186,9 +229,16 @@ class Finals:
 
     def best_within(self, limit_ms: float) -> Finalist | None:
         """Return the best measured candidate that keeps `limit_ms`, or None."""
-        holding = [f for f in self.finalists.values() if f.holds(limit_ms, margin=0.0)]
-        return max(holding, key=lambda f: (f.score, -f.measured_ms), default=None)
+        return self.best_of([f for f in self.finalists.values() if f.holds(limit_ms, margin=0.0)])
 
-    def measure_only(self, positions: Sequence[int]) -> None:
-        """Measure candidates without a latency limit in mind."""
-        self._run([index for index in positions if index not in self.finalists])
+    def best_allowed(self, masks: Sequence[np.ndarray]) -> list[Finalist | None]:
+        """Measure and return the best candidate of each mask over the evaluations, with no latency limit in mind."""
+        chosen = [self._first(mask) for mask in masks]
+        self._run([f.index for f in chosen if f is not None and not f.runs])
+        return chosen
+
+    def _first(self, mask: np.ndarray) -> Finalist | None:
+        """Return the best candidate of a mask, as `best_of` does."""
+        order = np.flatnonzero(mask)[np.argsort(-self._found.score[mask], kind="stable")]
+        seen = [self._finalist(int(index)) for index in order[: 1 if self._check is None else _CHECKED]]
+        return self.best_of(seen)

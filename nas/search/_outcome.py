@@ -14,10 +14,14 @@ from nas.space import SearchSpace, Subnet
 
 @dataclass(frozen=True)
 class Choice:
-    """One subnet with its figures; `trial` is its number in the study, `within` the limit it was chosen for."""
+    """One subnet with its figures; `trial` is its number in the study, `within` the limit it was chosen for.
+
+    `predicted` and `measured` are its quality, one of which may be unknown.
+    """
 
     subnet: Subnet
-    quality: float
+    predicted: float | None
+    measured: float | None
     predicted_ms: float
     measured_ms: float | None
     p90_ms: float | None
@@ -27,16 +31,30 @@ class Choice:
     trial: int
     within: Mapping[str, float] = field(default_factory=dict)
 
-    def to_dict(self, quality: Quality, source: str) -> dict[str, Any]:
+    @property
+    def quality(self) -> float:
+        """The quality as it is known best."""
+        value = self.predicted if self.measured is None else self.measured
+        assert value is not None
+        return value
+
+    @property
+    def source(self) -> str:
+        """Where `quality` comes from: "measured" or "predicted"."""
+        return "predicted" if self.measured is None else "measured"
+
+    def to_dict(self, quality: Quality) -> dict[str, Any]:
         """Return the JSON object."""
         return {
             **({"budget": dict(self.within)} if self.within else {}),
             "subnet": self.subnet.to_dict(),
             "quality": {
                 "name": quality.name,
-                "value": float(f"{self.quality:.6g}"),
+                "value": _rounded(self.quality),
                 "unit": quality.unit,
-                "source": source,
+                "source": self.source,
+                "predicted": _rounded(self.predicted),
+                "measured": _rounded(self.measured),
             },
             "latency_ms": {"predicted": self.predicted_ms, "measured": self.measured_ms, "p90": self.p90_ms},
             "macs": self.macs,
@@ -51,7 +69,8 @@ class Choice:
         latency = value["latency_ms"]
         return cls(
             subnet=space.from_dict(value["subnet"]),
-            quality=value["quality"]["value"],
+            predicted=value["quality"]["predicted"],
+            measured=value["quality"]["measured"],
             predicted_ms=latency["predicted"],
             measured_ms=latency["measured"],
             p90_ms=latency["p90"],
@@ -63,6 +82,10 @@ class Choice:
         )
 
 
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.6g}")
+
+
 @dataclass(frozen=True)
 class Outcome:
     """The result of a search. `answer` is None when no subnet keeps the budget, or none was measured in time.
@@ -72,7 +95,6 @@ class Outcome:
 
     budget: Budget
     quality: Quality
-    source: str
     answer: Choice | None
     ladder: tuple[Choice, ...]
     smallest_ms: float
@@ -84,13 +106,20 @@ class Outcome:
     interrupted: bool = False
     reason: str = ""
 
+    @property
+    def known_qualities(self) -> tuple[str, ...]:
+        """Which of "predicted" and "measured" is known of the quality of some choice."""
+        choices = [*self.ladder, *([] if self.answer is None else [self.answer])]
+        kinds = {"predicted": [c.predicted for c in choices], "measured": [c.measured for c in choices]}
+        return tuple(kind for kind, values in kinds.items() if any(value is not None for value in values))
+
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object that `nas search --json` prints."""
         return {
             "budget": self.budget.to_dict(),
-            "answer": None if self.answer is None else self.answer.to_dict(self.quality, self.source),
+            "answer": None if self.answer is None else self.answer.to_dict(self.quality),
             "run_dir": None if self.run_dir is None else str(self.run_dir),
-            "ladder": [choice.to_dict(self.quality, self.source) for choice in self.ladder],
+            "ladder": [choice.to_dict(self.quality) for choice in self.ladder],
             "smallest_latency_ms": self.smallest_ms,
             "largest_latency_ms": self.largest_ms,
             "everything_fits": self.everything_fits,
@@ -105,11 +134,9 @@ class Outcome:
     ) -> Outcome:
         """Read the result of a finished run that maximised `quality`."""
         answer = value["answer"]
-        found = (answer or (value["ladder"] or [{}])[0]).get("quality", {})
         return cls(
             budget=Budget.from_dict(value["budget"]),
             quality=quality,
-            source=found.get("source", "predicted"),
             answer=None if answer is None else Choice.from_dict(answer, space),
             ladder=tuple(Choice.from_dict(rung, space) for rung in value["ladder"]),
             smallest_ms=value["smallest_latency_ms"],

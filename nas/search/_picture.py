@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 _GREY, _BLUE, _ORANGE, _RED, _GREEN = "#b8bcc4", "#2563c9", "#e8871e", "#c62f3b", "#14804a"
 
 
-def draw(found: Evaluations, outcome: Outcome, title: str, folder: Path) -> None:
-    """Write pareto.svg and pareto.png (1,600 × 1,000 pixels) into `folder`."""
+def draw(found: Evaluations, outcome: Outcome, title: str, folder: Path, source: str) -> None:
+    """Write pareto.svg and pareto.png (1,600 × 1,000 pixels) into `folder`.
+
+    `source` says of the candidates' quality, and `outcome` of the others', whether it is predicted or measured.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -28,7 +31,7 @@ def draw(found: Evaluations, outcome: Outcome, title: str, folder: Path) -> None
     matplotlib.rcParams["svg.hashsalt"] = "anyfit"  # the same run draws the same bytes
     figure = Figure(figsize=(8, 5), dpi=200)
     axes = figure.add_axes((0.085, 0.11, 0.895, 0.82))
-    _candidates(axes, found, outcome.quality.sign)
+    _candidates(axes, found, outcome.quality.sign, source)
     _choices(axes, outcome)
     _frame(axes, found, outcome, title)
     for suffix in ("svg", "png"):
@@ -37,10 +40,11 @@ def draw(found: Evaluations, outcome: Outcome, title: str, folder: Path) -> None
             figure.savefig(path, format=suffix, metadata=metadata)
 
 
-def _candidates(axes: Any, found: Evaluations, sign: int) -> None:
+def _candidates(axes: Any, found: Evaluations, sign: int, source: str) -> None:
     latency, quality = found.costs[:, 0], sign * found.score
+    told = "predicted" if source == "predicted" else "quality measured, latency predicted"
     axes.scatter(
-        latency, quality, s=9, color=_GREY, alpha=0.65, linewidths=0, label="candidates (predicted)", zorder=1
+        latency, quality, s=9, color=_GREY, alpha=0.65, linewidths=0, label=f"candidates ({told})", zorder=1
     )
     best = front(np.column_stack([latency, -found.score]))
     axes.step(
@@ -49,7 +53,7 @@ def _candidates(axes: Any, found: Evaluations, sign: int) -> None:
         where="post",
         color=_BLUE,
         lw=1.6,
-        label="Pareto front (predicted)",
+        label="their Pareto front",
         zorder=2,
     )
 
@@ -64,7 +68,7 @@ def _choices(axes: Any, outcome: Outcome) -> None:
     for rung in rungs:
         axes.plot(
             [rung.predicted_ms, rung.measured_ms],
-            [rung.quality] * 2,
+            [rung.quality if rung.predicted is None else rung.predicted, rung.quality],
             color=_ORANGE,
             lw=1,
             alpha=0.7,
@@ -110,7 +114,7 @@ def _frame(axes: Any, found: Evaluations, outcome: Outcome, title: str) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set_xlabel("latency (ms)")
     quality = outcome.quality
-    words = [quality.unit, outcome.source, *([] if quality.higher_is_better else ["lower is better"])]
+    words = [quality.unit, *([] if quality.higher_is_better else ["lower is better"])]
     axes.set_ylabel(f"{quality.label} ({', '.join(filter(None, words))})")
     axes.set_title(title, loc="left", fontsize=11)
     axes.grid(color="#e6e8ec", lw=0.8)

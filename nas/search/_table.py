@@ -26,15 +26,17 @@ def write_table(
     finalists: Mapping[int, Finalist],
     answer: int | None,
     limits: np.ndarray,
+    is_measured: bool,
 ) -> None:
     """Write one row an evaluation: trial, role, feasible by prediction, quality, costs, measured latency, choices.
 
     The role is "answer", "finalist", "front" or "candidate"; the measured columns are empty where nothing was measured.
+    The quality is as known best, and `quality_source` says whether it was measured; `is_measured`: all of them were.
     """
     on_front = set(front(np.column_stack([found.costs[:, 0], -found.score])).tolist())
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    head = ["trial", "role", "feasible", quality.name, "predicted_latency_ms", *COSTS[1:]]
+    head = ["trial", "role", "feasible", quality.name, "quality_source", "predicted_latency_ms", *COSTS[1:]]
     writer.writerow([*head, "measured_latency_ms", "measured_p90_ms", *space.names])
     for index in range(len(found)):
         finalist = finalists.get(index)
@@ -50,11 +52,14 @@ def write_table(
         ]
         fits = int((cost <= limits).all())
         counts = [int(value) for value in cost[1:]]
+        value = found.score[index] if finalist is None else finalist.value
+        is_sure = is_measured or (finalist is not None and finalist.checked is not None)
         row = [
             int(found.number[index]),
             role,
             fits,
-            f"{quality.sign * found.score[index]:.6g}",
+            f"{quality.sign * value:.6g}",
+            "measured" if is_sure else "predicted",
             f"{cost[0]:.4f}",
             *counts,
         ]

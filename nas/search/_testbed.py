@@ -218,6 +218,7 @@ class ModelTestbed:
                 "machine": machine_fingerprint(self._runtime.device).to_dict(),
             },
             "latency_error": None if profile is None else dict(profile.error),
+            "judged_on": (self.scorer.check or self.scorer).data,
         }
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from nas._errors import UsageError
 from nas._files import write_json
 from nas.search._engine import Engine
-from nas.search._finalists import Finalist, Finals
+from nas.search._finalists import Check, Finalist, Finals
 from nas.search._folder import FAILED, FINISHED, INTERRUPTED, RunFolder, free_name
 from nas.search._outcome import Choice, Outcome, fits_sentence, infeasible_sentence
 from nas.search._problem import Problem
@@ -216,13 +216,14 @@ class _Run:
     def _conclude(self, folder: RunFolder, found: Evaluations, interrupted: bool) -> Outcome:
         found = self._with_smallest(found)
         allowed = np.all(found.costs[:, 1:] <= self._limits[1:], axis=1)
-        finals = Finals(found, allowed, self._bed.measure)
+        finals = Finals(found, allowed, self._bed.measure, check=self._checked())
         winner: Finalist | None = None
         try:
             rungs = self._rungs()
             winner = self._decide(finals, found, rungs)
         except KeyboardInterrupt:
             interrupted = True
+            finals.stop_checking()
             winner = finals.best_confirmed(self._budget.latency_ms)
             rungs = self._rungs()
         ladder = self._ladder(finals, found, rungs)
@@ -247,13 +248,27 @@ class _Run:
         column = COSTS.index(self._budget.primary)
         if self._budget.latency_ms is not None:
             return finals.decide(self._budget.latency_ms, rungs)
-        best = [_best(found, found.costs <= self._limits)]
+        masks: list[np.ndarray] = [(found.costs <= self._limits).all(axis=1)]
         for rung in rungs:
             limits = self._limits.copy()
             limits[column] = rung
-            best.append(_best(found, found.costs <= limits))
-        finals.measure_only([index for index in best if index is not None])
-        return None if best[0] is None else finals.finalists[best[0]]
+            masks.append((found.costs <= limits).all(axis=1))
+        return finals.best_allowed(masks)[0]
+
+    def _checked(self) -> Check | None:
+        """Return what measures the quality of finalists, where it is predicted and needs no data."""
+        check = self._bed.scorer.check
+        if check is None:
+            return None
+        count = 0
+
+        def score(codes: np.ndarray) -> np.ndarray:
+            nonlocal count
+            count += 1
+            self._progress("measuring the quality of finalists", count, 0, "")
+            return check.score(codes)
+
+        return score
 
     def _rungs(self) -> list[float]:
         """Return a few other, round budgets between the smallest and the largest subnet's."""
@@ -272,7 +287,7 @@ class _Run:
                 best = finals.best_within(rung)
             else:
                 measured = [f for f in finals.finalists.values() if found.costs[f.index, column] <= rung]
-                best = max(measured, key=lambda f: f.score, default=None)
+                best = finals.best_of(measured)
             if best is not None and best.index not in ladder:
                 ladder[best.index] = self._choice(best, found, {primary: rung})
         return tuple(ladder.values())
@@ -280,10 +295,12 @@ class _Run:
     def _choice(
         self, finalist: Finalist, found: Evaluations, within: Mapping[str, float] | None = None
     ) -> Choice:
-        cost = found.costs[finalist.index]
+        cost, sign = found.costs[finalist.index], self._bed.scorer.quality.sign
+        measured = finalist.score if self._is_measured else finalist.checked
         return Choice(
             subnet=self._space.from_codes(found.codes[finalist.index]),
-            quality=self._bed.scorer.quality.sign * finalist.score,
+            predicted=None if self._is_measured else sign * finalist.score,
+            measured=None if measured is None else sign * measured,
             predicted_ms=finalist.predicted_ms,
             measured_ms=finalist.measured_ms if finalist.runs else None,
             p90_ms=finalist.p90_ms if finalist.runs else None,
@@ -307,7 +324,6 @@ class _Run:
         return Outcome(
             self._budget,
             self._bed.scorer.quality,
-            self._bed.scorer.source,
             answer,
             ladder,
             *self._ends_ms,
@@ -326,10 +342,11 @@ class _Run:
         index = None if winner is None else winner.index
         quality = self._bed.scorer.quality
         write_table(
-            folder.path / "pareto.csv", self._space, quality, found, finals.finalists, index, self._limits
-        )
+            folder.path / "pareto.csv", self._space, quality, found, finals.finalists, index, self._limits,
+            self._is_measured,
+        )  # fmt: skip
         title = Path(str(folder.info.get("model", self._space.name))).name
-        draw(found, outcome, f"{title}: {self._budget}", folder.path)
+        draw(found, outcome, f"{title}: {self._budget}", folder.path, self._bed.scorer.source)
         if outcome.answer is not None:
             write_json(folder.path / "subnet.json", outcome.answer.subnet.to_dict())
             self._bed.keep_program(outcome.answer.subnet, folder.path)

@@ -19,11 +19,20 @@ class Scorer(Protocol):
     """Scores subnets by a quality: the value where higher is better, its negative where lower is.
 
     `source` is "predicted" or "measured". A measured quality takes seconds a subnet and is asked one subnet at a time,
-    a predicted one thousands at a time.
+    a predicted one thousands at a time. `check` measures what is predicted, where that needs no data. `data` says on
+    what a measured quality is judged, for readers; None where it is predicted.
     """
 
     quality: Quality
-    source: str
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def data(self) -> str | None: ...
+
+    @property
+    def check(self) -> Scorer | None: ...
 
     def score(self, codes: np.ndarray) -> np.ndarray:
         """Return the scores (n,) of codes (n, dimensions); higher is better."""
@@ -34,8 +43,9 @@ class Predictor:
     """A quality from a predictor fitted to the rows marked "fit" of the model's measured table."""
 
     source = "predicted"
+    data = None
 
-    def __init__(self, model: Model, quality: Quality) -> None:
+    def __init__(self, model: Model, quality: Quality, check: Scorer | None = None) -> None:
         from nas.search._engine import one_blas_thread
         from nas.space.surrogate import Surrogate
 
@@ -50,6 +60,7 @@ class Predictor:
                 "choose one of those, or measure the table again"
             )
         self.quality = quality
+        self.check = check
         fit = table.rows("fit")
         self._model = model
         self.measured = len(fit)
@@ -90,9 +101,11 @@ class Measurer:
     """A quality of extracted subnets, found by a judge."""
 
     source = "measured"
+    check = None
 
     def __init__(self, model: Model, judge: Judge) -> None:
         self.quality = judge.quality
+        self.data = judge.data
         self._model = model
         self._judge = judge
         images = judge.calibration
@@ -115,11 +128,12 @@ class Measurer:
 def load_scorer(model: Model, data: Data | None = None, quality: str | None = None) -> Scorer:
     """Return what scores by a quality of the model's task (by default its first): measured on `data`, or predicted.
 
-    Without data the model's table says, or where that lacks it a measurement that needs no data. Raises `UsageError`
-    when neither is there.
+    Without data the model's table says, checked by a measurement where that needs no data; where the table lacks the
+    quality, it is measured. Raises `UsageError` when neither is possible.
     """
     kind, table = model.task.quality(quality), model.table()
-    known = table is not None and kind.name in table.values
-    if data is None and (known or model.task.needs_data(kind)):
+    if data is None and model.task.needs_data(kind):
         return Predictor(model, kind)
-    return Measurer(model, model.task.judge(model, kind, data, limit=VALIDATION_IMAGES))
+    measurer = Measurer(model, model.task.judge(model, kind, data, limit=VALIDATION_IMAGES))
+    is_known = table is not None and kind.name in table.values
+    return Predictor(model, kind, measurer) if data is None and is_known else measurer

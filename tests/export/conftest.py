@@ -72,9 +72,9 @@ def run_folder(
     from nas.search import Budget, Choice, Outcome, Request, RunFolder
 
     counts = model.supernet.count(middle)
-    answer = Choice(middle, 57.5, 1.9, 1.8, 2.0, counts.macs, counts.params, counts.size_bytes, trial=3)
+    answer = Choice(middle, 57.5, None, 1.9, 1.8, 2.0, counts.macs, counts.params, counts.size_bytes, trial=3)
     budget, path = Budget(latency_ms=2.0), tmp_path_factory.mktemp("runs") / "run"
-    outcome = Outcome(budget, TOP1, "predicted", answer, (answer,), 1.0, 3.0, path, trials=9)
+    outcome = Outcome(budget, TOP1, answer, (answer,), 1.0, 3.0, path, trials=9)
     subject = {"model": str(model_folder), "runtime": None, "batch_size": 2, "threads": 1, "data": None}
     request = Request(budget, subject).to_dict()
     folder = RunFolder.create(path, {**request, "subject": [*subject], "study": "run"})

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from nas.families import Quality
+from nas.search.scorer import Scorer
 from nas.space import Dimension, SearchSpace, Subnet
 
 TOP1 = Quality("top1", "top-1", "%")
@@ -52,6 +53,8 @@ class FakeScorer:
     space: SearchSpace
     source: str = "predicted"
     quality: Quality = TOP1
+    check: Scorer | None = None
+    data: str | None = None
 
     def score(self, codes: np.ndarray) -> np.ndarray:
         linear = self.space.encode(codes) @ self.weights

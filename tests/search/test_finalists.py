@@ -105,3 +105,59 @@ def test_the_ladder_is_measured_along_and_holds() -> None:
         best = finals.best_within(rung)
         assert best is not None
         assert 0.75 * rung <= best.measured_ms <= rung
+
+
+# --- scores that are predicted, and can be measured -------------------------------------------------------------------
+
+
+def checked_finals(bed: FakeTestbed) -> tuple[Finals, Evaluations, list[np.ndarray], Callable]:
+    """Finals whose true scores stray from the predicted ones, with what was checked."""
+    _, found = make_finals(bed)
+    asked: list[np.ndarray] = []
+
+    def truth(codes: np.ndarray) -> np.ndarray:
+        return bed.scorer.score(codes) - np.abs(np.sin(np.abs(codes).sum(axis=1)))
+
+    def check(codes: np.ndarray) -> np.ndarray:
+        asked.append(codes)
+        return truth(codes)
+
+    allowed = np.ones(len(found), dtype=bool)
+    return Finals(found, allowed, bed.measure, check=check), found, asked, truth
+
+
+def test_the_answer_is_the_best_by_measured_score() -> None:
+    bed = FakeTestbed(make_space(3, 3))
+    finals, found, asked, truth = checked_finals(bed)
+    answer = finals.decide(LIMIT, [10.0])
+    assert answer is not None and answer.checked is not None and answer.value == answer.checked
+    assert answer.checked == pytest.approx(truth(found.codes[[answer.index]])[0])
+    for other in (f for f in finals.finalists.values() if f.holds(LIMIT) and len(f.runs) > 1):
+        assert other.value <= answer.value
+    holding = [f.index for f in finals.finalists.values() if f.holds(LIMIT)]
+    assert answer.value == pytest.approx(truth(found.codes[holding]).max())
+    rung = finals.best_within(10.0)
+    assert rung is not None and rung.checked is not None
+    checked = len(asked)
+    finals.best_within(10.0)
+    assert len(asked) == checked == len({codes.tobytes() for codes in asked})
+
+
+def test_without_a_latency_limit_the_best_is_a_measured_one_too() -> None:
+    bed = FakeTestbed(make_space(3, 3))
+    finals, found, asked, truth = checked_finals(bed)
+    within = found.costs[:, 1] <= np.median(found.costs[:, 1])
+    best, none = finals.best_allowed([within, np.zeros(len(found), dtype=bool)])
+    assert none is None and best is not None and best.runs and best.checked is not None
+    first = np.flatnonzero(within)[np.argsort(-found.score[within], kind="stable")][:8]
+    assert best.value == pytest.approx(truth(found.codes[first]).max())
+    assert len(asked) <= 8 and list(finals.finalists) == [best.index]
+
+
+def test_a_search_that_is_interrupted_takes_predictions() -> None:
+    bed = FakeTestbed(make_space(3, 3))
+    finals, _, asked, _ = checked_finals(bed)
+    finals._run(finals._next(LIMIT, 0))
+    finals.stop_checking()
+    best = finals.best_within(LIMIT)
+    assert best is not None and best.checked is None and best.value == best.score and not asked

@@ -21,7 +21,7 @@ from nas.search._folder import free_name
 from nas.search._storage import JOURNAL
 from nas.search.run import round_rungs
 from nas.search.study import Record
-from tests.search.fakes import TOP1, FakeTestbed, make_space
+from tests.search.fakes import TOP1, FakeScorer, FakeTestbed, make_space
 from tests.search.slow_search import REQUEST, make_bed
 
 SPACE = make_space(3, 3)
@@ -186,10 +186,32 @@ def test_measured_quality_is_searched_with_few_trials(tmp_path: Path) -> None:
     bed = FakeTestbed(SPACE, source="measured")
     outcome = search(tmp_path / "run", bed)
     assert outcome.trials == 64
-    assert outcome.source == "measured"
+    assert outcome.known_qualities == ("measured",)
     assert outcome.answer is not None
     random = SPACE.sample_codes(np.random.default_rng(0), 64)
     assert outcome.answer.quality > bed.scorer.score(random[bed.true_ms(random) <= LIMIT]).max()
+
+
+def test_predicted_quality_of_finalists_is_measured_where_it_can_be(tmp_path: Path) -> None:
+    bed = FakeTestbed(SPACE)
+    bed.scorer.check = FakeScorer(bed.scorer.weights * 0.97, SPACE, "measured", data="8 latents")
+    outcome = search(tmp_path / "run", bed)
+    assert outcome.known_qualities == ("predicted", "measured")
+    for choice in (outcome.answer, *outcome.ladder):
+        assert choice is not None and choice.measured is not None and choice.source == "measured"
+        codes = SPACE.codes([choice.subnet])
+        assert choice.quality == pytest.approx(bed.scorer.check.score(codes)[0])
+        assert choice.predicted == pytest.approx(bed.scorer.score(codes)[0])
+    with open(tmp_path / "run" / "pareto.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    answer = next(row for row in rows if row["role"] == "answer")
+    assert outcome.answer is not None
+    assert answer["quality_source"] == "measured"
+    assert float(answer["top1"]) == pytest.approx(outcome.answer.quality, rel=1e-4)
+    assert {row["quality_source"] for row in rows if row["role"] == "candidate"} == {"predicted"}
+    stored = stored_outcome(RunFolder.open(tmp_path / "run"), bed, None)
+    assert stored is not None and stored.answer is not None
+    assert (stored.answer.source, stored.known_qualities) == ("measured", outcome.known_qualities)
 
 
 def test_no_measured_answer_says_so(tmp_path: Path) -> None:
