@@ -248,12 +248,9 @@ class _Run:
         column = COSTS.index(self._budget.primary)
         if self._budget.latency_ms is not None:
             return finals.decide(self._budget.latency_ms, rungs)
-        masks: list[np.ndarray] = [(found.costs <= self._limits).all(axis=1)]
-        for rung in rungs:
-            limits = self._limits.copy()
-            limits[column] = rung
-            masks.append((found.costs <= limits).all(axis=1))
-        return finals.best_allowed(masks)[0]
+        tried = np.tile(self._limits, (1 + len(rungs), 1))
+        tried[1:, column] = rungs
+        return finals.best_allowed([np.all(found.costs <= limits, axis=1) for limits in tried])[0]
 
     def _checked(self) -> Check | None:
         """Return what measures the quality of finalists, where it is predicted and needs no data."""
