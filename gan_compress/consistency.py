@@ -29,7 +29,7 @@ _STEP = 1e-2
 
 @dataclass(frozen=True)
 class Labelled:
-    """Real images, uint8 (n, 3, height, width), with their labels (n,) and the labels' names."""
+    """Real images, uint8 (n, 3, height, width), with their labels (n,) and the labels' names; none: one label."""
 
     images: Tensor
     labels: Tensor
@@ -48,7 +48,7 @@ class Consistency:
         path_spread: standard deviation of that over its mean: 0 where every step changes images equally much (the
             regularity that Karras et al. 2020 train for).
         agreement: share of the images that a classifier of the labels gives the same label as the full generator's;
-            None without labelled images.
+            None without labels.
         kid: kernel distance to the real images × 1000; None without them.
     """
 
@@ -94,8 +94,8 @@ def consistency(
 ) -> list[Consistency]:
     """Return the figures of `subnets` on the latents of the seeds 0 to `count` - 1, the classes in turn.
 
-    `labelled` images give the agreement of labels and the kernel distance. Raises `UsageError` for a model that is no
-    generator, and for images of fewer than two labels.
+    `labelled` images give the agreement of labels and the kernel distance, images of fewer than two labels only that.
+    Raises `UsageError` for a model that is no generator.
     """
     inputs = latents(model, range(count))
     full = _Images(model, model.space.largest(), inputs)
@@ -127,14 +127,18 @@ class _Reference:
         space = feature_space()
         parts = labelled.images.split(_BATCH)
         self._real = torch.cat([space.vectors(part.float() / 127.5 - 1) for part in parts])
-        self._score = label_scores(self._real, labelled.labels, labelled.names)
-        self._told = self._score(full.vectors()).argmax(1)
+        self._score = None
+        if len(labelled.labels.unique()) > 1:
+            self._score = label_scores(self._real, labelled.labels, labelled.names)
+            self._told = self._score(full.vectors()).argmax(1)
 
-    def compared(self, own: _Images) -> tuple[float, float]:
-        """Return the agreement of labels and the kernel distance × 1000 of a subnet's images."""
+    def compared(self, own: _Images) -> tuple[float | None, float]:
+        """Return the agreement of labels, None where there are none, and the kernel distance × 1000 of a subnet."""
         vectors = own.vectors()
-        same = self._score(vectors).argmax(1) == self._told
-        return float(same.float().mean()), 1000 * kid(vectors, self._real)
+        agreement = None
+        if self._score is not None:
+            agreement = float((self._score(vectors).argmax(1) == self._told).float().mean())
+        return agreement, 1000 * kid(vectors, self._real)
 
 
 class _Images:

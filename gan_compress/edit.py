@@ -94,9 +94,9 @@ def label_scores(
     """
     present = sorted(set(labels_n.tolist()))
     if len(present) < 2:
-        only = names[present[0]] if present else "none"
+        told = f"the only label is {names[present[0]]}" if names and present else "there are no labels"
         raise UsageError(
-            f"directions need images of two labels or more, but the only label is {only}; give data with more labels"
+            f"directions need images of two labels or more, but {told}; give data with a folder a label"
         )
     from sklearn.linear_model import LogisticRegression
 

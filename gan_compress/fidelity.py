@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -69,31 +71,23 @@ def fidelity(
     `weights` is Inception's file where it cannot be downloaded; it is read without executing anything in it. Raises
     `UsageError` without torch-fidelity, `NasError` when the weights cannot be had.
     """
-    calculate = _calculate_metrics()
+    package = _package()
+    options = {"feature_extractor_weights_path": None if weights is None else str(weights)}
     if weights is not None:
         _check_plain(weights)
+    with _explained(extractor):  # before the minutes that the images take
+        package.open_extractor(extractor, options)
     network = load_generator(model, subnet)
     inputs = latents(model, range(count))
     made = [to_pixels(model, network(part)) for part in inputs.split(_BATCH)]
     fake = torch.cat([torch.from_numpy(part) for part in made]).permute(0, 3, 1, 2).contiguous()
     real = real_images(data, fake.shape[-1]).pixels
     subset = min(1000, len(fake), len(real))
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            found: dict[str, Any] = calculate(
-                input1=_Pixels(fake), input2=_Pixels(real), fid=True, kid=True, kid_subset_size=subset,
-                feature_extractor=extractor, feature_extractor_weights_path=None if weights is None else str(weights),
-                cuda=False, verbose=False, cache=False, save_cpu_ram=True,
-            )  # fmt: skip
-    except OSError as error:
-        raise NasError(
-            f"the weights of {extractor} cannot be had ({error}); give their file with --weights, {_INSTEAD}"
-        ) from error
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise NasError(
-            f"torch-fidelity stopped ({reason}); if --weights was given, it must be the file of {extractor}"
-        ) from error
+    with _explained(extractor):
+        found: dict[str, Any] = package.calculate_metrics(
+            input1=_Pixels(fake), input2=_Pixels(real), fid=True, kid=True, kid_subset_size=subset,
+            feature_extractor=extractor, cuda=False, verbose=False, cache=False, save_cpu_ram=True, **options,
+        )  # fmt: skip
     return Fidelity(
         float(found["frechet_inception_distance"]),
         1000 * float(found["kernel_inception_distance_mean"]),
@@ -103,14 +97,39 @@ def fidelity(
     )
 
 
-def _calculate_metrics() -> Any:
+@contextlib.contextmanager
+def _explained(extractor: str) -> Iterator[None]:
+    """Turn what torch-fidelity raises into one sentence."""
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    except OSError as error:
+        raise NasError(
+            f"the weights of {extractor} cannot be had ({error}); give their file with --weights, {_INSTEAD}"
+        ) from error
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise NasError(
+            f"torch-fidelity stopped ({reason}); if --weights was given, it must be the file of {extractor}"
+        ) from error
+
+
+def _package() -> Any:
     try:
         import torch_fidelity
+        import torch_fidelity.registry
+        import torch_fidelity.utils
     except ImportError as error:
         raise UsageError(
             f"torch-fidelity is not installed; `pip install anyfit[fidelity]`, {_INSTEAD}"
         ) from error
-    return torch_fidelity.calculate_metrics
+
+    def open_extractor(name: str, options: Mapping[str, Any]) -> None:
+        kind = torch_fidelity.registry.FEATURE_EXTRACTORS_REGISTRY[name]
+        layers = [kind.get_default_feature_layer_for_metric("fid")]
+        torch_fidelity.utils.create_feature_extractor(name, layers, cuda=False, verbose=False, **options)
+
+    return SimpleNamespace(calculate_metrics=torch_fidelity.calculate_metrics, open_extractor=open_extractor)
 
 
 def _check_plain(weights: str | Path) -> None:

@@ -7,7 +7,8 @@ shows in each of them. All randomness comes from the seed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from math import cos, isfinite, pi
 from pathlib import Path
@@ -33,6 +34,7 @@ _STARTS, _START_TRUNCATION = 32, 0.7
 _SPREAD_STYLES = 500
 _NOISE, _NOISE_UNTIL, _WARM_UP = 0.05, 0.75, 0.05
 _PRIOR = 1e-3
+_SMALL_PIXELS = 64
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,32 @@ def project(
     Without `label` the search starts in the class whose images come nearest. Raises `NasError` when the loss is no
     number.
     """
-    settings = settings or Settings()
-    wanted = {"full": model.space.largest(), **(subnets or {})}
+    with _quick_threads(picture):
+        return _project(model, picture, subnets or {}, label, seed, settings or Settings(), progress)
+
+
+@contextmanager
+def _quick_threads(picture: Tensor) -> Iterator[None]:
+    """One thread for small images: two wait for each other, on a busy machine for longer than they compute."""
+    before = torch.get_num_threads()
+    if picture.shape[-1] <= _SMALL_PIXELS:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _project(
+    model: Model,
+    picture: Tensor,
+    subnets: Mapping[str, Subnet],
+    label: int | None,
+    seed: int,
+    settings: Settings,
+    progress: Callable[[int, int, str], None] | None,
+) -> Projection:
+    wanted = {"full": model.space.largest(), **subnets}
     networks = {name: load_generator(model, subnet) for name, subnet in wanted.items()}
     loss = _Loss(model, networks, picture, settings.pixel_weight)
     start, mean, spread, found = _start(model, networks["full"], loss, label, seed)

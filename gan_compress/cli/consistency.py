@@ -47,8 +47,9 @@ def command(
     """Compare the images of subnets with the full generator's: by default every width at every resolution.
 
     The distance is in the features of a classifier, the pixel error the root mean square of pixels from 0 to 1. With
-    labelled --data also the share of images whose label a classifier does not change, and the kernel distance to the
-    real images. The path length says how much a small step in style changes an image, its spread how unevenly.
+    --data also the kernel distance to the real images and, where they have labels, the share of images whose label a
+    classifier does not change. The path length says how much a small step in style changes an image, its spread how
+    unevenly.
     """
     from gan_compress.consistency import consistency, uniform_subnets
     from gan_compress.generate import check_output
@@ -85,24 +86,23 @@ def _show(rows: list[Consistency]) -> None:
     from nas.cli._tables import plain_table
     from nas.latency.units import format_count
 
-    labelled = rows[0].agreement is not None
-    cells = []
-    for row in rows:
-        extra = [f"{100 * (row.agreement or 0):.1f}%", f"{row.kid:.2f}"] if labelled else []
-        cells.append(
-            [
-                row.name, format_count(row.macs), f"{row.distance:.4f}", f"{row.pixel_error:.4f}", *extra,
-                f"{row.path_length:.3g}", f"{row.path_spread:.2f}",
-            ]
-        )  # fmt: skip
-    columns = [
-        "subnet",
-        "MACs",
-        "distance",
-        "pixel error",
-        *(["same label", "KID × 1000"] if labelled else []),
-    ]
-    result_console().print(plain_table((*columns, "path length", "spread"), cells, left=("subnet",)))
+    columns = ["subnet", "MACs", "distance", "pixel error", "path length", "spread"]
+    cells = [
+        [
+            row.name, format_count(row.macs), f"{row.distance:.4f}", f"{row.pixel_error:.4f}",
+            f"{row.path_length:.3g}", f"{row.path_spread:.2f}",
+        ]
+        for row in rows
+    ]  # fmt: skip
+    optional = {
+        "same label": [None if row.agreement is None else f"{row.agreement:.1%}" for row in rows],
+        "KID × 1000": [None if row.kid is None else f"{row.kid:.2f}" for row in rows],
+    }
+    for title, values in optional.items():
+        if values[0] is not None:
+            columns.append(title)
+            cells = [[*line, value or ""] for line, value in zip(cells, values, strict=True)]
+    result_console().print(plain_table(columns, cells, left=("subnet",)))
     say(f"distance, path length and KID in {DEFAULT} features; all beside the full generator's images")
 
 

@@ -23,7 +23,8 @@ def data_options(required: bool) -> Callable[[Callable[..., Any]], Callable[...,
                     "--data",
                     metavar="NAME|PATH",
                     required=required,
-                    help="digits, torchvision:NAME, a folder with a folder a class, or a parquet file or folder.",
+                    help="digits, torchvision:NAME, a folder with a folder a class (where no labels are needed: of "
+                    "images), or a parquet file or folder.",
                 ),
                 click.option(
                     "--data-root", metavar="FOLDER", default=None, help="Where torchvision keeps its data."

@@ -86,6 +86,10 @@ def train(
 
 
 def _job(recipe: Recipe, data: Data, folder: Path, group: Group) -> Job:
+    if not data.classes:
+        raise UsageError(
+            f"{data.name} has no classes, but a classifier learns from labels; give a folder with a folder a class"
+        )
     plan = make_plan(recipe, data.count("train"), group)
     stats = measure_stats(data, data.size)
     facts = {

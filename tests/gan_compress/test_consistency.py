@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner
+from PIL import Image
 
 from gan_compress.cli import group
 from gan_compress.consistency import Labelled, consistency, uniform_subnets
@@ -97,7 +98,17 @@ def test_the_command_writes_its_table(tiny_path: Path, tmp_path: Path) -> None:
     assert "already exists" in str(again.exception)
 
 
-def test_one_label_is_refused(tiny: Model, labelled: Labelled) -> None:
-    one = Labelled(labelled.images, torch.zeros(30, dtype=torch.long), labelled.names)
-    with pytest.raises(UsageError, match="two labels"):
-        consistency(tiny, {"full": tiny.space.largest()}, one, count=4)
+def test_images_without_labels_give_the_kernel_distance_alone(
+    tiny: Model, tiny_path: Path, labelled: Labelled, tmp_path: Path
+) -> None:
+    none = Labelled(labelled.images, torch.zeros(30, dtype=torch.long), ())
+    full = {"full": tiny.space.largest()}
+    (row,), (known,) = (consistency(tiny, full, given, count=20) for given in (none, labelled))
+    assert row.agreement is None and known.agreement == 1
+    assert row.kid == known.kid is not None
+    for number, image in enumerate(labelled.images):
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(tmp_path / f"{number}.png")
+    arguments = ["consistency", "--model", str(tiny_path), "--data", str(tmp_path), "--samples", "4"]
+    result = CliRunner().invoke(group, [*arguments, "--subnet", "largest"])
+    assert result.exit_code == 0, result.exception
+    assert "KID" in result.stdout and "same label" not in result.stdout

@@ -89,11 +89,13 @@ def test_the_same_seed_gives_the_same_directions(tiny: Model) -> None:
     assert not torch.equal(first.vectors, other.vectors)
 
 
-@pytest.mark.parametrize(("present", "only"), [([1], "bright"), ([], "none")])
-def test_one_label_is_not_enough(tiny: Model, present: list[int], only: str) -> None:
+@pytest.mark.parametrize(
+    ("present", "told"), [([1], "the only label is bright"), ([], "there are no labels")]
+)
+def test_one_label_is_not_enough(tiny: Model, present: list[int], told: str) -> None:
     images, labels = shaded(20)
     kept = torch.isin(labels, torch.tensor(present, dtype=torch.long))
-    with pytest.raises(UsageError, match=f"two labels or more, but the only label is {only}"):
+    with pytest.raises(UsageError, match=f"two labels or more, but {told}; give"):
         find_directions(tiny, images[kept], labels[kept], NAMES, samples=60)
 
 

@@ -12,8 +12,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from gan_compress.train import Recipe, train
@@ -274,6 +276,17 @@ def test_images_without_classes(digits: Data, tmp_path: Path) -> None:
     path = run(tmp_path / "run", tiny("base", conditional=False, steps=2), digits)
     config = json.loads((path / "supernet.json").read_text())
     assert config["classes"] == [] and config["options"]["classes"] == 0
+
+
+def test_a_folder_of_pictures_without_classes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    (tmp_path / "photos").mkdir()
+    for number in range(12):
+        pixels = rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{number}.jpg")
+    path = run(tmp_path / "run", tiny(steps=2), open_data(str(tmp_path / "photos")))
+    config = json.loads((path / "supernet.json").read_text())
+    assert config["classes"] == [] and config["info"]["data"] == "photos"
 
 
 def test_a_later_run_can_go_on_with_both_networks(base: Path, digits: Data, tmp_path: Path) -> None:

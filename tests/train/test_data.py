@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from nas._errors import NasError
+from nas._errors import NasError, UsageError
 from nas.train._leaves import dead_leaves
 from nas.train._random import augment_rng
 from nas.train.augment import crop_and_flip, draw
@@ -59,6 +59,29 @@ def test_digits_and_folders(tmp_path: Path) -> None:
     assert len(digits.classes) == 10 and digits.images("val").images.dtype == torch.uint8
     data = open_data(str(folders(tmp_path / "images")))
     assert list(data.classes) == ["cat", "dog"] and data.count("test") == 24
+
+
+def test_a_folder_without_classes_is_images_without_labels(tmp_path: Path) -> None:
+    for place in ("plain", "split/train", "split/test"):
+        (tmp_path / place).mkdir(parents=True)
+        for i in range(10):
+            (tmp_path / place / f"{i}.png").write_bytes(picture(i))
+    plain, split = (open_data(str(tmp_path / name)) for name in ("plain", "split"))
+    assert plain.classes == split.classes == ()
+    assert [plain.count("train"), plain.count("val"), plain.count("test")] == [7, 1, 2]
+    assert [split.count("train"), split.count("val"), split.count("test")] == [9, 1, 10]
+    assert not plain.images("train").labels.any()
+
+
+def test_data_has_a_name_and_no_path(tmp_path: Path) -> None:
+    (tmp_path / "hub" / "data").mkdir(parents=True)
+    parquet(tmp_path / "hub" / "data" / "train-0.parquet")
+    parquet(tmp_path / "hub" / "data" / "test-0.parquet")
+    parquet(tmp_path / "alone.parquet")
+    folders(tmp_path / "pets")
+    assert [open_data(str(tmp_path / name)).name for name in ("hub", "hub/data", "alone.parquet", "pets")] == [
+        "hub", "hub", "alone", "pets",
+    ]  # fmt: skip
 
 
 def broken_folder(root: Path) -> Path:
@@ -125,3 +148,15 @@ def test_dead_leaves_are_pictures_of_the_seed() -> None:
     # Neighbours are alike, as in photographs and unlike noise.
     differences = np.abs(np.diff(first.astype(float), axis=-1)).mean()
     assert differences < 0.5 * np.abs(first.astype(float) - first.mean()).mean()
+
+
+def test_a_classifier_refuses_images_without_labels(tmp_path: Path) -> None:
+    from nas.train.engine import train
+    from nas.train.recipe import load_recipe
+
+    (tmp_path / "photos").mkdir()
+    for i in range(10):
+        (tmp_path / "photos" / f"{i}.png").write_bytes(picture(i))
+    with pytest.raises(UsageError, match="photos has no classes.*a folder a class"):
+        train(load_recipe("digits"), open_data(str(tmp_path / "photos")), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -35,8 +35,8 @@ def find_source(
         if spec.isidentifier() and (near := nearest(spec)):
             raise UsageError(f"there is no data set and no path {spec}; did you mean {near!r}")
         raise UsageError(
-            f"there is no data at {spec}; give `digits`, `torchvision:NAME`, a folder of class folders, "
-            "or parquet files"
+            f"there is no data at {spec}; give `digits`, `torchvision:NAME`, a folder of images or "
+            "class folders, or parquet files"
         )
     files = parquet_files(path) if path.is_dir() else [path]
     if path.is_dir() and not files:

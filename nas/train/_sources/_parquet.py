@@ -50,7 +50,13 @@ def parquet(
             )
         check_classes(tables[split].labels, names, str(splits[split][0]))
     assert names is not None
-    return Source(str(files[0].parent), names, tables["train"], tables.get("val"), tables.get("test"))
+    return Source(_name(files), names, tables["train"], tables.get("val"), tables.get("test"))
+
+
+def _name(files: list[Path]) -> str:
+    """Return what to call the data: the file where there is one, else the folder, but not a hub's `data` in it."""
+    folder = files[0].resolve().parent
+    return files[0].stem if len(files) == 1 else folder.parent.name if folder.name == "data" else folder.name
 
 
 def _split_of(file: Path, single: bool) -> str:

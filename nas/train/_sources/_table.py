@@ -35,7 +35,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Source:
-    """The classes and the splits a source has of its own; a missing split is held out of `train` later."""
+    """The classes and the splits a source has of its own; a missing split is held out of `train` later.
+
+    `name` is what models and reports call the data: a name, never a path. Without classes every label is 0.
+    """
 
     name: str
     classes: tuple[str, ...]
