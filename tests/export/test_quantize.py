@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
 
 from nas._errors import NasError
-from nas.compress import quantize_onnx
+from nas.compress import SCOPES, quantize_onnx
 from nas.export import quantize_artifact, read_manifest
-from nas.families import Model
+from nas.families import Judge, Model, Quality
 from nas.latency.runtimes import get_runtime
 from nas.latency.workload import Workload
 from nas.train.classification import Top1
@@ -37,6 +40,56 @@ def test_int8_computes_nearly_the_same_from_a_smaller_file(artifact: Path, tmp_p
     with pytest.raises(NasError, match="cannot be quantized"):
         quantize_onnx(artifact / "README.md", tmp_path / "other.onnx", batches)
     assert not (tmp_path / "other.onnx").exists()
+
+
+def operators(path: Path) -> Counter[str]:
+    return Counter(node.op_type for node in onnx.load(path).graph.node)
+
+
+def test_each_scope_leaves_more_in_fp32(artifact: Path, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).standard_normal((4, 3, 24, 24), dtype=np.float32)
+    expected, counts = run(artifact / "model.onnx", x), []
+    for scope in SCOPES:
+        quantize_onnx(artifact / "model.onnx", target := tmp_path / f"{scope}.onnx", [x], scope)
+        assert 0 < np.abs(run(target, x) - expected).max() < 0.5 * np.abs(expected).max()
+        counts.append(operators(target)["DequantizeLinear"])
+    assert counts[0] > counts[1] > counts[2] > 0
+
+
+class Outputs(Judge):
+    """Minus the squared distance of a file's outputs from fp32's."""
+
+    quality = Quality("fidelity", "fidelity")
+    data = "noise"
+
+    def __init__(self, expected: np.ndarray, x: torch.Tensor) -> None:
+        self.expected, self.x = torch.from_numpy(expected), x
+
+    def __call__(self, model: Model, forward: Callable, subnet: Any) -> float:
+        return -float((forward(self.x) - self.expected).square().mean())
+
+
+@pytest.mark.parametrize("judged", [True, False])
+def test_the_most_accurate_scope_is_taken(judged: bool, model: Model, artifact: Path, tmp_path: Path) -> None:
+    x, _ = model.task.inputs(model, model.space.smallest(), 256)
+    expected = run(artifact / "model.onnx", x.contiguous().numpy())
+    judges = [Outputs(expected, x)] if judged else []
+    runtime = get_runtime("onnxruntime")
+    found = quantize_artifact(artifact, tmp_path / "x", model, judges, runtime, Workload(1, 1), worth=0.0)
+    assert found.tried.keys() == SCOPES.keys()
+    errors = {}
+    for scope in SCOPES:
+        batches = [part.contiguous().numpy() for part in x.split(32)]
+        quantize_onnx(artifact / "model.onnx", tmp_path / f"{scope}.onnx", batches, scope)
+        errors[scope] = float(
+            np.square(run(tmp_path / f"{scope}.onnx", x.contiguous().numpy()) - expected).mean()
+        )
+    assert found.scope == min(errors, key=lambda scope: errors[scope])
+    assert (tmp_path / "x" / "model.int8.onnx").stat().st_size == (
+        tmp_path / f"{found.scope}.onnx"
+    ).stat().st_size
+    if judged:
+        assert found.quality[0][1].value == pytest.approx(-errors[found.scope], rel=1e-3)
 
 
 def test_an_artifact_gets_an_int8_file_with_its_figures(model: Model, artifact: Path, tmp_path: Path) -> None:
