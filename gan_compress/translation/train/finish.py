@@ -5,21 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gan_compress.translation.pairs import to_bytes
+import torch
+from torch import Tensor
+
+from gan_compress.translation.pairs import get_pairs, to_bytes
 from gan_compress.translation.train.samples import columns, psnr_db
 from gan_compress.translation.train.state import State
+from nas.elastic import Supernet
 from nas.families import Calibration, save_model
+from nas.train._leaves import dead_leaves
+from nas.train.distil import with_statistics
 
 if TYPE_CHECKING:
     from gan_compress.translation.train.engine import Job
 
 
 def finish(job: Job, state: State) -> Path:
-    """Write `folder`/model.
-
-    With batch norms the folder gets inputs made of training pictures, which subnets recompute their statistics with.
-    """
-    recipe, path = job.recipe, job.folder / "model"
+    """Write `folder`/model, with synthetic inputs for batch norms' statistics; `val_psnr_db` is with real ones."""
+    recipe, path, generator = job.recipe, job.folder / "model", state.generator()
     info: dict[str, Any] = {
         "data": job.data_name,
         "pairs": recipe.pairs,
@@ -29,10 +32,25 @@ def finish(job: Job, state: State) -> Path:
         "seed": recipe.seed,
         "val_psnr_db": psnr_db(columns(state, job.held_out, job.calibration, recipe.pairs)),
     }
-    calibration = Calibration(to_bytes(job.calibration).cpu()) if recipe.norm == "batch" else None
+    calibration = _synthetic(job, generator) if recipe.norm == "batch" else None
     half = (0.5, 0.5, 0.5)
     save_model(
-        path, state.generator().cpu(), name=recipe.name, classes=(), mean=half, std=half, calibration=calibration,
+        path, generator.cpu(), name=recipe.name, classes=(), mean=half, std=half, calibration=calibration,
         info=info,
     )  # fmt: skip
     return path
+
+
+def _synthetic(job: Job, generator: Supernet) -> Calibration:
+    """Return inputs made of dead leaves, with the statistics that they and real inputs cause: none of the data ships.
+
+    Their error on the largest network is known then, and corrected in its subnets.
+    """
+    size = job.recipe.resolution
+    leaves = torch.from_numpy(dead_leaves(len(job.calibration), (size, size), job.recipe.seed))
+    images = to_bytes(get_pairs(job.recipe.pairs)(_scaled(leaves)))
+    return with_statistics(generator, images, to_bytes(job.calibration), _scaled)
+
+
+def _scaled(images: Tensor) -> Tensor:
+    return images.float() / 127.5 - 1

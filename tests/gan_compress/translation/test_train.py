@@ -14,8 +14,10 @@ import torch
 from PIL import Image
 from torch.utils._pytree import tree_leaves
 
+from gan_compress.train.images import real_images
 from gan_compress.translation.family import gan_compression
 from gan_compress.translation.judge import PatchJudge, judge_loss, maker_loss
+from gan_compress.translation.pairs import blur, to_bytes
 from gan_compress.translation.train import Recipe, load_recipe, recipe_names, train
 from gan_compress.translation.train import engine as engine_module
 from gan_compress.translation.train.state import build_state
@@ -86,6 +88,23 @@ def test_compression_leaves_a_supernet_of_the_separable_layout(compressed: Path,
     checkpoint = read_checkpoint(compressed / "checkpoint.pt")
     kept = checkpoint.state["teacher"]
     assert all(torch.equal(kept[n], t) for n, t in before.supernet.network.state_dict().items())
+
+
+def test_a_model_holds_none_of_its_training_pictures(compressed: Path, teacher: Path, data: Data) -> None:
+    for folder in (compressed, teacher):
+        calibration = load_model(folder / "model").calibration
+        assert calibration is not None and calibration.real.keys() == calibration.synthetic.keys() != set()
+        given = to_bytes(blur(real_images(data, 16).pixels.float() / 127.5 - 1))
+        known = {picture.numpy().tobytes() for picture in given}
+        assert not any(picture.numpy().tobytes() in known for picture in calibration.images)
+
+
+def test_the_largest_generator_has_the_statistics_of_real_inputs(compressed: Path) -> None:
+    model = load_model(compressed / "model")
+    assert model.calibration is not None
+    network = dict(model.extract(model.space.largest()).named_buffers())
+    for name, wanted in model.calibration.real.items():
+        assert torch.allclose(network[name], wanted, rtol=0.02, atol=0.02 * float(wanted.abs().max()))
 
 
 def test_settings_of_the_teacher_are_taken_over(compressed: Path) -> None:
