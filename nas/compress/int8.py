@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,12 +27,16 @@ _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 def quantize_onnx(
-    source: Path, target: Path, batches: Sequence[np.ndarray], scope: str = "everything"
+    source: Path,
+    target: Path,
+    batches: Sequence[np.ndarray | Mapping[str, np.ndarray]],
+    scope: str = "everything",
 ) -> None:
     """Write `source` with int8 weights (one scale a channel) and uint8 activations to `target`, in `scope`.
 
-    The ranges of the activations are those that `batches`, inputs of the network, cause. Activations are unsigned:
-    on x86 that is two to three times as fast as signed ones. Raises `NasError` for a file that cannot be quantized.
+    The ranges of the activations are those that `batches` cause: arrays, or several arrays by the inputs' names.
+    Activations are unsigned: on x86 that is two to three times as fast as signed ones.
+    Raises `NasError` for a file that cannot be quantized.
     """
     from onnxruntime.quantization import (
         CalibrationDataReader,
@@ -45,9 +49,9 @@ def quantize_onnx(
 
     class Reader(CalibrationDataReader):
         def __init__(self, name: str) -> None:
-            self._left = iter([{name: batch} for batch in batches])
+            self._left = iter([batch if isinstance(batch, Mapping) else {name: batch} for batch in batches])
 
-        def get_next(self) -> dict[str, np.ndarray] | None:
+        def get_next(self) -> Mapping[str, np.ndarray] | None:
             return next(self._left, None)
 
     with tempfile.TemporaryDirectory(prefix="anyfit-") as scratch, _quiet():

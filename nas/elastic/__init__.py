@@ -4,6 +4,16 @@ from nas.elastic._axis import Axis, Cat, Elastic, Fixed, Repeat
 from nas.elastic._calibrate import calibrate, correct_statistics
 from nas.elastic._count import Counts
 from nas.elastic._family import Family, Part
+from nas.elastic._inputs import (
+    Inputs,
+    batch_of,
+    call,
+    cat_inputs,
+    map_inputs,
+    named_inputs,
+    positional,
+    split_inputs,
+)
 from nas.elastic._layout import Kernel, Layout, crop_centre
 from nas.elastic._length import Chosen, Divided, Length, Scaled, make_divisible
 from nas.elastic._memory import channels_last
@@ -19,6 +29,7 @@ __all__ = [
     "Elastic",
     "Family",
     "Fixed",
+    "Inputs",
     "Kernel",
     "Layout",
     "Length",
@@ -26,10 +37,17 @@ __all__ = [
     "Repeat",
     "Scaled",
     "Supernet",
+    "batch_of",
     "calibrate",
+    "call",
+    "cat_inputs",
     "channels_last",
     "correct_statistics",
     "crop_centre",
     "l1_importance",
     "make_divisible",
+    "map_inputs",
+    "named_inputs",
+    "positional",
+    "split_inputs",
 ]

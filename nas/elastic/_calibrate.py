@@ -8,9 +8,11 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from nas.elastic._inputs import Inputs, call
+
 
 @torch.no_grad()
-def calibrate(module: nn.Module, batches: Iterable[torch.Tensor]) -> None:
+def calibrate(module: nn.Module, batches: Iterable[Inputs]) -> None:
     """Recompute the BatchNorm statistics of a static `module` as the average over `batches` of its inputs.
 
     The module is left in evaluation mode. Without BatchNorm layers or batches nothing changes.
@@ -30,7 +32,7 @@ def calibrate(module: nn.Module, batches: Iterable[torch.Tensor]) -> None:
                     norm.reset_running_stats()
                     norm.momentum = None
                     norm.train()
-            module(batch)
+            call(module, batch)
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum

@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from nas.elastic._family import Family
+from nas.elastic._inputs import Inputs, call, map_inputs
 from nas.space import Subnet
 
 
@@ -59,7 +60,7 @@ class _Flops(TorchDispatchMode):
         return result
 
 
-def _run_counting(network: nn.Module, parts: dict[str, nn.Module], x: torch.Tensor) -> dict[str, int]:
+def _run_counting(network: nn.Module, parts: dict[str, nn.Module], x: Inputs) -> dict[str, int]:
     flops = dict.fromkeys(parts, 0)
     handles = []
     with _Flops() as mode:
@@ -73,7 +74,7 @@ def _run_counting(network: nn.Module, parts: dict[str, nn.Module], x: torch.Tens
 
             handles += [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
         try:
-            network(x)
+            call(network, x)
         finally:
             for handle in handles:
                 handle.remove()
@@ -106,7 +107,8 @@ class Counter:
         with self._bound(subnet) as network, torch.no_grad():
             parts = {p.name: network.get_submodule(p.name) for p in self._family.parts if p.is_active(subnet)}
             device = next(network.parameters()).device
-            macs = _run_counting(network, parts, self._family.example_input(subnet).to(device))
+            example = map_inputs(lambda x: x.to(device), self._family.example_input(subnet))
+            macs = _run_counting(network, parts, example)
             return {name: _weigh(module) + Counts(macs=macs[name]) for name, module in parts.items()}
 
     def by_part(self, codes: np.ndarray) -> np.ndarray:

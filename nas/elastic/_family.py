@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import nn
@@ -71,6 +72,8 @@ class Family(ABC):
     """Mean and std, of images in [0, 1], that the published networks expect: ImageNet's unless the family says."""
     input_dimensions: tuple[str, ...] = ()
     """Dimensions that touch no weight but change the cost of every part, such as the resolution."""
+    workload_dimensions: tuple[str, ...] = ()
+    """Dimensions that change neither the network nor the cost of a pass, such as the number of denoising steps."""
 
     @property
     @abstractmethod
@@ -82,10 +85,10 @@ class Family(ABC):
         """Make the static network of `subnet` from its parts' modules, by the part's name."""
 
     @abstractmethod
-    def example_input(self, subnet: Subnet, batch_size: int = 1) -> torch.Tensor:
-        """Return a deterministic input that the static network of `subnet` takes."""
+    def example_input(self, subnet: Subnet, batch_size: int = 1) -> Any:
+        """Return deterministic `Inputs` of the static network of `subnet`: one batch, or several by argument's name."""
 
-    def prepare(self, x: torch.Tensor, subnet: Subnet) -> torch.Tensor:
+    def prepare(self, x: Any, subnet: Subnet) -> Any:
         """Fit a batch made for the largest subnet to this one (images: to its resolution)."""
         return x
 

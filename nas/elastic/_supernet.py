@@ -12,6 +12,7 @@ from torch import nn
 
 from nas.elastic._count import Counter, Counts
 from nas.elastic._family import Family
+from nas.elastic._inputs import Inputs, call
 from nas.elastic._skeleton import Skeleton, SkeletonCache, owner_of
 from nas.elastic._sorting import sort_channels
 from nas.space import SearchSpace, Subnet
@@ -74,14 +75,14 @@ class Supernet(nn.Module):
             skeleton.network.train(self.training)
         return skeleton
 
-    def forward(self, x: Any, subnet: Subnet, overrides: Mapping[str, torch.Tensor] | None = None) -> Any:
-        """Run `subnet` on `x`, an input of its static network.
+    def forward(self, x: Inputs, subnet: Subnet, overrides: Mapping[str, torch.Tensor] | None = None) -> Any:
+        """Run `subnet` on `x`, the input of its static network, or its inputs by name.
 
         `overrides` replaces tensors by name, for example BatchNorm statistics that were recalibrated for the subnet.
         Raises `SpaceError` if the subnet belongs to another space.
         """
         with self.bound(subnet, overrides) as network:
-            return network(x)
+            return call(network, x)
 
     @contextmanager
     def bound(

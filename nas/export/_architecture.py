@@ -103,6 +103,8 @@ def _outputs(supernet: Supernet, subnet: Subnet, parts: list[Part]) -> dict[str,
     """Return each part's output shape without the batch, from a run on the meta device."""
     import torch
 
+    from nas.elastic import call, map_inputs
+
     network, shapes, handles = supernet.skeleton(subnet).eval(), {}, []
     for part in parts:
 
@@ -113,7 +115,7 @@ def _outputs(supernet: Supernet, subnet: Subnet, parts: list[Part]) -> dict[str,
         handles.append(network.get_submodule(part.name).register_forward_hook(keep))
     try:
         with torch.no_grad():
-            network(supernet.family.example_input(subnet).to("meta"))
+            call(network, map_inputs(lambda x: x.to("meta"), supernet.family.example_input(subnet)))
     finally:
         for handle in handles:
             handle.remove()

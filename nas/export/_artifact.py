@@ -130,9 +130,25 @@ class Export:
         network = Network(module, self.model.family, self.subnet, folder)
         return [*measure_networks({"": network}, self.runtime, self.workload).values()]
 
-    def _inputs(self) -> tuple[torch.Tensor, str]:
+    def _inputs(self) -> tuple[Any, str]:
         """Return inputs of the subnet for the check, and what they are."""
         return self.model.task.inputs(self.model, self.subnet, sum(BATCH_SIZES), self.calibration)
+
+    def _input_spec(self) -> InputSpec:
+        import torch
+
+        from nas.elastic import named_inputs
+
+        example = self.model.family.example_input(self.subnet)
+        shapes = {name: tuple(x.shape[1:]) for name, x in named_inputs(example).items()}
+        named = {}
+        if not isinstance(example, torch.Tensor):
+            named = {
+                name: {"shape": list(shapes[name]), "dtype": str(x.dtype).removeprefix("torch.")}
+                for name, x in example.items()
+            }
+        first = next(iter(shapes.values()))
+        return InputSpec(shape=first, mean=tuple(self.model.mean), std=tuple(self.model.std), named=named)
 
     def _describe(
         self,
@@ -144,7 +160,6 @@ class Export:
         from nas import __version__
 
         model, counts = self.model, self.model.supernet.count(self.subnet)
-        example = model.family.example_input(self.subnet)
         sizes = {name: facts["bytes"] for name, facts in hash_files(folder).items()}
         values: dict[str, Any] = {
             "model": model.name,
@@ -152,7 +167,7 @@ class Export:
             "options": dict(model.family.options),
             "space_digest": model.space.digest,
             "subnet": self.subnet.to_dict(),
-            "input": InputSpec(shape=tuple(example.shape[1:]), mean=tuple(model.mean), std=tuple(model.std)),
+            "input": self._input_spec(),
             "classes": tuple(model.classes),
             "macs": counts.macs,
             "params": counts.params,

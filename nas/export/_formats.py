@@ -11,6 +11,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,27 +20,25 @@ from nas.export._manifest import WEIGHTS
 from nas.export._weights import load_weights, save_weights
 
 if TYPE_CHECKING:
-    import torch
-    from torch import nn
+    from torch import Tensor, nn
 
-    Forward = Callable[[torch.Tensor], torch.Tensor]
-
-MAX_BATCH = 65536
+    from nas.elastic import Inputs
+    from nas.families._task import Forward
 
 
 class Format:
     """One file of an artifact.
 
     Life cycle: `write` lowers the static module (eval mode) to `file`, with `facts` (text by name) as metadata;
-    `open` returns a function of one float32 tensor that runs the file, given a function that builds the network
-    without weights. `tolerance` bounds max|Δ| ÷ max|reference| against the supernet.
+    `open` returns a function of the network's inputs that runs the file, given what builds the network without weights.
+    `tolerance` bounds max|Δ| ÷ max|reference| against the supernet.
     """
 
     name: ClassVar[str]
     file: ClassVar[str]
     tolerance: ClassVar[float]
 
-    def write(self, module: nn.Module, example: torch.Tensor, path: Path, facts: Mapping[str, str]) -> None:
+    def write(self, module: nn.Module, example: Inputs, path: Path, facts: Mapping[str, str]) -> None:
         """Write the module to `path`."""
         raise NotImplementedError
 
@@ -55,11 +54,13 @@ class Safetensors(Format):
     file = WEIGHTS
     tolerance = 1e-5
 
-    def write(self, module: nn.Module, example: torch.Tensor, path: Path, facts: Mapping[str, str]) -> None:
+    def write(self, module: nn.Module, example: Inputs, path: Path, facts: Mapping[str, str]) -> None:
         path.write_bytes(save_weights(module, facts))
 
     def open(self, path: Path, build: Callable[[], nn.Module]) -> Forward:
-        return load_weights(build(), path)
+        from nas.elastic import call
+
+        return partial(call, load_weights(build(), path))
 
 
 class Onnx(Format):
@@ -69,7 +70,7 @@ class Onnx(Format):
     file = "model.onnx"
     tolerance = 1e-4
 
-    def write(self, module: nn.Module, example: torch.Tensor, path: Path, facts: Mapping[str, str]) -> None:
+    def write(self, module: nn.Module, example: Inputs, path: Path, facts: Mapping[str, str]) -> None:
         import onnx
 
         from nas.latency.runtimes._onnx import to_onnx
@@ -85,13 +86,16 @@ class Onnx(Format):
         import onnxruntime
         import torch
 
+        from nas.elastic import named_inputs
+
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         name = session.get_inputs()[0].name
 
-        def forward(x: torch.Tensor) -> torch.Tensor:
-            return torch.from_numpy(session.run(None, {name: x.contiguous().numpy()})[0])
+        def forward(x: Inputs) -> Tensor:
+            feed = {key: value.contiguous().numpy() for key, value in named_inputs(x, name).items()}
+            return torch.from_numpy(session.run(None, feed)[0])
 
         return forward
 
@@ -103,23 +107,25 @@ class Pt2(Format):
     file = "model.pt2"
     tolerance = 1e-5
 
-    def write(self, module: nn.Module, example: torch.Tensor, path: Path, facts: Mapping[str, str]) -> None:
+    def write(self, module: nn.Module, example: Inputs, path: Path, facts: Mapping[str, str]) -> None:
         import torch
 
-        # An example of one image would specialise the program to batches of one.
-        batch = torch.cat([example[:1], example[:1]])
-        dynamic = ({0: torch.export.Dim("batch", min=1, max=MAX_BATCH)},)
+        from nas.latency.runtimes._onnx import export_arguments
+
+        args, kwargs, shapes = export_arguments(module, example)
         buffer = io.BytesIO()
         with _quiet(), torch.no_grad():
-            program = torch.export.export(module, (batch,), dynamic_shapes=dynamic)
+            program = torch.export.export(module, args, kwargs, dynamic_shapes=shapes)
             torch.export.save(program, buffer, extra_files=dict(facts))
         path.write_bytes(buffer.getvalue())
 
     def open(self, path: Path, build: Callable[[], nn.Module]) -> Forward:
         import torch
 
+        from nas.elastic import call
+
         with _quiet():
-            return torch.export.load(path).module()
+            return partial(call, torch.export.load(path).module())
 
 
 FORMATS: dict[str, Format] = {format.name: format for format in (Safetensors(), Onnx(), Pt2())}

@@ -25,12 +25,14 @@ CARD = "README.md"
 class InputSpec:
     """What the exported network takes: float32 of `shape` with a batch before it, which is free.
 
-    `mean` and `std` are in units of [0, 1] images, channel by channel: those that go in, or those that come out.
+    `mean` and `std` are in units of [0, 1] images, channel by channel: those that go in, or those that come out. A
+    network of several inputs has them all in `named`, by name, shape and type; `shape` is then that of the first.
     """
 
     shape: tuple[int, ...]
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    named: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ check covers slicing, calibration, lowering and reloading, not only the last ste
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,8 @@ from nas._errors import NasError
 if TYPE_CHECKING:
     import torch
 
-    Forward = Callable[[torch.Tensor], torch.Tensor]
+    from nas.elastic import Inputs
+    from nas.families._task import Forward
 
 BATCH_SIZES = (1, 3, 8, 8, 3, 1)
 """Sizes of the batches that parity is checked on; an even mix, so that a frozen batch dimension is caught."""
@@ -69,25 +70,27 @@ def relative_delta(output: torch.Tensor, reference: torch.Tensor) -> float:
     return float((out - ref).abs().max() / ref.abs().max().clamp_min(1e-30))
 
 
-def split_batches(images: torch.Tensor, sizes: Sequence[int] = BATCH_SIZES) -> list[torch.Tensor]:
-    """Cut `images` (n, ...) into batches of the given sizes, starting over when they run out."""
-    import torch
+def split_batches(inputs: Inputs, sizes: Sequence[int] = BATCH_SIZES) -> list[Any]:
+    """Cut `inputs` (n, ...) into batches of the given sizes, starting over when they run out."""
+    from nas.elastic import batch_of, cat_inputs, map_inputs, split_inputs
 
     needed = sum(sizes)
-    repeated = torch.cat([images] * -(-needed // len(images)))[:needed]
-    return [*repeated.split(list(sizes))]
+    repeated = cat_inputs([inputs] * -(-needed // batch_of(inputs)))
+    return split_inputs(map_inputs(lambda x: x[:needed], repeated), sizes)
 
 
 def compare(
     name: str,
     forward: Forward,
-    references: Sequence[tuple[torch.Tensor, torch.Tensor]],
+    references: Sequence[tuple[Any, torch.Tensor]],
     *,
     tolerance: float,
     images: str,
 ) -> ParityRow:
     """Run `forward` on the input of every (input, reference output) pair and return the largest difference."""
     import torch
+
+    from nas.elastic import batch_of
 
     deltas: list[float] = []
     for x, reference in references:
@@ -97,11 +100,11 @@ def compare(
         except Exception as error:
             reason = str(error).strip().partition("\n")[0]
             raise ParityError(
-                f"the {name} export does not run on a batch of {len(x)} ({reason}); nothing was written; "
+                f"the {name} export does not run on a batch of {batch_of(x)} ({reason}); nothing was written; "
                 "report this with the subnet and versions"
             ) from error
         deltas.append(relative_delta(output, reference))
-    sizes = tuple(len(x) for x, _ in references)
+    sizes = tuple(batch_of(x) for x, _ in references)
     return ParityRow(name, max(deltas), tolerance, sizes, images)
 
 
@@ -118,8 +121,8 @@ def require_parity(rows: Sequence[ParityRow]) -> None:
 
 
 def supernet_references(
-    supernet: Any, subnet: Any, buffers: Mapping[str, torch.Tensor], batches: Sequence[torch.Tensor]
-) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    supernet: Any, subnet: Any, buffers: Mapping[str, torch.Tensor], batches: Sequence[Any]
+) -> list[tuple[Any, torch.Tensor]]:
     """Run the supernet (eval mode) on `batches` with `buffers` for its own statistics; return (input, output) pairs."""
     import torch
 

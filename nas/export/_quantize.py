@@ -29,8 +29,7 @@ from nas.export._manifest import (
 from nas.latency.units import format_bytes, format_ms
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from nas.elastic import Inputs
     from nas.families import Judge, Model
     from nas.latency.measure import Measurement
     from nas.latency.runtimes import Runtime
@@ -78,6 +77,8 @@ def quantize_artifact(
     Of the scopes that are `worth` times as fast as fp32 here the most accurate is taken: by the first of `judges`, or
     where there are none by the outputs' distance from fp32. Raises `NasError`, and leaves nothing behind, when none is.
     """
+    from nas.elastic import batch_of
+
     manifest = read_manifest(folder)
     if Onnx.file not in manifest.files:
         raise NasError(f"{folder} has no {Onnx.file}; export it again with --format onnx")
@@ -88,7 +89,7 @@ def quantize_artifact(
             shutil.copyfile(folder / name, beside / name)
         fp32 = beside / Onnx.file
         inputs, what = model.task.inputs(model, subnet, _INPUTS)
-        report(f"quantizing on {len(inputs)} {what}")
+        report(f"quantizing on {batch_of(inputs)} {what}")
         files = _quantize_all(fp32, Path(scratch), inputs)
         report(f"measuring int8 beside fp32 under {runtime.name}, {workload}")
         measured = _measure_all(fp32, files, runtime, workload)
@@ -108,14 +109,21 @@ def quantize_artifact(
     return found
 
 
-def _quantize_all(fp32: Path, scratch: Path, inputs: Tensor) -> dict[str, Path]:
+def _quantize_all(fp32: Path, scratch: Path, inputs: Inputs) -> dict[str, Path]:
     from nas.compress import SCOPES, quantize_onnx
+    from nas.elastic import split_inputs
 
-    batches = [np.ascontiguousarray(batch.numpy()) for batch in inputs.split(_BATCH)]
+    batches = [_arrays(batch) for batch in split_inputs(inputs, _BATCH)]
     files = {scope: scratch / f"{scope}.onnx" for scope in SCOPES}
     for scope, path in files.items():
         quantize_onnx(fp32, path, batches, scope)
     return files
+
+
+def _arrays(batch: Inputs) -> np.ndarray | dict[str, np.ndarray]:
+    if isinstance(batch, Mapping):
+        return {name: np.ascontiguousarray(x.numpy()) for name, x in batch.items()}
+    return np.ascontiguousarray(batch.numpy())
 
 
 def _measure_all(
@@ -145,7 +153,7 @@ class _Judged:
     judges: Sequence[Judge]
     model: Model
     subnet: Subnet
-    inputs: Tensor
+    inputs: Inputs
 
     def best(self, fp32: Path, files: Mapping[str, Path]) -> str:
         """Return the scope of the most accurate file."""

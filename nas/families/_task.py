@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 GROUP = "anyfit.tasks"
 
-Forward = Callable[["Tensor"], "Tensor"]
+Forward = Callable[[Any], "Tensor"]
+"""What computes a network: its `Inputs` to its output."""
 Split = Literal["train", "val", "test"]
 SPLIT_WORDS: dict[Split, str] = {"train": "training", "val": "validation", "test": "test"}
 
@@ -104,7 +105,7 @@ class Task(ABC):
     @abstractmethod
     def inputs(
         self, model: Model, subnet: Subnet, count: int, images: Tensor | None = None
-    ) -> tuple[Tensor, str]:
+    ) -> tuple[Any, str]:
         """Return `count` inputs of `subnet` that are like those in use, and in a few words what they are.
 
         Where the network takes images they are made of `images`, uint8, by default the model's calibration images.

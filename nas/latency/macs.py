@@ -7,19 +7,34 @@ from __future__ import annotations
 
 import logging
 import warnings
-from typing import TYPE_CHECKING
+from math import prod
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
+
+    from nas.elastic import Inputs
 
 
-def macs_by_operator(module: nn.Module, example: Tensor) -> dict[str, int]:
+def _attention(inputs: list[Any], outputs: list[Any]) -> int:
+    """Return the MACs of attention: queries times keys, and weights times values."""
+    from fvcore.nn.jit_handles import get_shape
+
+    query, value = list(get_shape(inputs[0]) or ()), list(get_shape(inputs[2]) or ())
+    *batch, length, width = query
+    return prod(batch) * length * value[-2] * (width + value[-1])
+
+
+def macs_by_operator(module: nn.Module, example: Inputs) -> dict[str, int]:
     """Return the multiply-accumulates of one pass of `module` over `example`, by operator ("conv", "linear", ...)."""
+    from nas.elastic import positional
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from fvcore.nn import FlopCountAnalysis
 
         logging.getLogger("fvcore").setLevel(logging.ERROR)
-        analysis = FlopCountAnalysis(module.eval(), example)
+        analysis = FlopCountAnalysis(*positional(module.eval(), example))
+        analysis.set_op_handle("aten::scaled_dot_product_attention", _attention)
         analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
         return {operator: round(count) for operator, count in analysis.by_operator().items()}

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from nas._errors import NasError
+from nas.elastic import Inputs, call, named_inputs, split_inputs
 from nas.families import MeasuredTable
 from nas.families._task import Forward
 from nas.train.evaluate import fold_batch_norm
@@ -192,11 +194,11 @@ def _table(
     )
 
 
-def quick_forward(module: nn.Module, example: Tensor) -> Forward:
+def quick_forward(module: nn.Module, example: Inputs) -> Forward:
     """Return what computes `module` fastest here: ONNX Runtime, lowering included, takes two thirds of torch's time."""
     if torch.cuda.is_available() or find_spec("onnxruntime") is None:
         fold_batch_norm(module)
-        return module
+        return partial(call, module)
     import onnxruntime
 
     from nas.latency.runtimes._onnx import INPUT, to_onnx
@@ -208,8 +210,9 @@ def quick_forward(module: nn.Module, example: Tensor) -> Forward:
         to_onnx(module, example, path)
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
-    def forward(x: Tensor) -> Tensor:
-        parts = (session.run(None, {INPUT: part.contiguous().numpy()})[0] for part in x.split(_BATCH))
+    def forward(x: Inputs) -> Tensor:
+        feeds = (named_inputs(part, INPUT) for part in split_inputs(x, _BATCH))
+        parts = (session.run(None, {n: x.contiguous().numpy() for n, x in feed.items()})[0] for feed in feeds)
         return torch.cat([torch.from_numpy(np.asarray(part)) for part in parts])
 
     return forward

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from nas.elastic import Layout, Supernet, crop_centre
+from nas.elastic import Inputs, Layout, Supernet, call, crop_centre
 from nas.elastic._layout import cut
 from nas.space import Subnet
 from tests.conformance.families import some_subnets
@@ -44,9 +44,9 @@ def _used_matrices(supernet: Supernet, subnet: Subnet) -> set[str]:
     return used
 
 
-def _backward(network: torch.nn.Module, *inputs: object) -> None:
+def _backward(network: torch.nn.Module, x: Inputs, subnet: Subnet | None = None) -> None:
     torch.manual_seed(0)
-    output = network(*inputs)
+    output = call(network, x) if subnet is None else network(x, subnet)
     # A fixed random direction, so that no gradient vanishes by symmetry.
     direction = torch.randn(output.shape, generator=torch.Generator().manual_seed(1))
     (output * direction).sum().backward()

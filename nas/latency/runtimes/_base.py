@@ -12,7 +12,9 @@ from nas._errors import NasError, UsageError
 from nas.latency.workload import Workload, available_cores
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
+
+    from nas.elastic import Inputs
 
 Run = Callable[[], object]
 Recipe = Mapping[str, Any]
@@ -63,11 +65,11 @@ class Runtime(ABC):
             )
 
     @abstractmethod
-    def lower(self, module: nn.Module, example: Tensor, path: Path, recipe: Recipe | None = None) -> Path:
+    def lower(self, module: nn.Module, example: Inputs, path: Path, recipe: Recipe | None = None) -> Path:
         """Write the static module as a program and return its path: `path` with the runtime's suffix.
 
-        `example` is one input batch. `recipe` says how the module is built (see `recipes.py`); a runtime that runs
-        Python modules uses it, so that no module is ever unpickled.
+        `example` is one batch of the input, or of the inputs by name. `recipe` says how the module is built; a runtime
+        that runs Python modules uses it, so that no module is ever unpickled.
         """
 
     @abstractmethod

@@ -18,15 +18,21 @@ from typing import TYPE_CHECKING, Any
 from nas._errors import NasError
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
+
+    from nas.elastic import Inputs
 
 OPSET = 20
 INPUT, OUTPUT = "input", "output"
 
 
-def to_onnx(module: nn.Module, example: Tensor, path: str | Path) -> None:
-    """Write `module` (eval mode) as ONNX with a dynamic batch; `example` is an input batch.
+MAX_BATCH = 65536
 
+
+def to_onnx(module: nn.Module, example: Inputs, path: str | Path) -> None:
+    """Write `module` (eval mode) as ONNX with a dynamic batch; `example` is an input batch, or several by name.
+
+    Several inputs keep their names in the graph. A module that takes only batches up to a size has it as `max_batch`.
     Deterministic: the same module gives the same bytes. Raises `NasError` when no exporter can write it.
     """
     with _quiet():
@@ -44,47 +50,66 @@ def to_onnx(module: nn.Module, example: Tensor, path: str | Path) -> None:
     Path(path).write_bytes(data)
 
 
-def _torchscript(module: nn.Module, example: Tensor) -> bytes:
+def _torchscript(module: nn.Module, example: Inputs) -> bytes:
     import torch
+
+    from nas.elastic import named_inputs, positional
 
     if "dynamo" not in inspect.signature(torch.onnx.export).parameters:
         raise NotImplementedError("this torch has a single ONNX exporter")
     buffer = io.BytesIO()
     # Typed as Any: the exporter writes to a buffer, but its annotations promise files only.
     export: Any = torch.onnx.export
+    inputs = named_inputs(example, INPUT)
     with torch.no_grad():
         export(
-            module,
-            (example,),
+            *positional(module, example),
             buffer,
             dynamo=False,
             opset_version=OPSET,
-            input_names=[INPUT],
+            input_names=[*inputs],
             output_names=[OUTPUT],
-            dynamic_axes={INPUT: {0: "batch"}, OUTPUT: {0: "batch"}},
+            dynamic_axes={name: {0: "batch"} for name in (*inputs, OUTPUT)},
         )
     return buffer.getvalue()
 
 
-def _dynamo(module: nn.Module, example: Tensor) -> bytes:
+def _dynamo(module: nn.Module, example: Inputs) -> bytes:
     import torch
 
-    # An example of one image would specialise the program to batches of one.
-    batch = torch.cat([example[:1], example[:1]])
+    from nas.elastic import named_inputs
+
+    args, kwargs, shapes = export_arguments(module, example)
     with torch.no_grad():
         program = torch.onnx.export(
             module,
-            (batch,),
+            args,
+            kwargs=kwargs,
             dynamo=True,
             opset_version=OPSET,
-            input_names=[INPUT],
+            input_names=[*named_inputs(example, INPUT)],
             output_names=[OUTPUT],
-            dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=65536)},),
+            dynamic_shapes=shapes,
             verbose=False,
         )
     if program is None:
         raise NotImplementedError("the dynamo exporter returned no program")
     return program.model_proto.SerializeToString()
+
+
+def export_arguments(module: nn.Module, example: Inputs) -> tuple[tuple[Any, ...], dict[str, Any], Any]:
+    """Return what `torch.export` takes for a dynamic batch: arguments, keyword arguments and dynamic shapes."""
+    import torch
+
+    from nas.elastic import cat_inputs, map_inputs
+
+    # An example of one image would specialise the program to batches of one.
+    first = map_inputs(lambda x: x[:1], example)
+    batch = cat_inputs([first, first])
+    dynamic = {0: torch.export.Dim("batch", min=1, max=getattr(module, "max_batch", MAX_BATCH))}
+    if isinstance(batch, torch.Tensor):
+        return (batch,), {}, (dynamic,)
+    return (), dict(batch), dict.fromkeys(batch, dynamic)
 
 
 @contextmanager

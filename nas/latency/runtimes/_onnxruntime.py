@@ -9,7 +9,9 @@ from nas.latency.runtimes._base import Recipe, Run, Runtime
 from nas.latency.workload import Workload
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
+
+    from nas.elastic import Inputs
 
 _SEED = 0
 
@@ -20,7 +22,7 @@ class OnnxRuntime(Runtime):
     name = "onnxruntime"
     package = "onnxruntime"
 
-    def lower(self, module: nn.Module, example: Tensor, path: Path, recipe: Recipe | None = None) -> Path:
+    def lower(self, module: nn.Module, example: Inputs, path: Path, recipe: Recipe | None = None) -> Path:
         from nas.latency.runtimes._onnx import to_onnx
 
         program = path.with_suffix(".onnx")

@@ -11,7 +11,10 @@ from nas.latency.runtimes._base import Recipe, Run, Runtime
 from nas.latency.workload import Workload
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
+
+    from nas.elastic import Inputs
 
 _SEED = 0
 _COMPILERS = ("g++", "clang++", "c++")
@@ -24,7 +27,7 @@ class TorchEager(Runtime):
     package = "torch"
     precisions = ("fp32", "bf16")
 
-    def lower(self, module: nn.Module, example: Tensor, path: Path, recipe: Recipe | None = None) -> Path:
+    def lower(self, module: nn.Module, example: Inputs, path: Path, recipe: Recipe | None = None) -> Path:
         """Write a recipe (JSON, with the weights beside it), or a `torch.export` program where there is none.
 
         A recipe takes milliseconds and runs the very module; an exported program takes seconds.
@@ -32,13 +35,20 @@ class TorchEager(Runtime):
         import torch
         from safetensors.torch import save_file
 
+        from nas.elastic import named_inputs
+
         if recipe is None:
             program = path.with_suffix(".pt2")
             with torch.no_grad():
-                torch.export.save(torch.export.export(module, (example,)), program)
+                single = isinstance(example, torch.Tensor)
+                exported = torch.export.export(
+                    module, (example,) if single else (), None if single else dict(example)
+                )
+                torch.export.save(exported, program)
             return program
         program = path.with_suffix(".json")
-        program.write_text(json.dumps({**recipe, "input": list(example.shape)}))
+        specs = {name: _spec(x) for name, x in named_inputs(example, "").items()}
+        program.write_text(json.dumps({**recipe, "inputs": specs}))
         weights = {name: value.contiguous() for name, value in module.state_dict().items()}
         save_file(weights, program.with_suffix(".safetensors"))
         return program
@@ -47,20 +57,20 @@ class TorchEager(Runtime):
         import torch
 
         torch.set_num_threads(workload.threads)
-        module, shape = _open(path)
+        module, specs = _open(path)
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[workload.precision]
         torch.manual_seed(_SEED)
-        x = torch.randn(workload.batch_size, *shape[1:])
-        layout = torch.channels_last if x.dim() == 4 else torch.contiguous_format
-        x = x.to(self.device, dtype, memory_format=layout)
-        return self._run(module.to(self.device, dtype), x)
+        inputs = {name: _noise(spec, workload.batch_size, dtype, self.device) for name, spec in specs.items()}
+        return self._run(module.to(self.device, dtype), inputs.get("", inputs))
 
-    def _run(self, module: nn.Module, x: Tensor) -> Run:
+    def _run(self, module: nn.Module, x: Inputs) -> Run:
         import torch
+
+        from nas.elastic import call
 
         def run() -> Tensor:
             with torch.inference_mode():
-                return module(x)
+                return call(module, x)
 
         return run
 
@@ -76,7 +86,7 @@ class TorchCompiled(TorchEager):
             return "torch.compile needs a C++ compiler and none is on the PATH; install g++ or clang++"
         return missing
 
-    def _run(self, module: nn.Module, x: Tensor) -> Run:
+    def _run(self, module: nn.Module, x: Inputs) -> Run:
         import torch
 
         module.requires_grad_(False)
@@ -102,7 +112,7 @@ class TorchCuda(TorchEager):
 
         return None if torch.cuda.is_available() else "torch finds no CUDA device; choose another runtime"
 
-    def _run(self, module: nn.Module, x: Tensor) -> Run:
+    def _run(self, module: nn.Module, x: Inputs) -> Run:
         import torch
 
         forward = super()._run(module, x)
@@ -115,8 +125,28 @@ class TorchCuda(TorchEager):
         return run
 
 
-def _open(path: Path) -> tuple[nn.Module, list[int]]:
-    """Return the module of a program file and the shape of its input."""
+Spec = tuple[list[int], str]
+
+
+def _spec(x: Tensor) -> Spec:
+    """Return the shape and the type's name of an input."""
+    return list(x.shape), str(x.dtype).removeprefix("torch.")
+
+
+def _noise(spec: Spec, batch_size: int, dtype: torch.dtype, device: str) -> Tensor:
+    """Return an input: random numbers of `dtype`, images channels last, or zeros where whole numbers are taken."""
+    import torch
+
+    (_, *shape), kind = spec
+    own = getattr(torch, kind)
+    if not own.is_floating_point:
+        return torch.zeros(batch_size, *shape, dtype=own, device=device)
+    layout = torch.channels_last if len(shape) == 3 else torch.contiguous_format
+    return torch.randn(batch_size, *shape).to(device, dtype, memory_format=layout)
+
+
+def _open(path: Path) -> tuple[nn.Module, dict[str, Spec]]:
+    """Return the module of a program file and its inputs by name; a single one is called ""."""
     import torch
     from safetensors.torch import load_file
 
@@ -124,8 +154,9 @@ def _open(path: Path) -> tuple[nn.Module, list[int]]:
         program = torch.export.load(path)
         if program.example_inputs is None:
             raise ValueError(f"{path} holds no example input")
-        (example,), _ = program.example_inputs
-        return program.module(), list(example.shape)
+        args, kwargs = program.example_inputs
+        examples = {"": args[0]} if args else kwargs
+        return program.module(), {name: _spec(x) for name, x in examples.items()}
     recipe = json.loads(path.read_text())
     from nas.elastic import channels_last
     from nas.families import get_family
@@ -133,4 +164,4 @@ def _open(path: Path) -> tuple[nn.Module, list[int]]:
     family = get_family(recipe["family"], **recipe["options"])
     module = family.build(family.space.from_dict(recipe["subnet"]))
     module.load_state_dict(load_file(path.with_suffix(".safetensors")))
-    return channels_last(module.eval()), recipe["input"]
+    return channels_last(module.eval()), recipe["inputs"]
