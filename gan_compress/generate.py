@@ -22,6 +22,8 @@ from gan_compress.stylegan2 import Generator, StyledConv
 from gan_compress.task import full_size
 from nas._errors import UsageError
 from nas._files import replacing
+from nas._pictures import check_output as check_output  # for the commands
+from nas._pictures import grid, listed, write_png
 
 if TYPE_CHECKING:
     from nas.families import Model
@@ -76,12 +78,6 @@ def ratio_subnet(model: Model, text: str) -> Subnet:
             f"{model.name} makes no images of {resolution} pixels; give {listed(sizes)} after the @"
         )
     return family.uniform(ratio, resolution or None)
-
-
-def listed(values: Sequence[object]) -> str:
-    """Return "a, b or c"."""
-    words = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
-    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 # --- latents and styles -----------------------------------------------------------------------------------------------
@@ -197,37 +193,6 @@ def to_pixels(model: Model, images_bchw: Tensor, size: int | None = None) -> np.
     """Return a generator's images as uint8 (n, height, width, 3), enlarged to `size` as a viewer does: bilinear."""
     shown = unit(model, full_size(images_bchw, size or images_bchw.shape[-1]))
     return (shown.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-
-
-def grid(
-    pictures: np.ndarray | Sequence[np.ndarray], columns: int | None = None, *, gap: int = 2, zoom: int = 1
-) -> np.ndarray:
-    """Return pictures (n, h, w, 3) as one, row by row on white; by default about as many rows as columns."""
-    pixels = np.asarray(pictures)
-    count, height, width = pixels.shape[:3]
-    across = min(count, columns or int(np.ceil(np.sqrt(count))))
-    rows = -(-count // across)
-    pixels = pixels.repeat(zoom, 1).repeat(zoom, 2)
-    height, width = height * zoom, width * zoom
-    sheet = np.full((rows * (height + gap) - gap, across * (width + gap) - gap, 3), 255, np.uint8)
-    for index, picture in enumerate(pixels):
-        top, left = index // across * (height + gap), index % across * (width + gap)
-        sheet[top : top + height, left : left + width] = picture
-    return sheet
-
-
-def check_output(path: Path, suffixes: Sequence[str] = ()) -> None:
-    """Raise `UsageError` if `path` exists, or ends in none of `suffixes`; called before the work."""
-    if suffixes and path.suffix.lower() not in suffixes:
-        raise UsageError(f"--output is {path}, but its name must end in {listed(suffixes)}; rename it")
-    if path.exists():
-        raise UsageError(f"{path} already exists; name a new place with --output or remove that one first")
-
-
-def write_png(path: str | Path, picture: np.ndarray) -> None:
-    """Write one picture, uint8 (height, width, 3), as PNG, as a whole or not at all."""
-    with replacing(path) as beside:
-        Image.fromarray(picture).save(beside, format="PNG")
 
 
 def write_frames(path: str | Path, frames: Sequence[np.ndarray], *, frames_per_second: float = 10) -> None:

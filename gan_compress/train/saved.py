@@ -1,51 +1,22 @@
-"""What every training's state has in common: it is saved, loaded again, and checked for numbers that are none."""
+"""The state that both trainings of generators have: the supernet, and a discriminator in some stages."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
-import torch
 from torch import nn
 
-from nas._errors import NasError
 from nas.elastic import Supernet
+from nas.train import saved
 
 
 @dataclass(kw_only=True)
-class Saved:
+class Saved(saved.Saved):
     """A state of networks and optimizers, each a field that may be None; `step` counts finished steps."""
 
     supernet: Supernet
     judge: nn.Module | None = None
-    step: int = 0
 
-    @property
-    def device(self) -> torch.device:
-        """Where the networks are."""
-        return next(self.supernet.parameters()).device
-
-    def _items(self) -> dict[str, Any]:
-        found = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "step"}
-        return {name: item for name, item in found.items() if item is not None}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return tensors and plain values."""
-        return {name: item.state_dict() for name, item in self._items().items()}
-
-    def load(self, step: int, values: dict[str, Any]) -> None:
-        """Take over what `to_dict` gave at `step`."""
-        try:
-            for name, item in self._items().items():
-                item.load_state_dict(values[name])
-        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-            reason = str(error).splitlines()[0]
-            raise NasError(
-                f"the checkpoint does not fit the recipe's networks ({reason}); train anew"
-            ) from error
-        self.step = step
-
-    def is_finite(self) -> bool:
-        """Whether no trained weight is infinite or not a number."""
-        modules = [module for module in (self.supernet, self.judge) if module is not None]
-        return bool(torch.stack([p.isfinite().all() for m in modules for p in m.parameters()]).all())
+    def trained(self) -> list[nn.Module]:
+        """Return the networks whose weights are trained."""
+        return [self.supernet] if self.judge is None else [self.supernet, self.judge]

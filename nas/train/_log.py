@@ -7,7 +7,7 @@ import io
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from nas._errors import UsageError
 from nas._files import write_atomic
@@ -79,6 +79,41 @@ class Log:
             self._bar.stop()
         if self._writer is not None:
             self._writer.close()
+
+
+class LossLog(Log):
+    """Progress of a training that is counted in steps and tells its losses.
+
+    `columns` are those of `log.csv`; the progress line leads with the first loss of `leading` that there is, and adds
+    those of `shown`.
+    """
+
+    columns: ClassVar[tuple[str, ...]] = ("step", "images", "loss", "images_per_s")
+    leading: ClassVar[tuple[str, ...]] = ("loss",)
+    shown: ClassVar[tuple[str, ...]] = ()
+
+    def told(self, step: int, batch_size: int, losses: dict[str, float]) -> None:
+        """Tell that `step` steps are done."""
+        first = next((name for name in self.leading if name in losses), "")
+        rest = (name for name in self.shown if name in losses and name != first)
+        self._note = " ".join(f"{name} {losses[name]:.3g}" for name in rest)
+        self.step(step, batch_size, losses.get(first, 0.0))
+
+    def row(self, step: int, batch_size: int, losses: dict[str, float]) -> None:
+        """Keep the mean losses of the last steps in `log.csv` (and TensorBoard)."""
+        values: dict[str, Any] = {"step": step, "images": step * batch_size}
+        values |= {name: f"{value:.5g}" for name, value in losses.items()}
+        values["images_per_s"] = round(getattr(self, "_speed", 0.0), 1)
+        self._rows.append(values)
+        buffer = io.StringIO()
+        writer: csv.DictWriter[str] = csv.DictWriter(buffer, self.columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self._rows)
+        write_atomic(self._path, buffer.getvalue())
+        if self._writer is not None:
+            for name, value in values.items():
+                self._writer.add_scalar(name, float(value), step)
+            self._writer.flush()
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:

@@ -83,13 +83,13 @@ def test_every_epoch_shows_every_image_once() -> None:
     real = real_images(open_data("digits"), 16)
     assert real.pixels.shape[1:] == (3, 16, 16) and real.pixels.dtype == torch.uint8
     count, size = len(real.labels), 100
-    seen = torch.cat([real._indices(0, step, size) for step in range(2 * count // size + 1)])
+    seen = torch.cat([real.indices(0, step, size) for step in range(2 * count // size + 1)])
     assert sorted(seen[:count].tolist()) == sorted(seen[count : 2 * count].tolist()) == list(range(count))
     assert seen[:count].tolist() != seen[count : 2 * count].tolist()
     generator = torch.Generator().manual_seed(0)
     images = real.batch(0, 0, 8, flip=False, generator=generator)
     assert images.min() >= -1 and images.max() <= 1
-    assert torch.equal(images, real.pixels[real._indices(0, 0, 8)].float() / 127.5 - 1)
+    assert torch.equal(images, real.pixels[real.indices(0, 0, 8)].float() / 127.5 - 1)
     mirrored = real.batch(0, 0, 8, flip=True, generator=generator)
     flips = [torch.equal(a, b.flip(2)) for a, b in zip(mirrored, images, strict=True)]
     assert any(flips) and not all(flips)

@@ -1,0 +1,49 @@
+"""Pictures as files: one, or many as one sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from nas._errors import UsageError
+from nas._files import replacing
+
+
+def listed(values: Sequence[object]) -> str:
+    """Return "a, b or c"."""
+    words = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+def grid(
+    pictures: np.ndarray | Sequence[np.ndarray], columns: int | None = None, *, gap: int = 2, zoom: int = 1
+) -> np.ndarray:
+    """Return pictures (n, h, w, 3) as one, row by row on white; by default about as many rows as columns."""
+    pixels = np.asarray(pictures)
+    count, height, width = pixels.shape[:3]
+    across = min(count, columns or int(np.ceil(np.sqrt(count))))
+    rows = -(-count // across)
+    pixels = pixels.repeat(zoom, 1).repeat(zoom, 2)
+    height, width = height * zoom, width * zoom
+    sheet = np.full((rows * (height + gap) - gap, across * (width + gap) - gap, 3), 255, np.uint8)
+    for index, picture in enumerate(pixels):
+        top, left = index // across * (height + gap), index % across * (width + gap)
+        sheet[top : top + height, left : left + width] = picture
+    return sheet
+
+
+def check_output(path: Path, suffixes: Sequence[str] = ()) -> None:
+    """Raise `UsageError` if `path` exists, or ends in none of `suffixes`; called before the work."""
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise UsageError(f"--output is {path}, but its name must end in {listed(suffixes)}; rename it")
+    if path.exists():
+        raise UsageError(f"{path} already exists; name a new place with --output or remove that one first")
+
+
+def write_png(path: str | Path, picture: np.ndarray) -> None:
+    """Write one picture, uint8 (height, width, 3), as PNG, as a whole or not at all."""
+    with replacing(path) as beside:
+        Image.fromarray(picture).save(beside, format="PNG")
