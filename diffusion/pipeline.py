@@ -1,0 +1,208 @@
+"""Pipelines on disk: written as a whole, loaded without unpickling and without running code that comes with them.
+
+A folder is what diffusers calls a pipeline. Where a part is a class of this package, plain diffusers wants its module
+imported first: for the shipped pipelines that is `import diffusion.autoencoder`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from nas._errors import NasError, UsageError
+from nas._files import new_folder, read_json, write_atomic, write_json
+
+INFO = "anyfit.json"
+INDEX = "model_index.json"
+DEFAULT = "tiny-sd-cifar10"
+_PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".msgpack")
+_WEIGHTLESS = ("scheduler", "tokenizer", "tokenizer_2", "feature_extractor")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep diffusers and transformers from telling of progress, safety checkers and custom classes."""
+    import diffusers.utils.logging as first
+    import transformers.utils.logging as second
+
+    levels = first.get_verbosity(), second.get_verbosity()
+    bars = second.is_progress_bar_enabled()
+    first.set_verbosity_error()
+    second.set_verbosity_error()
+    first.disable_progress_bar()
+    second.disable_progress_bar()
+    try:
+        yield
+    finally:
+        first.set_verbosity(levels[0])
+        second.set_verbosity(levels[1])
+        first.enable_progress_bar()
+        if bars:
+            second.enable_progress_bar()
+
+
+def shipped() -> dict[str, Path]:
+    """Return the pipelines that come with the package, by name."""
+    folder = Path(str(files("diffusion"))) / "models"
+    return {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{INDEX}"))}
+
+
+def find_pipeline(spec: str | Path) -> Path:
+    """Return the folder of a shipped pipeline's name, a folder, or a hub id (downloaded once, safetensors only).
+
+    Raises `UsageError` for what is none of them, and `NasError` when a download fails.
+    """
+    known, path = shipped(), Path(spec).expanduser()
+    if str(spec) in known:
+        return known[str(spec)]
+    if (path / INDEX).is_file():
+        return path
+    if (path / "model" / INDEX).is_file():  # a training's run
+        return path / "model"
+    if path.exists():
+        raise UsageError(f"{spec} is no pipeline: it has no {INDEX}; name the folder that diffusers saved")
+    if str(spec).count("/") == 1 and not str(spec).startswith((".", "/", "~")):
+        return _download(str(spec))
+    names = ", ".join(known) or "none"
+    raise UsageError(
+        f"there is no pipeline {str(spec)!r}; give a folder, a hub id, or a shipped one: {names}"
+    )
+
+
+def _download(name: str) -> Path:
+    from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+
+    try:
+        with quiet():
+            return Path(DiffusionPipeline.download(name, use_safetensors=True, trust_remote_code=False))
+    except Exception as error:  # a hub fails in many ways: no network, no such id, no safetensors
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise NasError(f"the pipeline {name} cannot be fetched ({reason}); give a folder instead") from error
+
+
+def read_index(folder: Path) -> dict[str, tuple[str, str]]:
+    """Return a pipeline's parts that there are: name to library and class.
+
+    Raises `UsageError` for a pipeline without a UNet, for one that names code of others, or for weights that would have
+    to be unpickled, and `NasError` for a broken index.
+    """
+    index = read_json(folder / INDEX)
+    if not isinstance(index, dict):
+        raise NasError(f"{folder / INDEX} is no index of a pipeline; make it again")
+    parts = {
+        name: (str(value[0]), str(value[1]))
+        for name, value in index.items()
+        if isinstance(value, list) and len(value) == 2 and value[0] is not None
+    }
+    if "unet" not in parts:
+        raise UsageError(
+            f"{folder} has no UNet: its parts are {', '.join(parts) or 'none'}; give a pipeline with a part 'unet', "
+            "such as Stable Diffusion's"
+        )
+    for name, (library, kind) in parts.items():
+        if library not in ("diffusers", "transformers", "stable_diffusion") and not _is_ours(library):
+            raise UsageError(
+                f"{folder}: part {name!r} is {kind} of {library}, code that does not come with diffusers, transformers "
+                "or this package and is never run; replace that part"
+            )
+        if name not in _WEIGHTLESS:
+            _check_weights(folder / name)
+    return parts
+
+
+def _is_ours(library: str) -> bool:
+    if not library.startswith("diffusion.") or not library.replace(".", "").isidentifier():
+        return False
+    try:
+        return importlib.util.find_spec(library) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _check_weights(folder: Path) -> None:
+    if not folder.is_dir():
+        raise NasError(f"{folder} is missing, but {INDEX} names it; fetch the pipeline again")
+    found = [path for path in sorted(folder.iterdir()) if path.suffix == ".safetensors"]
+    pickled = [path for path in sorted(folder.iterdir()) if path.suffix in _PICKLES]
+    if not found and pickled:
+        raise UsageError(
+            f"{pickled[0]} would have to be unpickled, which can run any code, and is refused; save the pipeline as "
+            "safetensors"
+        )
+    if not found:
+        raise NasError(f"{folder} holds no weights (*.safetensors); fetch the pipeline again")
+    for path in found:
+        check_safetensors(path)
+
+
+def check_safetensors(path: Path) -> None:
+    """Raise `NasError` unless the file has a whole header, and as many bytes as that says."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt"):
+            pass
+    except (SafetensorError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise NasError(f"{path} is no whole safetensors file ({reason}); fetch it again") from error
+
+
+def load_pipeline(spec: str | Path = DEFAULT, *, device: str = "cpu", dtype: Any = None) -> Any:
+    """Load a pipeline with a UNet by a shipped name, a folder or a hub id; see `find_pipeline` and `read_index`."""
+    from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+
+    folder = find_pipeline(spec)
+    for library, _ in read_index(folder).values():
+        if _is_ours(library):
+            importlib.import_module(library)
+    options = {} if dtype is None else {"torch_dtype": dtype}
+    try:
+        with quiet():
+            pipeline = DiffusionPipeline.from_pretrained(
+                folder, use_safetensors=True, local_files_only=True, trust_remote_code=False, **options
+            )
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise NasError(f"{folder} cannot be loaded ({reason}); fetch or save the pipeline again") from error
+    pipeline.set_progress_bar_config(disable=True)
+    try:
+        return pipeline.to(device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"the pipeline cannot be moved to {device} ({reason}); use cpu or cuda") from error
+
+
+def write_pipeline(path: str | Path, pipeline: Any, info: Mapping[str, Any]) -> None:
+    """Write a pipeline's folder as a whole or not at all, with what is known of it in `anyfit.json`.
+
+    An existing `path` raises `UsageError`.
+    """
+    with new_folder(path) as folder, quiet():
+        pipeline.save_pretrained(folder, safe_serialization=True)
+        tokenizer = getattr(pipeline, "tokenizer", None)
+        if tokenizer is not None:
+            _write_vocabulary(folder / "tokenizer")
+        write_json(folder / INFO, dict(info))
+
+
+def read_info(folder: str | Path) -> dict[str, Any]:
+    """Return what `write_pipeline` was told of a pipeline, or nothing for one made elsewhere."""
+    path = Path(folder) / INFO
+    return read_json(path) if path.is_file() else {}
+
+
+def _write_vocabulary(folder: Path) -> None:
+    """Write the two files that older readers of CLIP's tokenizer want beside `tokenizer.json`."""
+    whole = folder / "tokenizer.json"
+    if not whole.is_file():
+        return
+    model = json.loads(whole.read_text(encoding="utf-8"))["model"]
+    write_json(folder / "vocab.json", model["vocab"])
+    merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
+    write_atomic(folder / "merges.txt", "\n".join(["#version: 0.2", *merges]) + "\n")
