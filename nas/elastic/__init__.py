@@ -3,7 +3,7 @@
 from nas.elastic._axis import Axis, Cat, Elastic, Fixed, Repeat
 from nas.elastic._calibrate import calibrate, correct_statistics
 from nas.elastic._count import Counts
-from nas.elastic._family import Family, Part
+from nas.elastic._family import Family, Part, Pass, Program
 from nas.elastic._inputs import (
     Inputs,
     batch_of,
@@ -34,6 +34,8 @@ __all__ = [
     "Layout",
     "Length",
     "Part",
+    "Pass",
+    "Program",
     "Repeat",
     "Scaled",
     "Supernet",

@@ -2,7 +2,8 @@
 
 MACs are those of convolutions, matrix products and attention by torch's own formulas, halved. Counting a network
 costs milliseconds, so what each part costs is remembered by the choices that decide it; many subnets are then counted
-by table look-ups, exactly.
+by table look-ups, exactly. Where an output takes several programs, a part's MACs are counted in each of them, and
+added up as often as the programs are run.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from operator import mul
 from typing import Any
 
 import numpy as np
@@ -35,10 +37,23 @@ class Counts:
         return Counts(self.macs + other.macs, self.params + other.params, self.size_bytes + other.size_bytes)
 
 
-def _weigh(module: nn.Module) -> Counts:
+@dataclass(frozen=True)
+class _PartCost:
+    """What a part costs: MACs for one input of each program, parameters, bytes."""
+
+    macs: tuple[int, ...]
+    params: int
+    size_bytes: int
+
+    def row(self) -> tuple[int, ...]:
+        return (*self.macs, self.params, self.size_bytes)
+
+
+def _weigh(module: nn.Module) -> tuple[int, int]:
+    """Return parameters and bytes."""
     params = sum(parameter.numel() for parameter in module.parameters())
     stored = params + sum(buffer.numel() for buffer in module.buffers() if buffer.is_floating_point())
-    return Counts(0, params, 4 * stored)
+    return params, 4 * stored
 
 
 class _Flops(TorchDispatchMode):
@@ -90,8 +105,12 @@ class Counter:
     def __init__(self, family: Family, bound: Callable[[Subnet], AbstractContextManager[nn.Module]]) -> None:
         self._family = family
         self._bound = bound
-        self._known: dict[Subnet, dict[str, Counts]] = {}
+        self._programs = [*family.programs]
+        self._known: dict[Subnet, dict[str, _PartCost]] = {}
         self._tables: list[_PartTable] | None = None
+        space = family.space
+        self._pass_columns = [space.names.index(name) for name in family.pass_dimensions]
+        self._runs: dict[bytes, list[int]] = {}
 
     def count(self, subnet: Subnet) -> Counts:
         """Count one subnet."""
@@ -99,20 +118,68 @@ class Counter:
 
     def count_parts(self, subnet: Subnet) -> dict[str, Counts]:
         """Count one subnet, part by part."""
+        runs = self._runs_of(subnet)
+        return {
+            name: Counts(sum(map(mul, runs, cost.macs)), cost.params, cost.size_bytes)
+            for name, cost in self._costs(subnet).items()
+        }
+
+    def _runs_of(self, subnet: Subnet) -> list[int]:
+        """Return on how many inputs each program is run for one output."""
+        runs = dict.fromkeys(self._programs, 0)
+        for step in self._family.passes(subnet):
+            runs[step.program] += step.times * step.batch
+        return [*runs.values()]
+
+    def _costs(self, subnet: Subnet) -> dict[str, _PartCost]:
+        space, decided = self._family.space, self._family.pass_dimensions
+        if decided:  # how often something is run does not change what a run costs
+            subnet = space.subnet({**subnet, **{name: space[name].choices[0] for name in decided}})
         if subnet not in self._known:
             self._known[subnet] = self._run(subnet)
         return self._known[subnet]
 
-    def _run(self, subnet: Subnet) -> dict[str, Counts]:
+    def _run(self, subnet: Subnet) -> dict[str, _PartCost]:
         with self._bound(subnet) as network, torch.no_grad():
             parts = {p.name: network.get_submodule(p.name) for p in self._family.parts if p.is_active(subnet)}
             device = next(network.parameters()).device
-            example = map_inputs(lambda x: x.to(device), self._family.example_input(subnet))
-            macs = _run_counting(network, parts, example)
-            return {name: _weigh(module) + Counts(macs=macs[name]) for name, module in parts.items()}
+
+            def move(tensor: torch.Tensor) -> torch.Tensor:
+                return tensor.to(device)
+
+            macs = [
+                _run_counting(
+                    program.view(network).eval(), parts, map_inputs(move, program.example(subnet, 1))
+                )
+                for program in self._family.programs.values()
+            ]
+            return {
+                name: _PartCost(tuple(own[name] for own in macs), *_weigh(module))
+                for name, module in parts.items()
+            }
 
     def by_part(self, codes: np.ndarray) -> np.ndarray:
         """Count every part of the subnets of `codes`: (n, parts, 3) MACs, parameters and bytes."""
+        found = self._look_up(codes)
+        macs = (found[:, :, :-2] * self.runs(codes)[:, None, :]).sum(axis=2, keepdims=True)
+        return np.concatenate([macs, found[:, :, -2:]], axis=2)
+
+    def by_program(self, codes: np.ndarray) -> np.ndarray:
+        """Return the MACs of every part in one run of each program on one input: (n, parts, programs)."""
+        return self._look_up(codes)[:, :, :-2]
+
+    def runs(self, codes: np.ndarray) -> np.ndarray:
+        """Return on how many inputs each program is run for one output of each subnet: (n, programs)."""
+        rows = np.asarray(codes)
+        found = np.empty((len(rows), len(self._programs)), dtype=np.int64)
+        for row, key in enumerate(np.ascontiguousarray(rows[:, self._pass_columns])):
+            if (known := key.tobytes()) not in self._runs:
+                self._runs[known] = self._runs_of(self._family.space.from_codes(rows[row]))
+            found[row] = self._runs[known]
+        return found
+
+    def _look_up(self, codes: np.ndarray) -> np.ndarray:
+        """Return (n, parts, programs + 2): MACs in each program, parameters, bytes."""
         codes = np.asarray(codes)
         if self._tables is None:
             self._tables = [_PartTable(self._family, index) for index in range(len(self._family.parts))]
@@ -120,7 +187,7 @@ class Counter:
         found = np.stack([table.look_up(own) for table, own in zip(self._tables, keys, strict=True)], axis=1)
         while (unknown := found[:, :, 0] < 0).any():
             row = self._teacher(codes, unknown)[None]
-            parts = self.count_parts(self._family.space.from_codes(row[0]))
+            parts = self._costs(self._family.space.from_codes(row[0]))
             for index, table in enumerate(self._tables):
                 table.learn(int(table.keys(row)[0]), parts)
                 lacking = np.flatnonzero(unknown[:, index])
@@ -174,7 +241,8 @@ class _PartTable:
             self._kept = [space[parent].index(choice) for choice in choices]
         self.decisive = np.unique([*self._own, *([] if self.parent is None else [self.parent])]).astype(int)
         self._keys = np.empty(0, dtype=np.int64)
-        self._costs = np.empty((0, 3), dtype=np.int64)
+        self._nothing = _PartCost((0,) * len(family.programs), 0, 0)
+        self._costs = np.empty((0, len(self._nothing.row())), dtype=np.int64)
 
     def is_active(self, codes: np.ndarray) -> np.ndarray:
         """Return for each row of `codes` whether the part is in the network."""
@@ -190,17 +258,17 @@ class _PartTable:
         return key
 
     def look_up(self, keys: np.ndarray) -> np.ndarray:
-        """Return MACs, parameters and bytes (n, 3); -1 where they are not yet known."""
+        """Return MACs in each program, parameters and bytes (n, programs + 2); -1 where they are not yet known."""
         if not len(self._keys):
-            return np.full((len(keys), 3), -1, dtype=np.int64)
+            return np.full((len(keys), self._costs.shape[1]), -1, dtype=np.int64)
         places = np.searchsorted(self._keys, keys).clip(max=len(self._keys) - 1)
         return np.where((self._keys[places] == keys)[:, None], self._costs[places], -1)
 
-    def learn(self, key: int, parts: dict[str, Counts]) -> None:
+    def learn(self, key: int, parts: dict[str, _PartCost]) -> None:
         """Remember the part's cost; a part that was left out costs nothing."""
         place = int(np.searchsorted(self._keys, key))
         if place < len(self._keys) and self._keys[place] == key:
             return
-        own = parts.get(self._name, Counts())
+        own = parts.get(self._name, self._nothing)
         self._keys = np.insert(self._keys, place, key)
-        self._costs = np.insert(self._costs, place, (own.macs, own.params, own.size_bytes), axis=0)
+        self._costs = np.insert(self._costs, place, own.row(), axis=0)

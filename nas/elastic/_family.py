@@ -53,6 +53,36 @@ class Part:
         return tuple(choices.get(name) for name in self.dimensions)
 
 
+@dataclass(frozen=True)
+class Pass:
+    """A program that is run `times` times in a row for one output, each time on `batch` inputs for one output."""
+
+    program: str = ""
+    times: int = 1
+    batch: int = 1
+
+
+@dataclass(frozen=True)
+class Program:
+    """A static module that is run for an output: the whole network, or one of several that together make the output.
+
+    `view` gives the module of a static network, with the network's own weights; `example` its deterministic `Inputs`
+    for a batch size. `dimensions` decide module and cost: subnets of equal choices there have equal programs.
+    """
+
+    view: Callable[[nn.Module], nn.Module]
+    example: Callable[[Subnet, int], Any]
+    dimensions: tuple[str, ...]
+
+    def key(self, choices: Choices) -> tuple[Choice | None, ...]:
+        """The choices that decide the program, None for inactive dimensions."""
+        return tuple(choices.get(name) for name in self.dimensions)
+
+
+Forward = Callable[[Any], torch.Tensor]
+"""What computes an output from `Inputs`."""
+
+
 class Family(ABC):
     """A kind of model with its search space.
 
@@ -72,8 +102,8 @@ class Family(ABC):
     """Mean and std, of images in [0, 1], that the published networks expect: ImageNet's unless the family says."""
     input_dimensions: tuple[str, ...] = ()
     """Dimensions that touch no weight but change the cost of every part, such as the resolution."""
-    workload_dimensions: tuple[str, ...] = ()
-    """Dimensions that change neither the network nor the cost of a pass, such as the number of denoising steps."""
+    pass_dimensions: tuple[str, ...] = ()
+    """Dimensions that decide nothing but which programs are run how often, such as the number of denoising steps."""
 
     @property
     @abstractmethod
@@ -87,6 +117,23 @@ class Family(ABC):
     @abstractmethod
     def example_input(self, subnet: Subnet, batch_size: int = 1) -> Any:
         """Return deterministic `Inputs` of the static network of `subnet`: one batch, or several by argument's name."""
+
+    @property
+    def programs(self) -> Mapping[str, Program]:
+        """Everything that is run for outputs, by name; by default the whole network, which has no name."""
+        names = tuple(name for name in self.space.names if name not in self.pass_dimensions)
+        return {"": Program(lambda network: network, self.example_input, names)}
+
+    def passes(self, subnet: Subnet) -> Sequence[Pass]:
+        """Return what is run for one output of `subnet`, in order; only `pass_dimensions` decide it."""
+        return (Pass(),)
+
+    def compose(self, programs: Mapping[str, Forward], subnet: Subnet) -> Forward:
+        """Return what computes the network's output from its programs, whatever runs them.
+
+        It calls each program as often, and on as many inputs, as `passes` says.
+        """
+        return programs[""]
 
     def prepare(self, x: Any, subnet: Subnet) -> Any:
         """Fit a batch made for the largest subnet to this one (images: to its resolution)."""

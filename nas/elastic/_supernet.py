@@ -114,7 +114,7 @@ class Supernet(nn.Module):
         return network.eval()
 
     def count(self, subnet: Subnet) -> Counts:
-        """Count the MACs (batch of one), parameters and fp32 bytes of `subnet`."""
+        """Count the MACs of one output, the parameters and the fp32 bytes of `subnet`."""
         return self._counter.count(subnet)
 
     def count_parts(self, subnet: Subnet) -> dict[str, Counts]:
@@ -128,6 +128,10 @@ class Supernet(nn.Module):
     def part_macs(self, codes: np.ndarray) -> np.ndarray:
         """Return the MACs of every part of many subnets at once, int64 (n, parts), in the order of `family.parts`."""
         return self._counter.by_part(codes)[:, :, 0]
+
+    def program_macs(self, codes: np.ndarray) -> np.ndarray:
+        """Return the MACs of every part in one run of each program on one input, int64 (n, parts, programs)."""
+        return self._counter.by_program(codes)
 
     def sort_channels(self, importance: Mapping[str, torch.Tensor] | str = "l1") -> None:
         """Put every elastic axis into order of importance, most important first, so that subnets keep the best.

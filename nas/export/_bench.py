@@ -6,10 +6,11 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nas.export._formats import Onnx
 from nas.export._manifest import Latency
+from nas.latency.programs import lower_output
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,13 +35,7 @@ class Network:
         """Return the program file of this network for `runtime`: the shipped one, or one written at `path`."""
         if self.folder is not None and runtime.name == "onnxruntime" and (self.folder / Onnx.file).is_file():
             return self.folder / Onnx.file
-        from nas.families import families
-
-        recipe: dict[str, Any] | None = None
-        if self.family.name in families():
-            options = dict(self.family.options)
-            recipe = {"family": self.family.name, "options": options, "subnet": self.subnet.to_dict()}
-        return runtime.lower(self.module, self.family.example_input(self.subnet), path, recipe)
+        return lower_output(self.module, self.family, self.subnet, runtime, path)
 
 
 def measure_networks(
@@ -54,10 +49,11 @@ def measure_networks(
 
     runtime.require(workload)
     with tempfile.TemporaryDirectory(prefix="anyfit-") as scratch:
-        programs = {
-            key: network.program(runtime, Path(scratch, str(number)))
-            for number, (key, network) in enumerate(networks.items())
-        }
+        programs = {}
+        for number, (key, network) in enumerate(networks.items()):
+            own = Path(scratch, str(number))  # networks of different models share no program
+            own.mkdir()
+            programs[key] = network.program(runtime, own / "network")
         measured = measure(programs, runtime, workload, progress=progress)
     return {key: measured_latency(value, runtime, workload) for key, value in measured.items()}
 

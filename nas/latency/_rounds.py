@@ -46,6 +46,7 @@ class Prober(Protocol):
 _FEWEST_BURSTS = 3
 _RUNS = (3, 25)
 _WARM = 2
+_LONG_MS = 400.0  # a run this long warms the caches for itself: once a burst is enough
 
 
 def collect(
@@ -59,7 +60,8 @@ def collect(
     """Return all bursts of every program, disturbed ones too; `settled` hears how many programs are done."""
     end = None if plan.budget_s is None else clock() + plan.budget_s
     bursts: dict[str, list[Burst]] = {key: [] for key in keys}
-    runs = {key: _runs_of(prober.burst(key, _WARM, _RUNS[0]), plan) for key in bursts}
+    once = {key: prober.burst(key, 0, 1).ms[0] for key in bursts}
+    shapes = {key: _shape(prober, key, ms, plan) for key, ms in once.items()}
     shuffle = random.Random(plan.seed).shuffle
     while active := [key for key in bursts if not _is_settled(bursts[key], plan)]:
         settled(len(bursts) - len(active))
@@ -67,15 +69,19 @@ def collect(
         for key in active:
             is_late = end is not None and clock() > end
             if not is_late or len(bursts[key]) < _FEWEST_BURSTS:
-                bursts[key].append(prober.burst(key, _WARM, runs[key]))
+                bursts[key].append(prober.burst(key, *shapes[key]))
         if end is not None and clock() > end and all(len(b) >= _FEWEST_BURSTS for b in bursts.values()):
             break
     settled(len(bursts))
     return bursts
 
 
-def _runs_of(first: Burst, plan: Plan) -> int:
-    return int(np.clip(round(plan.burst_ms / max(min(first.ms), 1e-6)), *_RUNS))
+def _shape(prober: Prober, key: str, once_ms: float, plan: Plan) -> tuple[int, int]:
+    """Return how often a burst runs the program untimed and timed."""
+    if once_ms >= _LONG_MS:
+        return 0, 1
+    quickest = min(prober.burst(key, _WARM, _RUNS[0]).ms)
+    return _WARM, int(np.clip(round(plan.burst_ms / max(quickest, 1e-6)), *_RUNS))
 
 
 def kept(bursts: list[Burst]) -> list[Burst]:

@@ -41,7 +41,7 @@ class Worker:
     def _load(self, key: str, path: str) -> dict[str, Any]:
         if self._runtime is None:
             raise RuntimeError("load before open")
-        self._runs[key] = self._runtime.load(Path(path), self._workload)
+        self._runs[key] = self._runtime.open(Path(path), self._workload)
         return {}
 
     def _drop(self, key: str) -> dict[str, Any]:

@@ -15,7 +15,9 @@ from nas.latency._load import OtherLoad
 from nas.latency._process import Burst, MeasuringProcess
 from nas.latency._rounds import Plan, collect, kept
 from nas.latency._statistics import median_interval
+from nas.latency.programs import lower_output
 from nas.latency.runtimes import Runtime, get_runtime
+from nas.latency.runtimes._sequence import SUFFIX, read_sequence
 from nas.latency.workload import Workload
 
 if TYPE_CHECKING:
@@ -116,21 +118,20 @@ def _groups(programs: Mapping[Key, Path]) -> Iterator[list[Key]]:
 
 def _size(path: Path) -> int:
     try:
-        return sum(file.stat().st_size for file in (path, path.with_suffix(".safetensors")) if file.exists())
+        files = {file for file, _, _ in read_sequence(path)} if path.suffix == SUFFIX else {path}
+        return sum(
+            part.stat().st_size
+            for file in files
+            for part in (file, file.with_suffix(".safetensors"))
+            if part.exists()
+        )
     except OSError as error:
         raise NasError(f"{path} cannot be measured: {error.strerror or error}") from error
 
 
 def lower_subnet(model: Model, subnet: Subnet, runtime: Runtime, path: Path) -> Path:
-    """Extract a subnet and write its program; the weights decide no latency, so nothing is calibrated."""
-    from nas.families import families
-
-    family = model.family
-    module = model.supernet.extract(subnet)
-    recipe = None
-    if family.name in families():
-        recipe = {"family": family.name, "options": dict(family.options), "subnet": subnet.to_dict()}
-    return runtime.lower(module, family.example_input(subnet), path, recipe)
+    """Extract a subnet and write what an output takes; the weights decide no latency, so nothing is calibrated."""
+    return lower_output(model.supernet.extract(subnet), model.family, subnet, runtime, path)
 
 
 def measure_subnets(

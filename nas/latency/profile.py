@@ -2,6 +2,9 @@
 
 A profile is bound to the search space, the model's options, the workload, the runtime's version and the machine. It is
 kept in the user's cache folder; one that was made for anything else is refused with a sentence that says what differs.
+
+Where an output takes several programs, these are measured and predicted one by one (`_passes.py`), and the profile's
+samples are a few outputs that were measured whole: they judge the sum.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import numpy as np
 
 from nas._errors import NasError
 from nas._files import cache_folder, read_json, write_json
+from nas.latency._passes import ProgramProfiler, SumOfPasses, mac_features
 from nas.latency._rounds import Plan
 from nas.latency.fingerprint import machine_fingerprint
 from nas.latency.workload import Workload
@@ -31,6 +35,7 @@ FORMAT_VERSION = 1
 SAMPLES = 80
 _BATCH = 20  # subnets measured together; after each batch the profile so far is on disk
 _HELD_OUT = 5  # every fifth sample judges the predictor
+_WHOLE = 10  # outputs of several programs that are measured whole, the smallest and the largest among them
 
 Progress = Callable[[int, int], None]
 
@@ -39,14 +44,15 @@ Progress = Callable[[int, int], None]
 class Profile:
     """Measured subnets and a predictor; latencies are medians in ms.
 
-    `error` is that of samples that were held out: the predictor in use is fitted to all of them afterwards.
+    `error` is that of samples that were held out: a surrogate is fitted to all of them afterwards, a sum of programs
+    to none.
     """
 
     bound: Mapping[str, Any]
     codes: np.ndarray
     median_ms: np.ndarray
     p90_ms: np.ndarray
-    predictor: Surrogate
+    predictor: Surrogate | SumOfPasses
     error: Mapping[str, float]
     features: Callable[[np.ndarray], np.ndarray]
 
@@ -90,9 +96,7 @@ def latency_features(model: Model) -> Callable[[np.ndarray], np.ndarray]:
     """Return the predictor's known features: MACs of every part and of all, their logarithm, the number of parts."""
 
     def features(codes: np.ndarray) -> np.ndarray:
-        macs = model.supernet.part_macs(codes).astype(np.float64)
-        total = macs.sum(1)
-        return np.column_stack([macs, total, np.log(total), (macs > 0).sum(1)])
+        return mac_features(model.supernet.part_macs(codes))
 
     return features
 
@@ -136,11 +140,17 @@ def load_profile(
     try:
         _refuse_foreign(file, dict(value["bound"]), bound_to(model, runtime, workload))
         codes, median_ms, p90_ms = _read_samples(value["samples"], model.space)
-        predictor = Surrogate.from_dict(value["predictor"], model.space)
+        predictor = _read_predictor(value["predictor"], model)
         features = latency_features(model)
         return Profile(value["bound"], codes, median_ms, p90_ms, predictor, value["error"], features)
     except (KeyError, TypeError, ValueError) as error:
         raise NasError(f"{file} is damaged ({error!r}); run `nas profile --force`") from error
+
+
+def _read_predictor(value: Mapping[str, Any], model: Model) -> Surrogate | SumOfPasses:
+    if value["kind"] == SumOfPasses.kind:
+        return SumOfPasses.from_dict(value, model)
+    return Surrogate.from_dict(value, model.space)
 
 
 def _refuse_foreign(file: Path, given: Mapping[str, Any], here: Mapping[str, Any]) -> None:
@@ -175,21 +185,32 @@ def choose_samples(model: Model, count: int, seed: int) -> np.ndarray:
     Subnets drawn uniformly crowd around the middle; half of the pool comes from mutated ends, so that both ends are
     covered too.
     """
-    space, rng = model.space, np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
+    pool, ends = _pool(model, count, rng)
+    pool = pool[~((pool[:, None] == ends[None]).all(2).any(1))]
+    chosen = _spread(np.log(model.supernet.counts(pool)["macs"]), max(count - len(ends), 0), rng)
+    return np.concatenate([ends, pool[rng.permutation(chosen)]])[:count]
+
+
+def _pool(model: Model, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return different subnets to choose from, and the smallest and the largest."""
+    space = model.space
     ends = space.codes([space.smallest(), space.largest()])
     near = [space.mutate_codes(np.repeat(ends, 10 * count, axis=0), rng, rate) for rate in (0.1, 0.3, 0.5)]
-    pool = np.unique(np.concatenate([space.sample_codes(rng, 20 * count), *near]), axis=0)
-    pool = pool[~((pool[:, None] == ends[None]).all(2).any(1))]
-    macs = np.log(model.supernet.counts(pool)["macs"])
-    order = np.argsort(macs, kind="stable")
-    edges = np.linspace(macs.min(), macs.max(), max(count - len(ends), 0) + 1)
+    return np.unique(np.concatenate([space.sample_codes(rng, 20 * count), *near]), axis=0), ends
+
+
+def _spread(log_macs: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Return up to `count` positions, evenly over log MACs."""
+    order = np.argsort(log_macs, kind="stable")
+    edges = np.linspace(log_macs.min(), log_macs.max(), count + 1)
     chosen = []
     for low, high in pairwise(edges):
-        inside = order[np.searchsorted(macs[order], low) : max(np.searchsorted(macs[order], high), 0)]
+        inside = order[np.searchsorted(log_macs[order], low) : max(np.searchsorted(log_macs[order], high), 0)]
         left = np.setdiff1d(inside, chosen) if len(inside) else np.setdiff1d(order, chosen)
         if len(left):
             chosen.append(int(rng.choice(left)))
-    return np.concatenate([ends, pool[rng.permutation(np.array(chosen, dtype=int))]])[:count]
+    return np.array(chosen, dtype=int)
 
 
 def build_profile(
@@ -209,6 +230,8 @@ def build_profile(
         raise NasError(f"{samples} samples are asked for; a profile needs at least 20")
     bound = bound_to(model, runtime, workload)
     partial = profile_path(model, runtime, workload).with_suffix(".partial")
+    if [*model.family.programs] != [""]:
+        return _build_sum(model, runtime, workload, samples, seed, partial, bound, progress)
     wanted = choose_samples(model, samples, seed)
     known = _read_partial(partial, bound, model.space)
     codes, median_ms, p90_ms = _measure_all(
@@ -222,6 +245,44 @@ def build_profile(
     predictor = Surrogate.fit(model.space, codes, median_ms, base=base, kinds=(judged.kind,), seed=seed)
     partial.unlink(missing_ok=True)
     return Profile(bound, codes, median_ms, p90_ms, predictor, error, features)
+
+
+def _build_sum(
+    model: Model,
+    runtime: Runtime,
+    workload: Workload,
+    samples: int,
+    seed: int,
+    partial: Path,
+    bound: Mapping[str, Any],
+    progress: Progress | None,
+) -> Profile:
+    """Measure the programs one by one, then a few whole outputs that judge their sum."""
+    rng = np.random.default_rng(seed)
+    pool, _ = _pool(model, samples, rng)
+
+    def choose(codes: np.ndarray, log_macs: np.ndarray, count: int) -> np.ndarray:
+        first_and_last = np.array([log_macs.argmin(), log_macs.argmax()])
+        return np.union1d(first_and_last, _spread(log_macs, count - 2, rng))
+
+    profiler = ProgramProfiler(model, runtime, workload, partial, bound)
+    wanted = profiler.plan(samples, pool, choose)
+    programs = sum(map(len, wanted.values()))
+
+    def report(done: int) -> None:
+        if progress:
+            progress(done, programs + _WHOLE)
+
+    predictor = profiler.run(wanted, report)
+    keep = partial.with_suffix(".whole.partial"), bound
+    codes, median_ms, p90_ms = _measure_all(
+        model, runtime, workload, choose_samples(model, _WHOLE, seed), _read_partial(*keep, model.space), keep,
+        lambda done, _: report(programs + done),
+    )  # fmt: skip
+    error = errors(predictor.predict(codes), median_ms)
+    for path in (partial, keep[0]):
+        path.unlink(missing_ok=True)
+    return Profile(bound, codes, median_ms, p90_ms, predictor, error, latency_features(model))
 
 
 def _read_partial(

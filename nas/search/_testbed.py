@@ -192,11 +192,11 @@ class ModelTestbed:
         return [measured[subnet] for subnet in subnets]
 
     def _lower(self, subnet: Subnet, module: nn.Module) -> Path:
-        """Write the program of an extracted and calibrated subnet: the file that is measured, and shipped."""
-        family = self._model.family
-        recipe = {"family": family.name, "options": dict(family.options), "subnet": subnet.to_dict()}
+        """Write what an output of an extracted and calibrated subnet takes: what is measured, and shipped."""
+        from nas.latency.programs import lower_output
+
         path = Path(self._folder.name, str(len(self._programs)))
-        return self._runtime.lower(module, family.example_input(subnet), path, recipe)
+        return lower_output(module, self._model.family, subnet, self._runtime, path)
 
     def keep_program(self, subnet: Subnet, folder: Path) -> Path | None:
         program = self._programs.get(subnet)

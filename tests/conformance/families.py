@@ -11,7 +11,7 @@ from torch import nn
 from nas.elastic import Family, Supernet
 from nas.families import get_family
 from nas.space import Subnet
-from tests.conformance.models import FeedForward, Generator, Heads, Shortcut, UNet, Weightless, Widths
+from tests.conformance.models import FeedForward, Generator, Heads, Shortcut, Steps, UNet, Weightless, Widths
 
 FAMILIES: dict[str, Callable[[], Family]] = {
     "heads": Heads,
@@ -21,6 +21,7 @@ FAMILIES: dict[str, Callable[[], Family]] = {
     "generator": Generator,
     "weightless": Weightless,
     "shortcut": Shortcut,
+    "steps": Steps,
     "widths": Widths,
     # The shipped shapes, with few classes and small images so that the suite is fast.
     "mbv3-small-image": lambda: get_family("mbv3-small-image", classes=7),

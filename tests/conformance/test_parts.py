@@ -66,7 +66,8 @@ def test_parts_read_dimensions_of_the_space(supernet: Supernet) -> None:
     space = supernet.space
     read = {name for part in supernet.family.parts for name in part.dimensions}
     conditions = {part.active_if[0] for part in supernet.family.parts if part.active_if}
-    everything = read | conditions | {*supernet.family.input_dimensions, *supernet.family.workload_dimensions}
+    family = supernet.family
+    everything = read | conditions | set(family.input_dimensions) | set(family.pass_dimensions)
     assert everything == set(space.names), (
         "a dimension that nothing reads makes different subnets of one network"
     )

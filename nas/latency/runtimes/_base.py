@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nas._errors import NasError, UsageError
+from nas.latency.runtimes._sequence import SUFFIX, Run, open_sequence
 from nas.latency.workload import Workload, available_cores
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from nas.elastic import Inputs
 
-Run = Callable[[], object]
 Recipe = Mapping[str, Any]
 
 
@@ -24,8 +24,8 @@ class Runtime(ABC):
     """Something that runs a network: a library on a device.
 
     Life cycle: the measuring program calls `require`, then `lower` once for each module. A worker process, its threads
-    already pinned, calls `load` for each program file and then the returned function again and again; it may import
-    only what `load` imports. `version` belongs to a latency as much as the name does.
+    already pinned, calls `open` for each file and then the returned function again and again; it may import only what
+    `load` imports. `version` belongs to a latency as much as the name does.
     """
 
     name: ClassVar[str]
@@ -75,3 +75,9 @@ class Runtime(ABC):
     @abstractmethod
     def load(self, path: Path, workload: Workload) -> Run:
         """Open a program and return a function that runs it once on noise, to the end."""
+
+    def open(self, path: Path, workload: Workload) -> Run:
+        """Open a program, or a sequence of programs, and return a function that runs it once."""
+        return (
+            open_sequence(path, workload, self.load) if path.suffix == SUFFIX else self.load(path, workload)
+        )

@@ -163,5 +163,6 @@ def _open(path: Path) -> tuple[nn.Module, dict[str, Spec]]:
 
     family = get_family(recipe["family"], **recipe["options"])
     module = family.build(family.space.from_dict(recipe["subnet"]))
+    module = family.programs[recipe.get("program", "")].view(module)
     module.load_state_dict(load_file(path.with_suffix(".safetensors")))
     return channels_last(module.eval()), recipe["inputs"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from tests.conformance.models.attention import FeedForward, Heads
 from tests.conformance.models.convnet import Shortcut, Widths
 from tests.conformance.models.generator import Generator
+from tests.conformance.models.steps import Steps
 from tests.conformance.models.unet import UNet
 from tests.conformance.models.weightless import Weightless
 
-__all__ = ["FeedForward", "Generator", "Heads", "Shortcut", "UNet", "Weightless", "Widths"]
+__all__ = ["FeedForward", "Generator", "Heads", "Shortcut", "Steps", "UNet", "Weightless", "Widths"]
