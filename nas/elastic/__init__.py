@@ -19,6 +19,7 @@ from nas.elastic._length import Chosen, Divided, Length, Scaled, make_divisible
 from nas.elastic._memory import channels_last
 from nas.elastic._sorting import l1_importance
 from nas.elastic._supernet import Supernet
+from nas.elastic._template import assembled, resized
 
 __all__ = [
     "Axis",
@@ -39,6 +40,7 @@ __all__ = [
     "Repeat",
     "Scaled",
     "Supernet",
+    "assembled",
     "batch_of",
     "calibrate",
     "call",
@@ -51,5 +53,6 @@ __all__ = [
     "map_inputs",
     "named_inputs",
     "positional",
+    "resized",
     "split_inputs",
 ]

@@ -11,6 +11,7 @@ from torch import nn
 from nas.elastic import Family, Supernet
 from nas.families import get_family
 from nas.space import Subnet
+from tests.conformance.diffusion import SD1, SD2, SDXL, UNCONDITIONAL
 from tests.conformance.models import FeedForward, Generator, Heads, Shortcut, Steps, UNet, Weightless, Widths
 
 FAMILIES: dict[str, Callable[[], Family]] = {
@@ -33,6 +34,21 @@ FAMILIES: dict[str, Callable[[], Family]] = {
     "gan-compression-batch": lambda: get_family(
         "gan-compression", ngf=8, blocks=3, resolution=16, norm="batch", separable=False, dropout=False
     ),
+    "unet-sd1": lambda: get_family(
+        "diffusion-unet", config=SD1, tokens=5, sampling={"steps": [4, 8], "cache": [3, 2, 1]}
+    ),
+    "unet-sd2": lambda: get_family("diffusion-unet", config=SD2, tokens=5),
+    # Every branch may be left out, transformers of several blocks included.
+    "unet-sdxl": lambda: get_family(
+        "diffusion-unet",
+        config=SDXL,
+        tokens=5,
+        resnet=(0, 0.5, 1),
+        cross_attention=(0, 0.5, 1),
+        feed_forward=(0, 0.5, 1),
+        depth=(0, 0.4, 0.7, 1),
+    ),
+    "unet-unconditional": lambda: get_family("diffusion-unet", config=UNCONDITIONAL, resnet=(0, 0.5, 1)),
     "ofa-mbv3": lambda: get_family("ofa-mbv3", classes=7, resolutions=(32, 40, 48)),
 }
 

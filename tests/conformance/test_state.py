@@ -70,7 +70,7 @@ def test_double_precision_flows_through_skeletons(fresh: Supernet) -> None:
 def test_a_failing_call_leaves_nothing_bound(fresh: Supernet) -> None:
     subnet = fresh.space.smallest()
     wrong = map_inputs(lambda x: x.new_zeros(2, 1, 1), fresh.family.example_input(subnet))
-    with pytest.raises((RuntimeError, ValueError)):
+    with pytest.raises((RuntimeError, ValueError, AssertionError)):
         fresh(wrong, subnet)
     assert all(tensor.is_meta for tensor in fresh.skeleton(subnet).state_dict().values())
     x = fresh.family.example_input(subnet, 2)

@@ -10,7 +10,7 @@ import inspect
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from nas._errors import NasError
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from nas.elastic import Inputs
 
@@ -71,7 +71,29 @@ def _torchscript(module: nn.Module, example: Inputs) -> bytes:
             output_names=[OUTPUT],
             dynamic_axes={name: {0: "batch"} for name in (*inputs, OUTPUT)},
         )
-    return buffer.getvalue()
+    data = buffer.getvalue()
+    return data if isinstance(example, torch.Tensor) else _with_every_input(data, inputs)
+
+
+def _with_every_input(data: bytes, inputs: Mapping[str, Tensor]) -> bytes:
+    """Return the model with the inputs that no operator reads, which tracing drops: all subnets are fed alike."""
+    import onnx
+
+    model = onnx.load_from_string(data)
+    known = {value.name: value for value in model.graph.input}
+    if known.keys() == inputs.keys():
+        return data
+    values = [known[name] if name in known else _value(name, x) for name, x in inputs.items()]
+    del model.graph.input[:]
+    model.graph.input.extend(values)
+    return model.SerializeToString()
+
+
+def _value(name: str, x: Tensor) -> Any:
+    import onnx
+
+    kind = onnx.helper.np_dtype_to_tensor_dtype(x.cpu().numpy().dtype)
+    return onnx.helper.make_tensor_value_info(name, kind, ["batch", *x.shape[1:]])
 
 
 def _dynamo(module: nn.Module, example: Inputs) -> bytes:
