@@ -103,7 +103,7 @@ class DiffusionUNet(Family):
             "tokens": tokens,
         }
         self._plan = _plan(self.template, shares, removable)
-        self.workload_dimensions = tuple(sampling)
+        self.pass_dimensions = tuple(sampling)
         extra = [Dimension(name, tuple(choices)) for name, choices in sampling.items()]
         self.space = SearchSpace(self.name, [*self._plan.dimensions, *extra])
 
