@@ -131,7 +131,7 @@ def test_stable_diffusion_15_costs_what_is_known_of_it() -> None:
 
 def test_sampling_dimensions_touch_no_network() -> None:
     family = diffusion_unet(SD2, tokens=5, sampling={"steps": [4, 8, 25], "guidance": ["half", "full"]})
-    assert family.workload_dimensions == ("steps", "guidance")
+    assert family.pass_dimensions == ("steps", "guidance")
     assert family.space["steps"].choices == (4, 8, 25)
     few, many = (family.uniform(0.5, steps=steps) for steps in (4, 25))
     assert few != many
