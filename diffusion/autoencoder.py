@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -81,19 +82,17 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         for weight in self.parameters():
             nn.init.zeros_(weight)
 
-    def encode(self, x: Tensor, return_dict: bool = True) -> Encoded | tuple[Point]:
-        """Return the latents of images."""
+    def encode(self, x: Tensor, return_dict: bool = True) -> Any:
+        """Return the latents of images: `Encoded`, or its parts as a tuple."""
         point = Point(self.encoder(x))
         return Encoded(point) if return_dict else (point,)
 
-    def decode(
-        self, z: Tensor, return_dict: bool = True, generator: torch.Generator | None = None
-    ) -> Decoded | tuple[Tensor]:
-        """Return the images of latents."""
+    def decode(self, z: Tensor, return_dict: bool = True, generator: torch.Generator | None = None) -> Any:
+        """Return the images of latents: `Decoded`, or its part as a tuple."""
         images = self.decoder(z)
         return Decoded(images) if return_dict else (images,)
 
-    def forward(self, sample: Tensor, return_dict: bool = True) -> Decoded | tuple[Tensor]:
+    def forward(self, sample: Tensor, return_dict: bool = True) -> Any:
         """Return the images that are left of `sample` after encoding and decoding."""
         return self.decode(self.encoder(sample), return_dict)
 

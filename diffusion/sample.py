@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -55,12 +56,13 @@ def generate(
     """Return one image for each pair of a prompt and a seed: uint8 (n, h, w, 3), or the final latents (n, c, h, w).
 
     `advance(done, total)` is told after each batch. Raises `UsageError` for a prompt that is too long, too many steps
-    or unequal lengths, and `NasError` when an image is not finite.
+    or unequal lengths (prompts of an unconditional pipeline are ignored), and `NasError` when an image is not finite.
     """
     settings = settings or Settings()
     if len(prompts) != len(seeds):
         raise UsageError(f"{len(prompts)} prompts and {len(seeds)} seeds were given; give one seed for each")
-    check_prompts(pipeline.tokenizer, list(dict.fromkeys([*prompts, settings.negative])))
+    if is_conditional(pipeline):
+        check_prompts(pipeline.tokenizer, list(dict.fromkeys([*prompts, settings.negative])))
     most = pipeline.scheduler.config.num_train_timesteps
     if settings.steps > most:
         raise UsageError(f"steps is {settings.steps}, but the pipeline was trained with {most}; take fewer")
@@ -76,16 +78,21 @@ def generate(
 def _images(
     pipeline: Any, prompts: list[str], seeds: Sequence[int], settings: Settings, latents: bool
 ) -> np.ndarray:
-    unet = pipeline.unet
-    made = pipeline(
-        prompts,
-        negative_prompt=[settings.negative] * len(prompts),
-        num_inference_steps=settings.steps,
-        guidance_scale=settings.guidance,
-        guidance_rescale=settings.rescale,
-        latents=seed_latents(pipeline, seeds).to(unet.device, unet.dtype),
-        output_type="latent" if latents else "pt",
-    ).images
+    start = seed_latents(pipeline, seeds).to(pipeline.unet.device, pipeline.unet.dtype)
+    if is_conditional(pipeline):
+        made = pipeline(
+            prompts,
+            # Not "": SDXL has an own kind of nothing.
+            negative_prompt=[settings.negative] * len(prompts) if settings.negative else None,
+            num_inference_steps=settings.steps,
+            guidance_scale=settings.guidance,
+            guidance_rescale=settings.rescale,
+            latents=start,
+            output_type="latent" if latents else "pt",
+        ).images
+    else:
+        made = _denoise(pipeline, start, seeds, settings.steps)
+        made = made if latents else (made / 2 + 0.5).clamp(0, 1)
     made = made.float().cpu()
     if not bool(made.isfinite().all()):
         wrong = [seed for seed, image in zip(seeds, made, strict=True) if not bool(image.isfinite().all())]
@@ -96,3 +103,23 @@ def _images(
     if latents:
         return made.numpy()
     return (made * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+
+
+def is_conditional(pipeline: Any) -> bool:
+    """Whether images are made of prompts."""
+    return getattr(pipeline, "tokenizer", None) is not None
+
+
+def _denoise(pipeline: Any, x: Tensor, seeds: Sequence[int], steps: int) -> Tensor:
+    """Return what an unconditional UNet and its scheduler make of noise."""
+    scheduler = pipeline.scheduler
+    scheduler.set_timesteps(steps)
+    # A generator a seed: what a stochastic scheduler draws is an image's own too.
+    draws = [torch.Generator().manual_seed(seed + 1) for seed in seeds]
+    stochastic = "generator" in inspect.signature(scheduler.step).parameters
+    x = x * scheduler.init_noise_sigma
+    for timestep in scheduler.timesteps:
+        predicted = pipeline.unet(scheduler.scale_model_input(x, timestep), timestep).sample
+        options = {"generator": draws} if stochastic else {}
+        x = scheduler.step(predicted, timestep, x, **options).prev_sample
+    return x

@@ -1,0 +1,106 @@
+"""What the commands of `nas diffusion` share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from diffusion.sample import Settings
+
+DEFAULT_PIPELINE = "tiny-sd-cifar10"
+_MOST = 2**32 - 1
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from diffusion.pipeline import shipped
+
+    return [name for name in shipped() if name.startswith(incomplete)]
+
+
+pipeline_option: Decorator = click.option(
+    "--pipeline",
+    metavar="NAME|PATH|ID",
+    default=DEFAULT_PIPELINE,
+    show_default=True,
+    shell_complete=_complete,
+    help="A shipped pipeline's name, a folder that diffusers saved, a training's run, or a hub id.",
+)
+seed_option: Decorator = click.option(
+    "--seed", type=click.IntRange(0, _MOST), default=0, show_default=True, help="Same seed, same image."
+)
+device_option: Decorator = click.option(
+    "--device", metavar="cpu|cuda|cuda:N", default="cpu", show_default=True, help="Where the pipeline runs."
+)
+threads_option: Decorator = click.option(
+    "--threads", type=click.IntRange(min=1), default=None, help="Default: all cores."
+)
+
+
+def sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --steps, --guidance, --negative and --rescale; hand their values to `settings_of`."""
+    options = (
+        click.option(
+            "--steps", type=click.IntRange(min=1), default=25, show_default=True, help="Denoising steps."
+        ),
+        click.option(
+            "--guidance",
+            type=click.FloatRange(0, 100),
+            default=4.0,
+            show_default=True,
+            help="How strongly the prompt is followed; 1 or less: no guidance, half the time.",
+        ),
+        click.option("--negative", metavar="PROMPT", default="", help="What the images shall not show."),
+        click.option(
+            "--rescale",
+            type=click.FloatRange(0, 1),
+            default=0.0,
+            show_default=True,
+            help="Guidance rescaling against overexposure (Lin et al. 2023): 0 none, 0.7 is usual.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def settings_of(options: dict[str, Any]) -> Settings:
+    """Take the values of `sampling_options` out of `options`."""
+    from diffusion.sample import Settings
+
+    return Settings(**{name: options.pop(name) for name in ("steps", "guidance", "negative", "rescale")})
+
+
+def opened_pipeline(spec: str, device: str, threads: int | None) -> Any:
+    """Load a pipeline for a command."""
+    import torch
+
+    from diffusion.pipeline import load_pipeline
+
+    if threads:
+        torch.set_num_threads(threads)
+    return load_pipeline(spec, device=device)
+
+
+def default_prompts(spec: str) -> list[str]:
+    """Return the prompts that a pipeline was trained with, as it says; raises `UsageError` where it does not."""
+    from diffusion.pipeline import find_pipeline, read_info
+    from nas._errors import UsageError
+
+    prompts = read_info(find_pipeline(spec)).get("prompts", [])
+    if not prompts:
+        raise UsageError(f'{spec} does not say what it knows; give a prompt, such as "a photo of a ship"')
+    return [str(prompt) for prompt in prompts]
+
+
+def pipeline_name(spec: str) -> str:
+    """Return a pipeline's name for readers."""
+    from diffusion.pipeline import find_pipeline, read_info
+
+    folder = find_pipeline(spec)
+    return str(read_info(folder).get("name", Path(spec).name))

@@ -1,0 +1,80 @@
+"""`nas diffusion train`: train a text-to-image pipeline from a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nas.cli._data import data_options, opened
+from nas.cli._output import emit_json
+from nas.cli._training import machine_options, output_option, overrides, recipe_option, resume_option
+
+
+def _recipes() -> list[str]:
+    from diffusion.train import recipe_names
+
+    return recipe_names()
+
+
+@click.command()
+@recipe_option(_recipes, "cifar10-cpu, ..., or a TOML file.")
+@data_options(required=True)
+@click.option(
+    "--caption-column", default="text", show_default=True, help="metadata.jsonl: the key with the captions."
+)
+@output_option
+@resume_option
+@click.option("--steps", type=click.IntRange(min=1), default=None)
+@click.option("--batch-size", type=click.IntRange(min=1), default=None)
+@click.option("--lr", type=float, default=None, help="Peak learning rate.")
+@click.option("--seed", type=click.IntRange(min=0), default=None)
+@machine_options
+def command(
+    recipe: str,
+    output: Path,
+    caption_column: str,
+    resume: bool,
+    settings: tuple[str, ...],
+    device: str | None,
+    threads: int | None,
+    tensorboard: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Train a pipeline from scratch on images with captions.
+
+    \b
+      nas diffusion train --recipe cifar10-cpu --data torchvision:CIFAR10 --download --output runs/sd
+      nas diffusion train --recipe mine.toml --data pictures --output runs/mine
+
+    A folder with metadata.jsonl (one {"file_name": ..., "text": ...} a line) brings its captions; other data get
+    captions from their class names. The run's folder gets checkpoint.pt, log.csv, a grid of samples every few steps
+    and, at the end, the folder `model`, which diffusers loads. A stopped or killed run goes on with --resume; while
+    its learning rate is constant it may be given other --steps.
+    """
+    from diffusion.captions import has_metadata, open_captioned
+    from diffusion.pipeline import read_info
+    from diffusion.train import load_recipe, train
+
+    described = has_metadata(options["data"])
+    folder = options["data"]
+    data = None if described else opened(options)
+    chosen = load_recipe(recipe).replaced(
+        **overrides(settings, options, ("steps", "batch_size", "lr", "seed"))
+    )
+    model = train(
+        chosen,
+        open_captioned(folder, caption_column) if data is None else data,
+        output,
+        described=described,
+        resume=resume,
+        device=device,
+        threads=threads,
+        tensorboard=tensorboard,
+    )
+    if as_json:
+        emit_json({"model": model, "run_dir": output, "info": read_info(model)})
+    else:
+        click.echo(str(model))
