@@ -28,13 +28,13 @@ Condition = tuple[str, tuple[Choice, ...]] | None
 
 @dataclass(frozen=True)
 class Shares:
-    """The shares of the full number that are offered, 0 for leaving the branch out."""
+    """The shares of the full number that are offered, 0 for leaving the branch out; None for what a network lacks."""
 
-    resnet: Sequence[float]
+    resnet: Sequence[float] | None
     self_attention: Sequence[float]
     cross_attention: Sequence[float]
     feed_forward: Sequence[float]
-    depth: Sequence[float]
+    depth: Sequence[float] | None
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def add_resnet(plan: Plan, path: str, block: ResnetBlock2D, condition: Condition
         return
     groups, channels = block.norm2.num_groups, block.norm2.num_channels
     first = not any(part.name.endswith(".resnets.0") for part in plan.parts)
-    shares = [share for share in plan.shares.resnet if share or not first]
+    shares = [share for share in plan.shares.resnet or (1,) if share or not first]
     number, _ = plan.count(f"{path}.groups", groups, shares, condition)
     inner = Repeat(number, channels // groups)
     kernel = (Fixed(3), Fixed(3))
@@ -203,16 +203,15 @@ def add_resnet(plan: Plan, path: str, block: ResnetBlock2D, condition: Condition
     plan.part(path, block, condition, layouts, build)
 
 
-def add_attention(
+def attention_layouts(
     plan: Plan, path: str, block: Attention, shares: Sequence[float], condition: Condition
-) -> Condition:
-    """Add the heads of an attention layer, and return when it is there.
+) -> tuple[dict[str, Layout], Axis, Condition]:
+    """Add the heads of an attention layer; return its layouts, the number of heads, and when it is there.
 
     A head is rows of query, key and value, of which there must be equally many, and columns of the output.
     """
-    full, size = block.heads, block.inner_dim // block.heads
-    number, present = plan.count(f"{path}.heads", full, shares, condition)
-    heads = Repeat(number, size)
+    number, present = plan.count(f"{path}.heads", block.heads, shares, condition)
+    heads = Repeat(number, block.inner_dim // block.heads)
     output: Any = block.to_out[0] if block.to_out is not None else None
     layouts = {"to_out.0.weight": Layout((Fixed(output.out_features), heads))}
     for name in ("to_q", "to_k", "to_v"):
@@ -220,18 +219,29 @@ def add_attention(
         layouts[f"{name}.weight"] = Layout((heads, Fixed(layer.in_features)))
         if layer.bias is not None:
             layouts[f"{name}.bias"] = Layout((heads,))
-    plan.part(path, block, present, layouts, partial(_build_attention, block, layouts, number))
+    return layouts, number, present
+
+
+def set_heads(attention: Any, heads: int) -> None:
+    """Tell an attention layer, cut to so many heads, their number."""
+    size = attention.inner_dim // attention.heads
+    attention.heads = attention.sliceable_head_dim = heads
+    attention.inner_dim = attention.inner_kv_dim = heads * size
+
+
+def add_attention(
+    plan: Plan, path: str, block: Attention, shares: Sequence[float], condition: Condition
+) -> Condition:
+    """Add an attention layer with its heads, and return when it is there."""
+    layouts, number, present = attention_layouts(plan, path, block, shares, condition)
+
+    def build(choices: Choices) -> nn.Module:
+        module = resized(block, layouts, choices)
+        set_heads(module, number.length(choices))
+        return module
+
+    plan.part(path, block, present, layouts, build)
     return present
-
-
-def _build_attention(
-    block: Attention, layouts: dict[str, Layout], number: Axis, choices: Choices
-) -> nn.Module:
-    module, kept = resized(block, layouts, choices), number.length(choices)
-    assert isinstance(module, Attention)
-    module.heads = module.sliceable_head_dim = kept
-    module.inner_dim = module.inner_kv_dim = kept * (block.inner_dim // block.heads)
-    return module
 
 
 def feed_forward_layouts(
@@ -276,11 +286,12 @@ def add_transformer(plan: Plan, path: str, block: Transformer2DModel, condition:
     """Add a transformer over an image: its first blocks, or none of it."""
     full = len(block.transformer_blocks)
     name = f"{path}.depth"
-    number, present = plan.count(name, full, plan.shares.depth, condition)
+    offered = plan.shares.depth or (1,)
+    number, present = plan.count(name, full, offered, condition)
     plan.gap(path, present, NoTransformer)
     for end in ("norm", "proj_in"):
         plan.part(f"{path}.{end}", getattr(block, end), present)
-    depths = counts(full, plan.shares.depth)
+    depths = counts(full, offered)
     for index, inner in enumerate(block.transformer_blocks):
         own = f"{path}.transformer_blocks.{index}"
         deep = present if isinstance(number, Fixed) else (name, tuple(d for d in depths if d > index))

@@ -1,4 +1,4 @@
-"""Configurations of diffusers' UNets: which are supported, and what of them matters."""
+"""Configurations of diffusers' denoisers: which are supported, and what of them matters."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from nas._errors import UsageError
 
 CONDITIONAL, UNCONDITIONAL = "UNet2DConditionModel", "UNet2DModel"
+DIT, PIXART = "DiTTransformer2DModel", "PixArtTransformer2DModel"
 _DOWN = ("DownBlock2D", "AttnDownBlock2D", "CrossAttnDownBlock2D")
 _UP = ("UpBlock2D", "AttnUpBlock2D", "CrossAttnUpBlock2D")
 _MID = ("UNetMidBlock2D", "UNetMidBlock2DCrossAttn", None)
@@ -22,17 +23,17 @@ _SUPPORTED: Mapping[str, tuple[Any, ...]] = {
 }
 
 
-def read_configuration(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the configuration of a UNet as plain values, its class among them.
+def read_configuration(config: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, Any]:
+    """Return the configuration of a network of one of `kinds` as plain values, its class among them.
 
-    What diffusers noted of its own version and of the file is dropped. Raises `UsageError` for a network that is no
-    `UNet2DConditionModel` or `UNet2DModel`, and for one with a block or a condition that is not supported.
+    What diffusers noted of its own version and of the file is dropped. Raises `UsageError` for a network of another
+    kind, and for one with a block or a condition that is not supported.
     """
-    kind = config.get("_class_name", CONDITIONAL)
+    kind = config.get("_class_name", kinds[0])
     kind = kind.removeprefix("Subnet") if isinstance(kind, str) else kind
-    if kind not in (CONDITIONAL, UNCONDITIONAL):
+    if kind not in kinds:
         raise UsageError(
-            f"the configuration is of a {kind}, but {CONDITIONAL} and {UNCONDITIONAL} are supported; give one of these"
+            f"the configuration is of a {kind}, but {' or '.join(kinds)} is expected; give one of these"
         )
     read = {
         key: _plain(value) for key, value in config.items() if not key.startswith("_") and key != "subnet"
@@ -50,7 +51,7 @@ def _require(key: str, value: Any, supported: Sequence[Any]) -> None:
     if value not in supported:
         known = ", ".join(map(repr, supported))
         raise UsageError(
-            f"the UNet's {key} is {value!r}, which is not supported ({known} is); give another UNet"
+            f"the network's {key} is {value!r}, which is not supported ({known} is); give another network"
         )
 
 

@@ -7,9 +7,8 @@ Cheap Version of Stable Diffusion"), which leave out layers of a stage, the mid 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cached_property
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from diffusers.models.attention_processor import Attention
@@ -26,10 +25,9 @@ from diffusion.blocks import (
     add_resnet,
     add_transformer,
 )
-from diffusion.configuration import CONDITIONAL, read_configuration
-from nas._errors import UsageError
-from nas.elastic import Family, Part, assembled
-from nas.space import Dimension, SearchSpace, Subnet
+from diffusion.configuration import CONDITIONAL, UNCONDITIONAL
+from diffusion.family import DenoiserFamily, require_shares, times
+from nas.space import Dimension, Subnet
 
 BATCH = 63
 """The largest batch of an exported program: from 64 on diffusers upsamples another way."""
@@ -68,7 +66,7 @@ class UnconditionalNetwork(UNet2DModel):
         return super().forward(sample, timestep, class_labels, return_dict=False)[0]
 
 
-class DiffusionUNet(Family):
+class DiffusionUNet(DenoiserFamily):
     """The subnets of one UNet of diffusers.
 
     Dimensions, where more than one choice is offered: "stages" (innermost ones of equal width are left out), "mid" (the
@@ -81,119 +79,52 @@ class DiffusionUNet(Family):
     """
 
     name = "diffusion-unet"
-    task = "diffusion"
-
-    def __init__(
-        self,
-        config: Mapping[str, Any],
-        shares: Shares,
-        removable: bool,
-        sampling: Mapping[str, Sequence[Any]],
-        tokens: int,
-    ) -> None:
-        self.config = read_configuration(config)
-        self.conditional = self.config["_class_name"] == CONDITIONAL
-        self.tokens = tokens
-        self.shares = shares
-        self.options: Mapping[str, object] = {
-            "config": dict(self.config),
-            **{name: list(value) for name, value in vars(shares).items()},
-            "removable": removable,
-            "sampling": {name: list(choices) for name, choices in sampling.items()},
-            "tokens": tokens,
-        }
-        self._plan = _plan(self.template, shares, removable)
-        self.pass_dimensions = tuple(sampling)
-        extra = [Dimension(name, tuple(choices)) for name, choices in sampling.items()]
-        self.space = SearchSpace(self.name, [*self._plan.dimensions, *extra])
-
-    @cached_property
-    def template(self) -> ConditionalNetwork | UnconditionalNetwork:
-        """The stock network, without values for its parameters."""
-        from accelerate import init_empty_weights
-
-        kind = ConditionalNetwork if self.conditional else UnconditionalNetwork
-        with init_empty_weights(include_buffers=False):
-            try:
-                network = kind.from_config(dict(self.config))
-            except (TypeError, ValueError, AssertionError, ZeroDivisionError, IndexError) as error:
-                raise UsageError(
-                    f"diffusers makes no UNet of the configuration ({error}); give the config.json of a UNet"
-                ) from error
-        assert isinstance(network, ConditionalNetwork | UnconditionalNetwork)
-        return network
+    kinds: ClassVar = {CONDITIONAL: ConditionalNetwork, UNCONDITIONAL: UnconditionalNetwork}
 
     @property
-    def parts(self) -> Sequence[Part]:
-        return self._plan.parts
+    def conditional(self) -> bool:
+        """Whether the network takes a text condition."""
+        return self.kind == CONDITIONAL
+
+    def plan(self, shares: Shares, removable: bool) -> Plan:
+        return _plan(self.template, shares, removable)
 
     def assemble(self, modules: Mapping[str, nn.Module], subnet: Subnet) -> nn.Module:
-        network = assembled(self.template, modules, self._plan.left_out(subnet))
+        network = super().assemble(modules, subnet)
         if isinstance(network, ConditionalNetwork):
             stages: Any = network.up_blocks
             network.num_upsamplers = sum(block.upsamplers is not None for block in stages)
         return network
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """The height and width of the samples that costs are counted for."""
-        size = self.config.get("sample_size") or 64
-        return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
-
-    def example_input(self, subnet: Subnet, batch_size: int = 1) -> dict[str, Tensor]:
-        generator = torch.Generator().manual_seed(0)
-
-        def noise(*shape: int) -> Tensor:
-            return torch.randn(batch_size, *shape, generator=generator)
-
-        config, template = self.config, self.template
-        inputs = {
-            "sample": noise(template.config["in_channels"], *self.size),
-            "timestep": (torch.arange(batch_size) * 283 + 500) % 1000.0,
-        }
-        if isinstance(template, ConditionalNetwork):
-            features = _one(template.config["encoder_hid_dim"] or template.config["cross_attention_dim"])
-            inputs["encoder_hidden_states"] = noise(self.tokens, features)
+    def inputs(self, batch_size: int, noise: Callable[..., Tensor]) -> dict[str, Tensor]:
+        config, template = self.template.config, self.template
+        inputs = {"sample": noise(config["in_channels"], *self.size), "timestep": times(batch_size)}
+        if self.conditional:
+            features = config["encoder_hid_dim"] or config["cross_attention_dim"]
+            inputs["encoder_hidden_states"] = noise(
+                self.tokens, features if isinstance(features, int) else features[0]
+            )
         if isinstance(embedding := template.class_embedding, nn.Embedding):
             inputs["class_labels"] = torch.arange(batch_size) % embedding.num_embeddings
         elif embedding is not None:
             inputs["class_labels"] = self._class_vector(noise, batch_size)
-        if config.get("addition_embed_type") == "text_time":
+        if self.conditional and config["addition_embed_type"] == "text_time":
             width = config["projection_class_embeddings_input_dim"] - 6 * config["addition_time_embed_dim"]
             inputs["text_embeds"] = noise(width)
             inputs["time_ids"] = torch.tensor([[*self.size, 0, 0, *self.size]] * batch_size) * 8.0
         return inputs
 
-    def _class_vector(self, noise: Any, batch_size: int) -> Tensor:
-        kind, template = self.config.get("class_embed_type"), self.template
+    def _class_vector(self, noise: Callable[..., Tensor], batch_size: int) -> Tensor:
+        kind = self.config.get("class_embed_type")
         if kind == "timestep":
-            return (torch.arange(batch_size) * 17) % 1000.0
+            return times(batch_size)
         if kind == "identity":
-            return noise(template.time_embedding.linear_2.out_features)
+            return noise(self.template.time_embedding.linear_2.out_features)
         return noise(self.config["projection_class_embeddings_input_dim"])
-
-    # --- subnets ------------------------------------------------------------------------------------------------------
-
-    def uniform(self, share: float, **others: Any) -> Subnet:
-        """Return the subnet whose groups, heads and widths are those nearest to `share` of the full number.
-
-        `others` are choices of other dimensions by their name or its last word ("layers"); the rest is the largest.
-        """
-        choices: dict[str, Any] = {}
-        for dimension in self.space.dimensions:
-            word = dimension.name.rpartition(".")[2]
-            choices[dimension.name] = dimension.choices[-1]
-            if word in ("groups", "heads", "width"):
-                numbers = [float(choice) for choice in dimension.choices]
-                wanted = share * numbers[-1]
-                nearest = min(range(len(numbers)), key=lambda i: (abs(numbers[i] - wanted), -numbers[i]))
-                choices[dimension.name] = dimension.choices[nearest]
-            choices[dimension.name] = others.get(dimension.name, others.get(word, choices[dimension.name]))
-        return self.space.subnet(choices)
 
     def named(self) -> dict[str, Subnet]:
         """Return the subnets that have a name: "largest", "half", and those of BK-SDM where the UNet has them."""
-        found = {"largest": self.space.largest(), "half": self.uniform(0.5)}
+        found = super().named()
         layers = [d for d in self.space.dimensions if d.name.endswith(".layers")]
         if self.conditional and layers and "mid" in self.space:
             found["bk-sdm-base"] = self.uniform(1, layers=1)
@@ -202,10 +133,6 @@ class DiffusionUNet(Family):
                 fewer = self.space["stages"].choices[-2]
                 found["bk-sdm-tiny"] = self.uniform(1, layers=1, mid=False, stages=fewer)
         return found
-
-
-def _one(value: Any) -> int:
-    return value if isinstance(value, int) else value[0]
 
 
 def _plan(template: Any, shares: Shares, removable: bool) -> Plan:
@@ -314,12 +241,5 @@ def diffusion_unet(
     condition that costs are counted for. Raises `UsageError` for a configuration of another network.
     """
     shares = Shares(resnet, self_attention, cross_attention, feed_forward, depth)
-    for name, offered in vars(shares).items():
-        fine = [share for share in offered if isinstance(share, int | float) and 0 <= share <= 1]
-        if len(fine) != len(offered) or not any(fine):
-            raise UsageError(
-                f"{name} is {list(offered)}, but must be shares from 0 to 1, one of them above 0; give such"
-            )
-    if type(tokens) is not int or tokens < 1:
-        raise UsageError(f"tokens is {tokens!r}, but must be a whole number of at least 1; give one")
+    require_shares(shares, tokens)
     return DiffusionUNet(config, shares, bool(removable), dict(sampling or {}), tokens)

@@ -52,7 +52,13 @@ class _PartCost:
 def _weigh(module: nn.Module) -> tuple[int, int]:
     """Return parameters and bytes."""
     params = sum(parameter.numel() for parameter in module.parameters())
-    stored = params + sum(buffer.numel() for buffer in module.buffers() if buffer.is_floating_point())
+    kept = (
+        buffer
+        for layer in module.modules()
+        for name, buffer in layer._buffers.items()
+        if buffer is not None and name not in layer._non_persistent_buffers_set
+    )
+    stored = params + sum(buffer.numel() for buffer in kept if buffer.is_floating_point())
     return params, 4 * stored
 
 
@@ -76,18 +82,24 @@ class _Flops(TorchDispatchMode):
 
 
 def _run_counting(network: nn.Module, parts: dict[str, nn.Module], x: Inputs) -> dict[str, int]:
-    flops = dict.fromkeys(parts, 0)
+    """Count each part wherever it works: a network may call a layer inside a part by itself, too."""
+    flops, inside = dict.fromkeys(parts, 0), dict.fromkeys(parts, 0)
     handles = []
     with _Flops() as mode:
         for name, module in parts.items():
 
             def enter(_module: nn.Module, _inputs: object, name: str = name) -> None:
-                flops[name] -= mode.total
+                if not inside[name]:
+                    flops[name] -= mode.total
+                inside[name] += 1
 
             def leave(_module: nn.Module, _inputs: object, _output: object, name: str = name) -> None:
-                flops[name] += mode.total
+                inside[name] -= 1
+                if not inside[name]:
+                    flops[name] += mode.total
 
-            handles += [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
+            for layer in module.modules():
+                handles += [layer.register_forward_pre_hook(enter), layer.register_forward_hook(leave)]
         try:
             call(network, x)
         finally:

@@ -63,3 +63,30 @@ UNCONDITIONAL: dict[str, Any] = {
     "down_block_types": ["DownBlock2D", "AttnDownBlock2D"],
     "up_block_types": ["AttnUpBlock2D", "UpBlock2D"],
 }
+
+DIT: dict[str, Any] = {
+    "_class_name": "DiTTransformer2DModel",
+    "num_attention_heads": 4,
+    "attention_head_dim": 4,
+    "in_channels": 4,
+    "out_channels": 8,
+    "num_layers": 3,
+    "sample_size": 8,
+    "patch_size": 2,
+    "num_embeds_ada_norm": 5,
+}
+
+PIXART: dict[str, Any] = {
+    "_class_name": "PixArtTransformer2DModel",
+    "num_attention_heads": 3,
+    "attention_head_dim": 4,
+    "in_channels": 4,
+    "out_channels": 8,
+    "num_layers": 3,
+    "cross_attention_dim": 12,
+    "caption_channels": 10,
+    "sample_size": 8,
+    "patch_size": 2,
+    "use_additional_conditions": True,
+}
+"""A caption, and the resolution added to the time."""

@@ -11,7 +11,7 @@ from torch import nn
 from nas.elastic import Family, Supernet
 from nas.families import get_family
 from nas.space import Subnet
-from tests.conformance.diffusion import SD1, SD2, SDXL, UNCONDITIONAL
+from tests.conformance.diffusion import DIT, PIXART, SD1, SD2, SDXL, UNCONDITIONAL
 from tests.conformance.models import FeedForward, Generator, Heads, Shortcut, Steps, UNet, Weightless, Widths
 
 FAMILIES: dict[str, Callable[[], Family]] = {
@@ -49,6 +49,10 @@ FAMILIES: dict[str, Callable[[], Family]] = {
         depth=(0, 0.4, 0.7, 1),
     ),
     "unet-unconditional": lambda: get_family("diffusion-unet", config=UNCONDITIONAL, resnet=(0, 0.5, 1)),
+    "dit": lambda: get_family("diffusion-transformer", config=DIT),
+    "pixart": lambda: get_family(
+        "diffusion-transformer", config=PIXART, tokens=5, sampling={"steps": [4, 8]}
+    ),
     "ofa-mbv3": lambda: get_family("ofa-mbv3", classes=7, resolutions=(32, 40, 48)),
 }
 
