@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import Any
 
 _LAZY = {
+    "SubnetDiTTransformer2DModel": "diffusion.models",
+    "SubnetPixArtTransformer2DModel": "diffusion.models",
     "SubnetUNet2DConditionModel": "diffusion.models",
     "SubnetUNet2DModel": "diffusion.models",
     # Diffusers asks the library of a component for its base class, to know how it is loaded.

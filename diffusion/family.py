@@ -27,7 +27,7 @@ class DenoiserFamily(Family):
 
     task = "diffusion"
     kinds: ClassVar[Mapping[str, type[ModelMixin]]]
-    moved: ClassVar[Mapping[str, str]] = {}
+    moved: Mapping[str, str] = {}
 
     def __init__(
         self,

@@ -15,27 +15,38 @@ from typing import Any
 import torch
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.modeling_utils import ModelMixin
+from diffusers.models.transformers.dit_transformer_2d import DiTTransformer2DModel
+from diffusers.models.transformers.pixart_transformer_2d import PixArtTransformer2DModel
 from diffusers.models.unets.unet_2d import UNet2DModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import nn
 
-from diffusion.configuration import CONDITIONAL, UNCONDITIONAL
+from diffusion.configuration import CONDITIONAL, DIT, PIXART, UNCONDITIONAL
+from diffusion.family import DenoiserFamily
 from diffusion.stock import stock_config, stock_names
-from diffusion.unet import DiffusionUNet, diffusion_unet
+from diffusion.transformer import diffusion_transformer
+from diffusion.unet import diffusion_unet
 from nas._errors import UsageError
 from nas.space import Subnet
 
 
-def _takes_subnet(parent: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a constructor the parent's signature and `subnet`: diffusers reads from it what a config.json may hold."""
+def _constructor(parent: type) -> Callable[..., None]:
+    """Return a constructor like the parent's that also takes `subnet`.
 
-    def decorate(init: Callable[..., None]) -> Callable[..., None]:
-        signature = inspect.signature(parent.__init__)
-        extra = inspect.Parameter("subnet", inspect.Parameter.KEYWORD_ONLY, default=None)
-        init.__signature__ = signature.replace(parameters=[*signature.parameters.values(), extra])  # type: ignore[attr-defined]
-        return init
+    Diffusers reads from its signature what a config.json may hold.
+    """
 
-    return decorate
+    def construct(self: Any, *, subnet: Mapping[str, Any] | None = None, **config: Any) -> None:
+        with torch.device("meta" if subnet else torch.get_default_device()):
+            parent.__init__(self, **config)
+        if subnet:
+            _become(self, parent.__name__, config, subnet)
+
+    signature = inspect.signature(parent.__init__)
+    extra = inspect.Parameter("subnet", inspect.Parameter.KEYWORD_ONLY, default=None)
+    shown: Any = construct
+    shown.__signature__ = signature.replace(parameters=[*signature.parameters.values(), extra])
+    return register_to_config(construct)
 
 
 def _become(model: Any, kind: str, config: Mapping[str, Any], subnet: Mapping[str, Any]) -> None:
@@ -47,13 +58,20 @@ def _become(model: Any, kind: str, config: Mapping[str, Any], subnet: Mapping[st
             'the configuration\'s subnet is no object with "options" and "choices"; give the config.json that was '
             "written with the weights"
         ) from error
-    family = diffusion_unet({**config, "_class_name": kind}, **options)
+    family = _FAMILIES[kind]({**config, "_class_name": kind}, **options)
     # Loaders of weights build models without values, by a hook that a module made here shows.
     with torch.device(nn.Linear(1, 1).weight.device):
-        network = family.build(family.space.subnet(choices))
+        network: Any = family.build(family.space.subnet(choices))
+    for name, buffer in family.template.named_buffers():  # values that no file holds
+        path, _, leaf = name.rpartition(".")
+        network.get_submodule(path)._buffers[leaf] = buffer.clone()
     model._modules = network._modules
+    for theirs, ours in family.moved.items():
+        path, _, leaf = ours.rpartition(".")
+        tensor = model._modules.pop(path).get_parameter(leaf)
+        model._parameters[theirs] = tensor
     if isinstance(model, UNet2DConditionModel):
-        model.num_upsamplers = network.num_upsamplers  # pyright: ignore[reportAttributeAccessIssue]
+        model.num_upsamplers = network.num_upsamplers
 
 
 class SubnetUNet2DConditionModel(UNet2DConditionModel):
@@ -62,64 +80,74 @@ class SubnetUNet2DConditionModel(UNet2DConditionModel):
     `subnet` holds the family's "options" (the shares offered) and the subnet's "choices".
     """
 
-    @register_to_config
-    @_takes_subnet(UNet2DConditionModel)
-    def __init__(self, subnet: Mapping[str, Any] | None = None, **config: Any) -> None:
-        with torch.device("meta" if subnet else torch.get_default_device()):
-            super().__init__(**config)
-        if subnet:
-            _become(self, CONDITIONAL, config, subnet)
+    __init__ = _constructor(UNet2DConditionModel)
 
 
 class SubnetUNet2DModel(UNet2DModel):
     """A `UNet2DModel` at a subnet's size; its configuration is the full network's and `subnet`."""
 
-    @register_to_config
-    @_takes_subnet(UNet2DModel)
-    def __init__(self, subnet: Mapping[str, Any] | None = None, **config: Any) -> None:
-        with torch.device("meta" if subnet else torch.get_default_device()):
-            super().__init__(**config)
-        if subnet:
-            _become(self, UNCONDITIONAL, config, subnet)
+    __init__ = _constructor(UNet2DModel)
 
 
-# A pipeline's model_index.json names the module of a class, and users import only the package.
-for _class in (SubnetUNet2DConditionModel, SubnetUNet2DModel):
-    _class.__module__ = "diffusion"
+class SubnetDiTTransformer2DModel(DiTTransformer2DModel):
+    """A `DiTTransformer2DModel` at a subnet's size; its configuration is the full network's and `subnet`."""
 
-_SUBNET: Mapping[str, type[ModelMixin]] = {
+    __init__ = _constructor(DiTTransformer2DModel)
+
+
+class SubnetPixArtTransformer2DModel(PixArtTransformer2DModel):
+    """A `PixArtTransformer2DModel` at a subnet's size; its configuration is the full network's and `subnet`."""
+
+    __init__ = _constructor(PixArtTransformer2DModel)
+
+
+_FAMILIES: Mapping[str, Callable[..., DenoiserFamily]] = {
+    CONDITIONAL: diffusion_unet,
+    UNCONDITIONAL: diffusion_unet,
+    DIT: diffusion_transformer,
+    PIXART: diffusion_transformer,
+}
+_STOCK: Mapping[str, Any] = {
+    CONDITIONAL: UNet2DConditionModel,
+    UNCONDITIONAL: UNet2DModel,
+    DIT: DiTTransformer2DModel,
+    PIXART: PixArtTransformer2DModel,
+}
+_SUBNET: Mapping[str, Any] = {
     CONDITIONAL: SubnetUNet2DConditionModel,
     UNCONDITIONAL: SubnetUNet2DModel,
+    DIT: SubnetDiTTransformer2DModel,
+    PIXART: SubnetPixArtTransformer2DModel,
 }
-_STOCK: Mapping[str, type[ModelMixin]] = {CONDITIONAL: UNet2DConditionModel, UNCONDITIONAL: UNet2DModel}
+for _class in _SUBNET.values():
+    # A pipeline's model_index.json names the module of a class, and users import only the package.
+    _class.__module__ = "diffusion"
 
 
-def subnet_config(family: DiffusionUNet, subnet: Subnet) -> dict[str, Any]:
+def subnet_config(family: DenoiserFamily, subnet: Subnet) -> dict[str, Any]:
     """Return the configuration of `subnet` for the subclass: the full network's, with the subnet in it."""
     options = {name: value for name, value in family.options.items() if name != "config"}
     return {**family.config, "subnet": {"options": options, "choices": dict(subnet)}}
 
 
-def to_diffusers(family: DiffusionUNet, subnet: Subnet, network: nn.Module) -> ModelMixin:
+def to_diffusers(family: DenoiserFamily, subnet: Subnet, network: nn.Module) -> ModelMixin:
     """Return an extracted `network` of `subnet` as a model that diffusers saves and runs; they share their tensors.
 
     It is of the stock class where a stock configuration says the subnet, else of the subclass that carries it.
     """
     from accelerate import init_empty_weights
 
-    config, names = stock_config(family, subnet), stock_names(network)
-    kind = family.config["_class_name"]
+    config = stock_config(family, subnet)
     with init_empty_weights(include_buffers=False):
         if config is None:
-            given = {
-                key: value for key, value in subnet_config(family, subnet).items() if key != "_class_name"
-            }
-            model = _SUBNET[kind](**given)
+            given = {k: value for k, value in subnet_config(family, subnet).items() if k != "_class_name"}
+            model = _SUBNET[family.kind](**given)
         else:
-            model = _STOCK[kind].from_config(config)  # pyright: ignore[reportAttributeAccessIssue]
+            model = _STOCK[family.kind].from_config(config)
+    theirs = {ours: name for name, ours in family.moved.items()}
+    names = {name: name for name in network.state_dict()} if config is None else stock_names(network)
     state = {
-        name if config is None else names[name]: tensor
-        for name, tensor in network.state_dict(keep_vars=True).items()
+        theirs.get(name, names[name]): tensor for name, tensor in network.state_dict(keep_vars=True).items()
     }
     model.load_state_dict(state, assign=True)
     return model.eval()

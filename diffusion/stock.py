@@ -13,6 +13,7 @@ from diffusers.models.attention import BasicTransformerBlock
 from torch import nn
 
 from diffusion.blocks import NoAttention, Nothing, NoTransformer, Shortcut
+from diffusion.family import DenoiserFamily
 from diffusion.unet import ConditionalNetwork, DiffusionUNet, UnconditionalNetwork
 from nas.space import Subnet
 
@@ -24,7 +25,7 @@ _AT_MID = ("attention_head_dim", "cross_attention_dim")
 """Values of the last stage, which the mid block takes."""
 
 
-def stock_config(family: DiffusionUNet, subnet: Subnet) -> dict[str, Any] | None:
+def stock_config(family: DenoiserFamily, subnet: Subnet) -> dict[str, Any] | None:
     """Return the stock configuration of `subnet`, its class in "_class_name"; None where there is none."""
     with torch.device("meta"):
         network: Any = family.build(subnet)
@@ -35,7 +36,17 @@ def stock_config(family: DiffusionUNet, subnet: Subnet) -> dict[str, Any] | None
         for key, value in family.template.config.items()
         if not key.startswith("_")
     }
-    config["_class_name"] = family.config["_class_name"]
+    config["_class_name"] = family.kind
+    if isinstance(family, DiffusionUNet):
+        return _unet_config(family, subnet, network, config)
+    config["num_layers"] = len(network.transformer_blocks)
+    return config
+
+
+def _unet_config(
+    family: DiffusionUNet, subnet: Subnet, network: Any, config: dict[str, Any]
+) -> dict[str, Any] | None:
+    """Change the full network's configuration to that of a UNet whose blocks are whole; None where there is none."""
     if config.get("reverse_transformer_layers_per_block") is not None:
         return config if subnet == family.uniform(1) else None
     full, stages = len(config["block_out_channels"]), len(network.down_blocks)

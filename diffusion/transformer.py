@@ -97,7 +97,7 @@ class DiffusionTransformer(DenoiserFamily):
         template: Any = self.template
         if self.kind == PIXART:
             template.move_table()
-            self.moved = {"scale_shift_table": "final.scale_shift_table"}  # pyright: ignore[reportAttributeAccessIssue]
+            self.moved = {"scale_shift_table": "final.scale_shift_table"}
         plan = Plan(shares)
         for name, module in template.named_children():
             if name == "transformer_blocks":

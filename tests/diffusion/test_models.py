@@ -97,9 +97,7 @@ def test_every_other_subnet_travels_in_its_configuration(config: dict[str, Any],
 
 def test_a_subnet_that_is_none_is_refused_in_a_sentence() -> None:
     with pytest.raises(UsageError, match="choices"):
-        SubnetUNet2DConditionModel(
-            **{k: v for k, v in SD1.items() if k != "_class_name"}, subnet={"steps": 3}
-        )
+        SubnetUNet2DConditionModel.from_config({**SD1, "subnet": {"steps": 3}})
 
 
 def test_a_pipeline_loads_in_a_fresh_process_after_one_import(tmp_path: Path) -> None:
