@@ -46,10 +46,17 @@ def find_target(text: str) -> Target:
         for mark, kind in MARKS.items():
             if (path / mark).is_file():
                 return Target(text, kind, path)
-        if (path / TRAINED / "supernet.json").is_file():
-            return Target(text, "model", path / TRAINED)
+        for folder in (path, path / TRAINED):
+            if _is_model(folder):
+                return Target(text, "model", folder)
         raise UsageError(f"{text} holds none of {', '.join(MARKS)}; {EXPECTED}")
     return _name(text)
+
+
+def _is_model(folder: Path) -> bool:
+    from nas.families import source_of
+
+    return (folder / "supernet.json").is_file() or source_of(folder) is not None
 
 
 def _file(text: str, path: Path) -> Target:
@@ -64,11 +71,12 @@ def _file(text: str, path: Path) -> Target:
 
 
 def _name(text: str) -> Target:
-    from nas.families import available_models
+    from nas.families import available_models, find_model
+    from nas.families._source import sources
 
     known = {name: path for name, path, _ in available_models()}
-    if text in known:
-        return Target(text, "model", Path(known[text]))
+    if text in known or text.partition(":")[0] in sources():
+        return Target(text, "model", find_model(text))
     close = difflib.get_close_matches(text, [*known, *NAMED_SUBNETS], n=1, cutoff=0.5)
     hint = f"did you mean '{close[0]}'?" if close else EXPECTED
     raise UsageError(f"there is no model, run, subnet or artifact {text!r}; {hint}")

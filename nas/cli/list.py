@@ -23,11 +23,15 @@ def command(folders: tuple[Path, ...], as_json: bool) -> None:
     Trained models, runs and exported folders are looked for inside every FOLDER.  [default: ./runs and .]
     """
     from nas.families import available_models
+    from nas.families._source import sources
     from nas.latency.profile import cached_profiles
 
     places = folders or (Path("runs"), Path())
     models = [_model(path, kind, name) for name, path, kind in available_models()]
     models += [_model(path, "trained") for path in _find(places, "supernet.json")]
+    for name, source in sources().items():
+        found = [path for path in _find(places, source.mark) if not (path / "manifest.json").is_file()]
+        models += [_model(path, name) for path in found]
     runs = [_run(path) for path in _find(places, "run.json", "anyfit-run")]
     artifacts = [_artifact(path) for path in _find(places, "manifest.json", "anyfit-artifact")]
     profiles = [_profile(path) for path in cached_profiles()]

@@ -17,6 +17,7 @@ from nas.families._model import (
 )
 from nas.families._published import load_published, read_published
 from nas.families._registry import families, get_family
+from nas.families._source import Source, source_of
 from nas.families._task import Judge, Quality, Task, get_task, quality_text
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ __all__ = [
     "MeasuredTable",
     "Model",
     "Quality",
+    "Source",
     "Task",
     "available_models",
     "bind_table",
@@ -45,6 +47,7 @@ __all__ = [
     "read_published",
     "save_calibration",
     "save_model",
+    "source_of",
 ]
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from nas._errors import NasError, UsageError
 from nas._files import cache_folder, new_folder, read_json, sha256, write_atomic, write_json
 from nas.families._calibration import Calibration
+from nas.families._source import Source, find_in_source, source_of
 
 if TYPE_CHECKING:
     import torch
@@ -42,8 +43,12 @@ def available_models() -> list[tuple[str, Path, str]]:
     found = []
     for kind, root in roots:
         if root.is_dir():
-            found += [(p.name, p, kind) for p in sorted(root.iterdir()) if (p / CONFIG).is_file()]
+            found += [(p.name, p, kind) for p in sorted(root.iterdir()) if _is_model(p)]
     return found
+
+
+def _is_model(path: Path) -> bool:
+    return (path / CONFIG).is_file() or source_of(path) is not None
 
 
 def _shipped() -> list[Path]:
@@ -54,14 +59,16 @@ def _shipped() -> list[Path]:
 
 
 def find_model(name_or_path: str | Path) -> Path:
-    """Return the folder of a model given by name or path; raises `UsageError` with the nearest name."""
+    """Return the folder of a model given by name, path or "KIND:PLACE"; raises `UsageError` with the nearest name."""
     text = str(name_or_path)
     models = available_models()
     for name, path, _ in models:
         if name == text:
             return path
-    if (Path(text) / CONFIG).is_file():
+    if _is_model(Path(text)):
         return Path(text)
+    if (elsewhere := find_in_source(text)) is not None:
+        return elsewhere
     if Path(text).is_dir():
         raise UsageError(
             f"{text} is no model folder: it has no {CONFIG}; give a folder that `nas train` wrote"
@@ -73,7 +80,9 @@ def find_model(name_or_path: str | Path) -> Path:
 
 
 def read_model_config(path: str | Path) -> dict[str, Any]:
-    """Read and check `supernet.json` of a model folder."""
+    """Read and check `supernet.json` of a model folder, or describe one of another library."""
+    if (source := _foreign(path)) is not None:
+        return source.describe(Path(path))
     file = Path(path) / CONFIG
     config = read_json(file)
     wanted = ("name", "family", "options", "classes", "mean", "std", "space_digest")
@@ -93,9 +102,16 @@ def read_model_config(path: str | Path) -> dict[str, Any]:
     return config
 
 
+def _foreign(path: str | Path) -> Source | None:
+    """Return the kind of a folder of another library, None for one of ours."""
+    return None if (Path(path) / CONFIG).is_file() else source_of(path)
+
+
 def load_model(name_or_path: str | Path) -> Model:
     """Load a model by name or folder; a truncated, changed or foreign one raises `NasError` naming the file."""
     path = find_model(name_or_path)
+    if (source := _foreign(path)) is not None:
+        return source.load(path)
     config = read_model_config(path)
     from nas.elastic import Supernet, channels_last
     from nas.families._registry import get_family
@@ -333,7 +349,8 @@ def save_model(
 def _sources(folder: Path, config: Mapping[str, Any]) -> dict[str, str | None]:
     """Return the hashes of what a measured accuracy depends on: the weights and the calibration images."""
     images = folder / CALIBRATION
-    weights = config.get("files", {}).get(WEIGHTS)
+    source = _foreign(folder)
+    weights = config.get("files", {}).get(WEIGHTS) if source is None else source.digest(folder)
     return {WEIGHTS: weights, CALIBRATION: sha256(images) if images.is_file() else None}
 
 
@@ -352,7 +369,11 @@ def bind_table(folder: str | Path, own_calibration: bool = True) -> None:
         raise NasError(
             f"{folder / TABLE} was measured with other weights or calibration images; remove it to measure anew"
         )
-    write_json(folder / CONFIG, {**config, "table": sources})
+    if (source := _foreign(folder)) is not None:
+        notes = folder / source.notes
+        write_json(notes, {**(read_json(notes) if notes.is_file() else {}), "table": sources})
+    else:
+        write_json(folder / CONFIG, {**config, "table": sources})
 
 
 def save_calibration(folder: str | Path, calibration: Calibration) -> None:

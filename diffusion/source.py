@@ -1,0 +1,189 @@
+"""Pipelines of diffusers as models: "diffusion:PLACE", a folder with `model_index.json` or a name in the hub.
+
+Weights are read from safetensors alone, and no code that comes with a pipeline is run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas._errors import NasError, UsageError
+from nas._files import read_json, sha256
+from nas.families import Source
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from nas.families import Model
+
+INDEX, NOTES = "model_index.json", "anyfit.json"
+PARTS = ("unet", "text_encoder", "vae", "scheduler", "tokenizer")
+PIPELINES = ("StableDiffusionPipeline",)
+_HUB_FILES = [INDEX, NOTES, *(f"{part}/*.{end}" for part in PARTS for end in ("json", "txt", "safetensors"))]
+
+
+class PipelineSource(Source):
+    """Folders that `DiffusionPipeline.save_pretrained` writes."""
+
+    mark = INDEX
+    notes = NOTES
+
+    def find(self, place: str) -> Path:
+        path = Path(place).expanduser()
+        if path.is_dir():
+            if (path / INDEX).is_file():
+                return path
+            raise UsageError(
+                f"{path} is no pipeline of diffusers: it has no {INDEX}; give a folder that `save_pretrained` wrote"
+            )
+        if place.count("/") != 1 or place.startswith((".", "/", "~")):
+            raise UsageError(f"{place} does not exist; give the folder of a pipeline, or its name in the hub")
+        return _from_hub(place)
+
+    def describe(self, path: Path) -> dict[str, Any]:
+        notes = _notes(path)
+        return {
+            "name": str(notes.get("name") or path.resolve().name),
+            "family": "diffusion",
+            "options": read_options(path),
+            "classes": [],
+            "mean": [0.5] * 3,
+            "std": [0.5] * 3,
+            "info": {key: value for key, value in notes.items() if key not in ("name", "table", "space")},
+            **({"table": notes["table"]} if "table" in notes else {}),
+        }
+
+    def digest(self, path: Path) -> str:
+        files = sorted(file for part in PARTS for file in (path / part).glob("*.safetensors"))
+        return hashlib.sha256("".join(map(sha256, files)).encode()).hexdigest()
+
+    def load(self, path: Path) -> Model:
+        config = self.describe(path)
+        import torch
+
+        from nas.elastic import Supernet, channels_last
+        from nas.families import Model, get_family
+
+        family = get_family(config["family"], **config["options"])
+        with torch.random.fork_rng(devices=[]):
+            supernet = Supernet(family)
+        load_weights(supernet.network, path)
+        return Model(path, {**config, "space_digest": family.space.digest}, channels_last(supernet).eval())
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise NasError(
+            f"{name} is no folder here and cannot be fetched from the hub ({reason}); give the folder of a pipeline"
+        ) from error
+
+
+def _notes(path: Path) -> dict[str, Any]:
+    notes = read_json(path / NOTES) if (path / NOTES).is_file() else {}
+    if not isinstance(notes, dict):
+        raise NasError(f"{path / NOTES} is no JSON object; remove it or fetch the pipeline again")
+    return notes
+
+
+def read_options(path: Path) -> dict[str, Any]:
+    """Return the options of the family "diffusion" for the pipeline in a folder.
+
+    "space" in `anyfit.json` says what is offered, as options of the family, where a pipeline was trained for it.
+    Raises `UsageError` for a pipeline that is not supported, naming what it has.
+    """
+    index = read_json(path / INDEX)
+    if not isinstance(index, dict):
+        raise NasError(f"{path / INDEX} is no JSON object; fetch the pipeline again")
+    kind, has = str(index.get("_class_name")), [name for name, value in index.items() if _is_part(value)]
+    if kind not in PIPELINES or not {*PARTS} <= {*has}:
+        raise UsageError(
+            f"{path} is a {kind} with {', '.join(has) or 'no parts'}; supported is a {' or '.join(PIPELINES)} with "
+            f"{', '.join(PARTS)}"
+        )
+    notes = _notes(path)
+    space = dict(notes.get("space") or {})
+    unet = {"tokens": _tokens(path), **dict(space.pop("unet", {}))}
+    options = {
+        "unet": {**unet, "config": read_json(path / "unet" / "config.json")},
+        "text_encoder": read_json(path / "text_encoder" / "config.json"),
+        "vae": read_json(path / "vae" / "config.json"),
+        "scheduler": read_json(path / "scheduler" / "scheduler_config.json"),
+        **space,
+    }
+    return options | ({"scale": float(notes["guidance"])} if "guidance" in notes else {})
+
+
+def _is_part(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and value[0] is not None
+
+
+def _tokens(path: Path) -> int:
+    """Return the length that prompts are padded to."""
+    most = read_json(path / "text_encoder" / "config.json").get("max_position_embeddings", 77)
+    file = path / "tokenizer" / "tokenizer_config.json"
+    told = read_json(file).get("model_max_length", most) if file.is_file() else most
+    return int(min(most, told))
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Load the parts of a pipeline's folder into a `Pipeline`; raises `NasError` naming the part that is damaged."""
+    import transformers
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
+    from diffusion.components import DECODERS
+
+    transformers.utils.logging.disable_progress_bar()
+    config = read_json(path / "vae" / "config.json")
+    kinds: Mapping[str, Any] = {
+        "unet": UNet2DConditionModel,
+        "text_encoder": transformers.CLIPTextModel,
+        "vae": DECODERS[config["_class_name"]],
+    }
+    for name, kind in kinds.items():
+        state = _read_part(path / name, kind).state_dict()
+        own = network.get_submodule(name if name != "vae" else "vae.autoencoder")
+        wanted = own.state_dict().keys()
+        try:
+            own.load_state_dict({key: tensor for key, tensor in state.items() if key in wanted})
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise NasError(
+                f"{path / name} does not hold the weights of its config.json ({reason})"
+            ) from error
+
+
+def _read_part(folder: Path, kind: Any) -> Any:
+    """Read a part with its library, which knows older names of tensors and files in pieces."""
+    import torch
+
+    if not [*folder.glob("*.safetensors")]:
+        pickles = [
+            file.name for file in sorted(folder.iterdir()) if file.suffix in (".bin", ".ckpt", ".pt", ".pth")
+        ]
+        raise UsageError(
+            f"{folder} holds no safetensors but {', '.join(pickles) or 'no weights'}, and unpickling runs whatever "
+            "code is inside; save the pipeline with safe_serialization=True"
+        )
+    variants = sorted(
+        file.name.split(".")[1] for file in folder.glob("*.*.safetensors") if "-of-" not in file.name
+    )
+    plain = any(file.name.count(".") == 1 for file in folder.glob("*.safetensors"))
+    try:
+        return kind.from_pretrained(
+            folder,
+            use_safetensors=True,
+            local_files_only=True,
+            torch_dtype=torch.float32,
+            **({} if plain or not variants else {"variant": variants[0]}),
+        )
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise NasError(f"{folder} cannot be read ({reason}); fetch the pipeline again") from error

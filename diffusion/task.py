@@ -1,0 +1,225 @@
+"""Sampling pictures as a task: subnets are judged by the original at the same seeds, or by what a classifier sees.
+
+Nothing needs data. Prompts and seeds are fixed: those that the pipeline was trained for, in turn, seeds from 0 on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from diffusion.quality import CLASSIFIER, classifier, match, prompts_and_seeds, psnr, relative_error
+from nas._errors import NasError, UsageError
+from nas.elastic import call, map_inputs
+from nas.families import Judge, Quality, Task, load_model
+from nas.families._task import Forward, Split
+
+if TYPE_CHECKING:
+    from nas.elastic import Inputs
+    from nas.families import Model
+    from nas.space import Subnet
+
+PSNR = Quality("psnr", "PSNR to the original", "dB", bounds=(0.0, 100.0))
+LATENT = Quality("latent", "latent error", higher_is_better=False, bounds=(0.0, float("inf")))
+MATCH = Quality("match", "prompt match", "%", bounds=(0.0, 100.0))
+PICTURES, MATCHED = 16, 100
+_BATCH = 16
+
+PROMPTS = (
+    "a photo of a red apple on a wooden table",
+    "a small house by a lake in the mountains",
+    "a portrait of an old man with a hat",
+    "a black cat sitting on a chair",
+    "a city street at night in the rain",
+    "a bowl of soup with vegetables",
+    "a sailing ship on a stormy sea, oil painting",
+    "an astronaut riding a horse",
+)
+"""For pipelines that name none themselves."""
+
+
+def prompts_of(model: Model) -> Sequence[str]:
+    """Return the prompts that a pipeline is judged on: its own, in the order of `anyfit.json`, or general ones."""
+    return tuple(map(str, model.info.get("prompts") or PROMPTS))
+
+
+def fixed_inputs(model: Model, count: int) -> dict[str, Tensor]:
+    """Return `count` inputs of a pipeline: its prompts in turn, each with the noise of its own seed, from 0 on."""
+    prompts = prompts_of(model)
+    chosen, _ = prompts_and_seeds(prompts, count, 0)
+    shape = model.family.example_input(model.space.largest())["latents"].shape[1:]
+    noise = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in range(count)]
+    return {
+        "latents": torch.stack(noise),
+        "prompt": tokenize(model.path, chosen),
+        "negative": tokenize(model.path, [""] * count),
+    }
+
+
+def tokenize(folder: Path, prompts: Sequence[str]) -> Tensor:
+    """Return the tokens (n, length), int64, of prompts by the tokenizer in a pipeline's folder."""
+    from transformers import CLIPTokenizer
+
+    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+    found = tokenizer(
+        [*prompts],
+        padding="max_length",
+        max_length=tokenizer.model_max_length,
+        truncation=True,
+        return_tensors="pt",
+    )
+    return found.input_ids
+
+
+class _OriginalJudge(Judge):
+    """Compares with what the largest subnet makes of the same inputs."""
+
+    def __init__(self, count: int = PICTURES) -> None:
+        self.count = count
+        self.data = f"{count} pictures of fixed prompts and seeds, beside the original's"
+        self._known: tuple[dict[str, Tensor], np.ndarray] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_known": None}
+
+    @torch.inference_mode()
+    def __call__(self, model: Model, forward: Forward, subnet: Subnet) -> float:
+        if self._known is None:
+            inputs, full = fixed_inputs(model, self.count), with_weights(model)
+            network = full.extract(full.space.largest())
+            self._known = inputs, self._made(network, inputs)
+        inputs, wanted = self._known
+        return self._compare(self._made(forward, inputs), wanted)
+
+    def _made(self, forward: Any, inputs: dict[str, Tensor]) -> np.ndarray:
+        raise NotImplementedError
+
+    def _compare(self, made: np.ndarray, wanted: np.ndarray) -> float:
+        raise NotImplementedError
+
+
+class PsnrJudge(_OriginalJudge):
+    """The peak signal-to-noise ratio of all pictures together, in bytes; 100 dB for equal ones."""
+
+    quality = PSNR
+
+    def _made(self, forward: Any, inputs: dict[str, Tensor]) -> np.ndarray:
+        return pictures(forward, inputs)
+
+    def _compare(self, made: np.ndarray, wanted: np.ndarray) -> float:
+        return min(psnr(made, wanted), PSNR.bounds[1])
+
+
+class LatentJudge(_OriginalJudge):
+    """The root mean square error of the final latents, relative to their size."""
+
+    quality = LATENT
+
+    def _made(self, forward: Any, inputs: dict[str, Tensor]) -> np.ndarray:
+        return _batches(forward.sample_latents, inputs).numpy()
+
+    def _compare(self, made: np.ndarray, wanted: np.ndarray) -> float:
+        return relative_error(made, wanted)
+
+
+class MatchJudge(Judge):
+    """The share of pictures in which a classifier sees what the prompt asks for."""
+
+    quality = MATCH
+
+    def __init__(self, count: int = MATCHED) -> None:
+        self.count = count
+        self.data = f"{count} pictures of fixed prompts and seeds, by {CLASSIFIER}"
+
+    @torch.inference_mode()
+    def __call__(self, model: Model, forward: Forward, subnet: Subnet) -> float:
+        asked, _ = prompts_and_seeds(prompts_of(model), self.count, 0)
+        return match(pictures(forward, fixed_inputs(model, self.count)), asked, classifier()).percent
+
+
+def with_weights(model: Model) -> Model:
+    """Return `model`, or for an exported one the pipeline it was taken from."""
+    if not next(model.supernet.parameters()).is_meta:
+        return model
+    return load_model(model.info.get("pipeline") or model.name)
+
+
+def pictures(forward: Any, inputs: dict[str, Tensor]) -> np.ndarray:
+    """Return pictures, uint8 (n, height, width, 3); raises `NasError` where one is not finite."""
+    made = _batches(forward, inputs)
+    if not bool(made.isfinite().all()):
+        raise NasError(
+            "a picture is not finite: the weights are broken or overflow; fetch the pipeline again"
+        )
+    return ((made / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+
+
+def _batches(run: Any, inputs: dict[str, Tensor]) -> Tensor:
+    count = len(inputs["latents"])
+    found = []
+    for start in range(0, count, _BATCH):
+        part = map_inputs(lambda x, start=start: x[start : start + _BATCH], inputs)
+        found.append(call(run, part) if isinstance(run, nn.Module) else run(part))
+    return torch.cat(found).float()
+
+
+class Diffusion(Task):
+    """Noise and prompts in, pictures out."""
+
+    name = "diffusion"
+    qualities = (PSNR, LATENT, MATCH)
+
+    def needs_data(self, quality: Quality) -> bool:
+        return False
+
+    def judge(
+        self,
+        model: Model,
+        quality: Quality,
+        data: Any = None,
+        *,
+        split: Split = "val",
+        limit: int | None = None,
+    ) -> Judge:
+        if data is not None:
+            raise UsageError(
+                "pipelines are judged on prompts and seeds, but --data names pictures; leave it out"
+            )
+        if quality == MATCH:
+            judge = classifier()
+            if foreign := [prompt for prompt in prompts_of(model) if judge.class_of(prompt) is None]:
+                raise UsageError(
+                    f"prompt match is judged by {CLASSIFIER}, but the prompt {foreign[0]!r} asks for none of its "
+                    "classes alone; choose --quality psnr"
+                )
+            return MatchJudge()
+        return PsnrJudge() if quality == PSNR else LatentJudge()
+
+    def inputs(
+        self, model: Model, subnet: Subnet, count: int, images: Tensor | None = None
+    ) -> tuple[Inputs, str]:
+        return fixed_inputs(model, count), "prompts and seeds"
+
+    def interface(
+        self, shape: tuple[int, ...], mean: tuple[float, ...], std: tuple[float, ...], classes: list[str]
+    ) -> str:
+        return (
+            f"Input: `latents`, float32 noise {' × '.join(['N', *map(str, shape)])} (any N), `prompt` and `negative`, "
+            "int64 token numbers. Output: pictures, float32, channels first, -1 … 1 and a little beyond."
+        )
+
+    def example_code(
+        self, shape: tuple[int, ...], mean: tuple[float, ...], std: tuple[float, ...], classes: list[str]
+    ) -> tuple[str, str]:
+        return "Noise for one picture:", _NOISE.format(", ".join(map(str, shape)))
+
+
+_NOISE = """
+import numpy as np
+x = np.random.default_rng(0).standard_normal((1, {}), dtype="float32")
+"""
