@@ -17,7 +17,7 @@ from nas.elastic._inputs import (
 from nas.elastic._layout import Kernel, Layout, crop_centre
 from nas.elastic._length import Chosen, Divided, Length, Scaled, make_divisible
 from nas.elastic._memory import channels_last
-from nas.elastic._sorting import l1_importance
+from nas.elastic._sorting import entry_scores, l1_importance
 from nas.elastic._supernet import Supernet
 from nas.elastic._template import assembled, resized
 
@@ -48,6 +48,7 @@ __all__ = [
     "channels_last",
     "correct_statistics",
     "crop_centre",
+    "entry_scores",
     "l1_importance",
     "make_divisible",
     "map_inputs",

@@ -14,9 +14,34 @@ from nas.space import SpaceError
 
 def _tensors(family: Family, network: nn.Module) -> Iterator[tuple[torch.Tensor, Layout]]:
     tensors = dict(network.named_parameters()) | dict(network.named_buffers())
+    for name, layout in _layouts(family):
+        yield tensors[name], layout
+
+
+def _layouts(family: Family) -> Iterator[tuple[str, Layout]]:
     for part in family.parts:
         for name, layout in part.layouts.items():
-            yield tensors[f"{part.name}.{name}"], layout
+            yield f"{part.name}.{name}", layout
+
+
+def entry_scores(family: Family, values: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return, for each elastic axis by name, a score of each entry: how much `values` of the weights add up to.
+
+    `values` has a number for each weight of the largest network, by the tensor's name, such as weight times gradient;
+    tensors that it lacks do not count. Those of an entry are added up within a tensor, and their magnitudes over all
+    tensors, so that what cancels inside one tensor does not count.
+    """
+    largest = family.space.largest()
+    total: dict[str, torch.Tensor] = {}
+    for key, layout in _layouts(family):
+        if (value := values.get(key)) is None:
+            continue
+        for position, axis in enumerate(layout.axes):
+            others = [other for other in range(value.ndim) if other != position]
+            scores = (value.double().sum(others) if others else value.double()).abs()
+            for name, score in axis.importance(scores, largest).items():
+                total[name] = total[name] + score if name in total else score
+    return total
 
 
 def l1_importance(family: Family, network: nn.Module) -> dict[str, torch.Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -46,7 +48,7 @@ def test_resized_tells_layers_their_sizes_and_initialises_them() -> None:
     template = Block()
     with torch.no_grad():
         template.widen.weight.fill_(float("nan"))
-    small = resized(template, LAYOUTS, {"groups": 3})
+    small: Any = resized(template, LAYOUTS, {"groups": 3})
     assert small.widen.out_channels == 6
     assert small.norm.num_channels == 6
     assert small.narrow.in_features == 6
