@@ -42,7 +42,8 @@ def distil(
     real: Tensor,
     normalizer: Normalizer,
     *,
-    classes: int,
+    classes: int | None,
+    start: Tensor | None = None,
     count: int = COUNT,
     steps: int = 600,
     subnets: int = 6,
@@ -54,21 +55,25 @@ def distil(
     """Distil `count` images, uint8 (count, 3, h, w), from `supernet` with the statistics that uint8 `real` causes.
 
     Matches BatchNorm means and log-variances of `subnets` subnets (smallest, largest, random ones) in turn, plus
-    `label_weight` times the cross-entropy with balanced labels; Adam at `lr` on normalised pixels, from dead leaves.
+    `label_weight` times the cross-entropy with balanced labels of `classes`, if the outputs are logits; Adam at `lr` on
+    normalised pixels, from `start` (uint8, `count` then is its length) or dead leaves.
     """
     device = next(supernet.parameters()).device
     targets = [_target(supernet, subnet, real, normalizer) for subnet in _spread(supernet, subnets, seed)]
-    labels = (torch.arange(count) % classes).to(device)
+    if start is None:
+        start = torch.from_numpy(dead_leaves(count, (real.shape[-2], real.shape[-1]), seed))
+    labels = None if classes is None else (torch.arange(len(start)) % classes).to(device)
     low, high = _limits(real, normalizer)
-    leaves = torch.from_numpy(dead_leaves(count, (real.shape[-2], real.shape[-1]), seed))
-    images = normalizer(leaves).to(device).contiguous(memory_format=torch.channels_last).requires_grad_()
+    images = normalizer(start).to(device).contiguous(memory_format=torch.channels_last).requires_grad_()
     optimizer = torch.optim.Adam([images], lr=lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for step in range(steps):
         target = targets[step % len(targets)]
         optimizer.zero_grad(set_to_none=True)
-        matching, logits = _mismatch(target, supernet.family.prepare(images, target.subnet))
-        (matching + label_weight * F.cross_entropy(logits, labels)).backward()
+        loss, outputs = _mismatch(target, supernet.family.prepare(images, target.subnet))
+        if labels is not None:
+            loss = loss + label_weight * F.cross_entropy(outputs, labels)
+        loss.backward()
         optimizer.step()
         schedule.step()
         with torch.no_grad():
@@ -113,11 +118,11 @@ def _target(supernet: Supernet, subnet: Subnet, real: Tensor, normalizer: Normal
 
 
 def _mismatch(target: _Target, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean squared difference of statistics (in units of the real deviation) and the logits."""
+    """Return the mean squared difference of statistics (in units of the real deviation) and the outputs."""
     seen: list[Tensor] = []
     hooks = [norm.register_forward_pre_hook(lambda _, args: seen.append(args[0])) for norm in target.norms]
     try:
-        logits = target.module(images)
+        outputs = target.module(images)
     finally:
         for hook in hooks:
             hook.remove()
@@ -126,7 +131,7 @@ def _mismatch(target: _Target, images: Tensor) -> tuple[Tensor, Tensor]:
         var_now, mean_now = torch.var_mean(features, dim=(0, 2, 3))
         loss = loss + ((mean_now - mean).square() * (-log_var).exp()).mean()
         loss = loss + (var_now.clamp_min(1e-8).log() - log_var).square().mean()
-    return loss / len(seen), logits
+    return loss / len(seen), outputs
 
 
 def _limits(real: Tensor, normalizer: Normalizer) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ from gan_compress.translation.train.state import State
 from nas.elastic import Supernet
 from nas.families import Calibration, save_model
 from nas.train._leaves import dead_leaves
-from nas.train.distil import with_statistics
+from nas.train.distil import distil, with_statistics
 
 if TYPE_CHECKING:
     from gan_compress.translation.train.engine import Job
@@ -42,14 +42,18 @@ def finish(job: Job, state: State) -> Path:
 
 
 def _synthetic(job: Job, generator: Supernet) -> Calibration:
-    """Return inputs made of dead leaves, with the statistics that they and real inputs cause: none of the data ships.
+    """Return inputs made of dead leaves and distilled, with the statistics that they and real inputs cause.
 
-    Their error on the largest network is known then, and corrected in its subnets.
+    So none of the data ships. What is left of an error on the largest network is known, and corrected in its subnets.
     """
-    size = job.recipe.resolution
-    leaves = torch.from_numpy(dead_leaves(len(job.calibration), (size, size), job.recipe.seed))
-    images = to_bytes(get_pairs(job.recipe.pairs)(_scaled(leaves)))
-    return with_statistics(generator, images, to_bytes(job.calibration), _scaled)
+    recipe, real = job.recipe, to_bytes(job.calibration)
+    leaves = torch.from_numpy(dead_leaves(len(real), (recipe.resolution, recipe.resolution), recipe.seed))
+    images = to_bytes(get_pairs(recipe.pairs)(_scaled(leaves)))
+    if recipe.distil_steps:
+        images = distil(
+            generator, real, _scaled, classes=None, start=images, steps=recipe.distil_steps, seed=recipe.seed
+        )
+    return with_statistics(generator, images, real, _scaled)
 
 
 def _scaled(images: Tensor) -> Tensor:

@@ -34,11 +34,14 @@ class Recipe(Settings):
         random_subnets: drawn each step beside the largest and the smallest.
         warm: stage "compress": take over the teacher's layers where the student has the same shapes.
         flip: mirror half of the pictures.
+        distil_steps: at the end, with batch norms: steps that fit the synthetic inputs of the model's folder.
         checkpoint_steps, sample_every, log_every: how often to write a checkpoint, a picture of samples, a row of
             log.csv.
     """
 
-    not_in_digest: ClassVar[tuple[str, ...]] = ("name", "checkpoint_steps", "sample_every", "log_every")
+    not_in_digest: ClassVar[tuple[str, ...]] = (
+        "name", "distil_steps", "checkpoint_steps", "sample_every", "log_every",
+    )  # fmt: skip
 
     name: str = "translator"
     stage: Literal["teacher", "compress"] = "teacher"
@@ -65,6 +68,7 @@ class Recipe(Settings):
     random_subnets: int = 1
     warm: bool = True
     flip: bool = True
+    distil_steps: int = 200
     checkpoint_steps: int = 500
     sample_every: int = 500
     log_every: int = 100
@@ -73,7 +77,7 @@ class Recipe(Settings):
         for names, least in (
             (("steps", "checkpoint_steps", "sample_every", "log_every", "judge_channels"), 1),
             (("batch_size", "judge_layers"), 1),
-            (("game_weight", "pixel_weight", "feature_weight", "random_subnets", "seed"), 0),
+            (("game_weight", "pixel_weight", "feature_weight", "random_subnets", "seed", "distil_steps"), 0),
         ):
             for name in names:
                 if not getattr(self, name) >= least:

@@ -33,7 +33,7 @@ from tests.conformance.families import some_subnets
 
 SMALL = {
     "resolution": 16, "ngf": 8, "blocks": 3, "judge_channels": 4, "judge_layers": 1, "batch_size": 4,
-    "norm": "batch", "checkpoint_steps": 1, "sample_every": 2, "log_every": 1,
+    "norm": "batch", "distil_steps": 2, "checkpoint_steps": 1, "sample_every": 2, "log_every": 1,
 }  # fmt: skip
 TEACHER = Recipe(stage="teacher", pairs="blur", steps=2, **SMALL)
 COMPRESS = Recipe(stage="compress", steps=4, **SMALL)
