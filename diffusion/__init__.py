@@ -1,7 +1,7 @@
 """Stable Diffusion, pruned and quantized as an elastic family over diffusers; it comes after `nas`.
 
-`import diffusion` before `DiffusionPipeline.from_pretrained` is all that a pipeline with a subnet in it needs: its
-model_index.json names classes of this package, and diffusers looks for them here.
+`import diffusion` before `DiffusionPipeline.from_pretrained` is all that a pipeline with parts of this package needs:
+its model_index.json names classes of this package, and diffusers looks for them here.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any
 
 _LAZY = {
+    "PatchAutoencoder": "diffusion.autoencoder",
     "SubnetDiTTransformer2DModel": "diffusion.models",
     "SubnetPixArtTransformer2DModel": "diffusion.models",
     "SubnetUNet2DConditionModel": "diffusion.models",

@@ -1,7 +1,4 @@
-"""A patch autoencoder in closed form: principal components of image patches, as one convolution each way.
-
-Importing this module makes diffusers load pipelines that name it: `import diffusion.autoencoder`.
-"""
+"""A patch autoencoder in closed form: principal components of image patches, as one convolution each way."""
 
 from __future__ import annotations
 
@@ -13,14 +10,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from diffusers.configuration_utils import ConfigMixin, register_to_config
-
-# diffusers looks for this name in the module of a component that is not its own.
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
 from nas._errors import UsageError
-
-__all__ = ["ModelMixin", "PatchAutoencoder", "fit_patches"]
 
 
 @dataclass
@@ -95,6 +88,10 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
     def forward(self, sample: Tensor, return_dict: bool = True) -> Any:
         """Return the images that are left of `sample` after encoding and decoding."""
         return self.decode(self.encoder(sample), return_dict)
+
+
+# A pipeline's model_index.json names the module of a class, and users import only the package.
+PatchAutoencoder.__module__ = "diffusion"
 
 
 def fit_patches(

@@ -1,13 +1,11 @@
 """Pipelines on disk: written as a whole, loaded without unpickling and without running code that comes with them.
 
-A folder is what diffusers calls a pipeline. Where a part is a class of this package, plain diffusers wants its module
-imported first: for the shipped pipelines that is `import diffusion.autoencoder`.
+A folder is what diffusers calls a pipeline. Where a part is a class of this package, plain diffusers wants
+`import diffusion` first.
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +20,7 @@ INFO = "anyfit.json"
 INDEX = "model_index.json"
 DEFAULT = "tiny-sd-cifar10"
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".msgpack")
+_LIBRARIES = ("diffusers", "transformers", "stable_diffusion", "diffusion")
 _WEIGHTLESS = ("scheduler", "tokenizer", "tokenizer_2", "feature_extractor")
 
 
@@ -106,7 +105,7 @@ def read_index(folder: Path) -> dict[str, tuple[str, str]]:
             "such as Stable Diffusion's"
         )
     for name, (library, kind) in parts.items():
-        if library not in ("diffusers", "transformers", "stable_diffusion") and not _is_ours(library):
+        if library not in _LIBRARIES:
             raise UsageError(
                 f"{folder}: part {name!r} is {kind} of {library}, code that does not come with diffusers, transformers "
                 "or this package and is never run; replace that part"
@@ -114,15 +113,6 @@ def read_index(folder: Path) -> dict[str, tuple[str, str]]:
         if name not in _WEIGHTLESS:
             _check_weights(folder / name)
     return parts
-
-
-def _is_ours(library: str) -> bool:
-    if not library.startswith("diffusion.") or not library.replace(".", "").isidentifier():
-        return False
-    try:
-        return importlib.util.find_spec(library) is not None
-    except ModuleNotFoundError:
-        return False
 
 
 def _check_weights(folder: Path) -> None:
@@ -158,9 +148,7 @@ def load_pipeline(spec: str | Path = DEFAULT, *, device: str = "cpu", dtype: Any
     from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
     folder = find_pipeline(spec)
-    for library, _ in read_index(folder).values():
-        if _is_ours(library):
-            importlib.import_module(library)
+    read_index(folder)
     options = {} if dtype is None else {"torch_dtype": dtype}
     try:
         with quiet():

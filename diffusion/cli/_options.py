@@ -10,6 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from diffusion.sample import Settings
+    from nas.train.data import Data
 
 DEFAULT_PIPELINE = "tiny-sd-cifar10"
 _MOST = 2**32 - 1
@@ -104,3 +105,17 @@ def pipeline_name(spec: str) -> str:
 
     folder = find_pipeline(spec)
     return str(read_info(folder).get("name", Path(spec).name))
+
+
+def captioned_data(options: dict[str, Any]) -> tuple[Data, bool]:
+    """Take the data options and --caption-column out of `options`; returns the data and whether they bring captions."""
+    from diffusion.captions import has_metadata, open_captioned
+    from nas.cli._data import opened
+
+    folder, column = options["data"], options.pop("caption_column")
+    described = has_metadata(folder)
+    if not described:
+        return opened(options), False
+    for name in ("data", "data_root", "download", "image_column", "label_column"):
+        options.pop(name)
+    return open_captioned(folder, column), True

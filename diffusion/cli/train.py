@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from nas.cli._data import data_options, opened
+from diffusion.cli._options import captioned_data
+from nas.cli._data import data_options
 from nas.cli._output import emit_json
 from nas.cli._training import machine_options, output_option, overrides, recipe_option, resume_option
 
@@ -34,7 +35,6 @@ def _recipes() -> list[str]:
 def command(
     recipe: str,
     output: Path,
-    caption_column: str,
     resume: bool,
     settings: tuple[str, ...],
     device: str | None,
@@ -54,19 +54,16 @@ def command(
     and, at the end, the folder `model`, which diffusers loads. A stopped or killed run goes on with --resume; while
     its learning rate is constant it may be given other --steps.
     """
-    from diffusion.captions import has_metadata, open_captioned
     from diffusion.pipeline import read_info
     from diffusion.train import load_recipe, train
 
-    described = has_metadata(options["data"])
-    folder = options["data"]
-    data = None if described else opened(options)
+    data, described = captioned_data(options)
     chosen = load_recipe(recipe).replaced(
         **overrides(settings, options, ("steps", "batch_size", "lr", "seed"))
     )
     model = train(
         chosen,
-        open_captioned(folder, caption_column) if data is None else data,
+        data,
         output,
         described=described,
         resume=resume,

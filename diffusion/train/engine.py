@@ -15,6 +15,7 @@ from diffusion.tokenizer import make_tokenizer
 from diffusion.train.images import pixel_batches, tokenized
 from diffusion.train.recipe import Recipe
 from diffusion.train.samples import averaged_pipeline, draw_samples
+from diffusion.train.schedule import Schedule
 from diffusion.train.state import State, build_state
 from diffusion.train.steps import Steps
 from nas._errors import UsageError
@@ -77,13 +78,13 @@ def train(
     """
     if threads:
         torch.set_num_threads(threads)
-    folder, chosen = Path(folder), _device(device, recipe)
+    folder, chosen = Path(folder), training_device(device, recipe)
     check_folder(folder, resume)
     checkpoint = read_checkpoint(folder / CHECKPOINT, chosen) if resume else None
     job = _job(recipe, data, folder, described, chosen)
     if checkpoint is not None:
         check_same(checkpoint, job.digest, recipe.to_dict(), folder / CHECKPOINT)
-        _check_length(checkpoint, recipe)
+        check_length(checkpoint, recipe)
     state = build_state(recipe, job.tokenizer, _autoencoder(job, fitted=checkpoint is None), chosen)
     if checkpoint is not None:
         state.load(checkpoint.step, checkpoint.state)
@@ -97,9 +98,9 @@ def train(
         log.close()
 
 
-def _check_length(checkpoint: Checkpoint, recipe: Recipe) -> None:
+def check_length(checkpoint: Checkpoint, recipe: Schedule) -> None:
     """Raise `UsageError` unless the steps done are those of a run of `recipe.steps` from the start."""
-    before = Recipe.from_dict(checkpoint.recipe, "checkpoint")
+    before = type(recipe).from_dict(checkpoint.recipe, "checkpoint")
     if before.steps != recipe.steps and checkpoint.step > min(before.cooldown_start, recipe.cooldown_start):
         raise UsageError(
             f"the run was to have {before.steps} steps and has done {checkpoint.step}: its rate falls already, or "
@@ -107,7 +108,7 @@ def _check_length(checkpoint: Checkpoint, recipe: Recipe) -> None:
         )
 
 
-def _device(name: str | None, recipe: Recipe) -> torch.device:
+def training_device(name: str | None, recipe: Schedule) -> torch.device:
     device = one_device(name)
     if recipe.precision == "bf16" and device.type == "cpu":
         raise UsageError("precision bf16 trains no faster than fp32 on a CPU; use fp32 or auto")
@@ -163,6 +164,7 @@ def _finish(job: Job, state: State, log: DiffusionLog) -> Path:
         "data": job.data_name,
         "steps": state.step,
         "batch_size": job.recipe.batch_size,
+        "guidance": job.recipe.guidance,
         "prompts": [group[0] for group in job.groups[:1000]],
     }
     write_pipeline(path, pipeline, info)

@@ -13,6 +13,7 @@ from torch import nn
 from diffusion.autoencoder import PatchAutoencoder
 from diffusion.train.networks import make_text_encoder, make_unet
 from diffusion.train.recipe import Recipe
+from diffusion.train.schedule import Schedule
 from nas.elastic import channels_last
 from nas.train._random import seed_globals
 from nas.train.saved import Saved
@@ -61,13 +62,13 @@ def build_state(recipe: Recipe, tokenizer: Any, autoencoder: PatchAutoencoder, d
     )
 
 
-def rate(recipe: Recipe, step: int) -> float:
+def rate(recipe: Schedule, step: int) -> float:
     """Return the learning rate of `step`: a straight rise, a constant rate, then a cosine to zero."""
     rise = min(1.0, (step + 1) / max(1, recipe.warmup_steps))
     share = (step - recipe.cooldown_start) / max(1, recipe.steps - recipe.cooldown_start)
     return recipe.lr * rise * (1 + math.cos(math.pi * min(1.0, max(0.0, share)))) / 2
 
 
-def ema_beta(recipe: Recipe, step: int) -> float:
+def ema_beta(recipe: Schedule, step: int) -> float:
     """Return what share of the averaged weights is kept after `step` finished steps."""
     return min(recipe.ema_decay, (1 + step) / (10 + step))

@@ -8,21 +8,25 @@ import torch
 
 from diffusion.train.images import Captioned, step_generator, tokenized
 from diffusion.train.networks import make_scheduler
-from diffusion.train.recipe import load_recipe, recipe_names
+from diffusion.train.noise import Noise, draw_timesteps, epsilon_weights, loss_weights
+from diffusion.train.recipe import Recipe, load_recipe, recipe_names
 from diffusion.train.state import ema_beta, rate
-from diffusion.train.steps import Noise, draw_timesteps, loss_weights
 from nas._errors import UsageError
 from nas.train.images import RealImages
 from tests.diffusion.small import tiny_pipeline, tiny_recipe
 
 
+def noise_of(recipe: Recipe) -> Noise:
+    return Noise(make_scheduler(recipe), recipe, torch.device("cpu"))
+
+
 def test_the_last_step_is_noise_alone_and_is_learned():
-    noise = Noise(tiny_recipe(), torch.device("cpu"))
+    noise = noise_of(tiny_recipe())
     assert noise.signal[-1] == 0
-    assert noise.noise[-1] == 1
+    assert noise.level[-1] == 1
     assert noise.weights[-1] == 1
-    assert Noise(tiny_recipe(snr_offset=0.0), torch.device("cpu")).weights[-1] == 0
-    assert (Noise(tiny_recipe(snr_gamma=0.0), torch.device("cpu")).weights == 1).all()
+    assert noise_of(tiny_recipe(snr_offset=0.0)).weights[-1] == 0
+    assert (noise_of(tiny_recipe(snr_gamma=0.0)).weights == 1).all()
 
 
 def test_weights_are_min_snr_of_v():
@@ -31,11 +35,13 @@ def test_weights_are_min_snr_of_v():
     for offset in (0.0, 1.0):
         wanted = torch.minimum(snr + offset, torch.tensor(5.0)) / (snr + 1)
         torch.testing.assert_close(loss_weights(alphas, 5.0, offset).double(), wanted, atol=1e-6, rtol=1e-5)
+    wanted = torch.minimum(snr, torch.tensor(5.0)) / snr
+    torch.testing.assert_close(epsilon_weights(alphas, 5.0).double(), wanted, atol=1e-6, rtol=1e-5)
 
 
 def test_noisy_latents_and_v_are_what_the_scheduler_says():
     scheduler: Any = make_scheduler(tiny_recipe())
-    noise = Noise(tiny_recipe(), torch.device("cpu"))
+    noise = noise_of(tiny_recipe())
     generator = torch.Generator().manual_seed(0)
     latents, drawn = (torch.randn(4, 8, 4, 4, generator=generator) for _ in range(2))
     timesteps = torch.tensor([0, 10, 500, 999])

@@ -1,0 +1,80 @@
+"""`nas diffusion distill`: make every subnet of a pipeline's UNet work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from diffusion.cli._options import captioned_data
+from nas.cli._data import data_options
+from nas.cli._output import emit_json
+from nas.cli._training import machine_options, output_option, overrides, recipe_option, resume_option
+
+
+def _recipes() -> list[str]:
+    from diffusion.distil import recipe_names
+
+    return recipe_names()
+
+
+@click.command()
+@recipe_option(_recipes, "cifar10-elastic, ..., or a TOML file.")
+@data_options(required=True)
+@click.option(
+    "--caption-column", default="text", show_default=True, help="metadata.jsonl: the key with the captions."
+)
+@output_option
+@click.option(
+    "--start", metavar="NAME|PATH|ID", default=None, help="The trained pipeline; not read with --resume."
+)
+@resume_option
+@click.option("--steps", type=click.IntRange(min=1), default=None)
+@click.option("--batch-size", type=click.IntRange(min=1), default=None)
+@click.option("--lr", type=float, default=None, help="Peak learning rate.")
+@click.option("--seed", type=click.IntRange(min=0), default=None)
+@machine_options
+def command(
+    recipe: str,
+    output: Path,
+    start: str | None,
+    resume: bool,
+    settings: tuple[str, ...],
+    device: str | None,
+    threads: int | None,
+    tensorboard: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Train every subnet of a pipeline's UNet at once, with the frozen original as teacher.
+
+    \b
+      nas diffusion distill --recipe cifar10-elastic --start runs/sd --data torchvision:CIFAR10 --output runs/elastic
+
+    The run's folder gets a copy of the original, checkpoint.pt, log.csv, a grid of samples (largest, half, narrowest
+    subnet) every few steps and, at the end, the folder `model`: a pipeline that can be searched. A stopped or killed
+    run goes on with --resume.
+    """
+    from diffusion.distil import distil, load_recipe
+    from diffusion.pipeline import read_info
+
+    data, described = captioned_data(options)
+    chosen = load_recipe(recipe).replaced(
+        **overrides(settings, options, ("steps", "batch_size", "lr", "seed"))
+    )
+    model = distil(
+        chosen,
+        data,
+        output,
+        start=start,
+        described=described,
+        resume=resume,
+        device=device,
+        threads=threads,
+        tensorboard=tensorboard,
+    )
+    if as_json:
+        emit_json({"model": model, "run_dir": output, "info": read_info(model)})
+    else:
+        click.echo(str(model))

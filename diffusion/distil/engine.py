@@ -1,0 +1,172 @@
+"""The loop of an elastic training: the same bits whether or not it was interrupted."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from diffusion.captions import caption_groups, plain_name
+from diffusion.distil.recipe import Recipe
+from diffusion.distil.state import State, build_state, with_subnet
+from diffusion.distil.steps import Steps
+from diffusion.pipeline import find_pipeline, load_pipeline, read_info, write_pipeline
+from diffusion.sample import Settings, generate
+from diffusion.tokenizer import check_prompts
+from diffusion.train.engine import check_length, training_device
+from diffusion.train.images import Captioned, tokenized
+from nas._errors import UsageError
+from nas._files import new_folder, sha256, write_json
+from nas._pictures import grid, write_png
+from nas.train._checkpoint import check_same, read_checkpoint
+from nas.train._log import LossLog
+from nas.train.data import Data
+from nas.train.engine import CHECKPOINT
+from nas.train.images import real_images
+from nas.train.loop import check_folder, run_steps, save_checkpoint
+
+START = "start"
+"""The run's own copy of the frozen original: a resumed run needs nothing else."""
+_WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
+_SHOWN = 10
+
+
+class DistilLog(LossLog):
+    """Progress of one run: the loss, and the errors against the original's output."""
+
+    columns: ClassVar[tuple[str, ...]] = (
+        "step", "images", "loss", "output", "feature", "largest", "narrowest", "images_per_s",
+    )  # fmt: skip
+    shown: ClassVar[tuple[str, ...]] = ("largest", "narrowest", "feature")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run: what, on what, where to."""
+
+    recipe: Recipe
+    folder: Path
+    data_name: str
+    pipeline: Any
+    info: dict[str, Any]
+    data: Captioned
+    groups: list[tuple[str, ...]]
+    digest: str
+
+
+def distil(
+    recipe: Recipe,
+    data: Data,
+    folder: str | Path,
+    *,
+    start: str | Path | None = None,
+    described: bool = False,
+    resume: bool = False,
+    device: str | None = None,
+    threads: int | None = None,
+    show: bool = True,
+    tensorboard: bool = False,
+) -> Path:
+    """Train every subnet of a pipeline's UNet beside the frozen original and return the folder `folder`/model.
+
+    `start` is the original, as `load_pipeline` takes it; all its other parts are kept as they are. The result is a
+    pipeline of the same shape, whose UNet's slices work. `data` and `described` are as for `diffusion.train.train`.
+    With `resume` a run that was stopped or killed goes on from its last checkpoint, on one process to the bit; `start`
+    is not read then.
+
+    Raises `UsageError` (a folder in use, a changed recipe, no start), `NasError` (a broken checkpoint, a loss that is
+    no longer finite: the last good checkpoint stays); after SIGINT or SIGTERM the run writes a checkpoint and raises an
+    error of exit code 130.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    folder, chosen = Path(folder), training_device(device, recipe)
+    check_folder(folder, resume)
+    checkpoint = read_checkpoint(folder / CHECKPOINT, chosen) if resume else None
+    if checkpoint is None:
+        _keep_start(folder, start)
+    job = _job(recipe, data, folder, described, chosen)
+    if checkpoint is not None:
+        check_same(checkpoint, job.digest, recipe.to_dict(), folder / CHECKPOINT)
+        check_length(checkpoint, recipe)
+    state, teacher = build_state(recipe, job.pipeline, chosen)
+    if checkpoint is not None:
+        state.load(checkpoint.step, checkpoint.state)
+        del checkpoint
+    write_json(folder / "recipe.json", recipe.to_dict())
+    log = DistilLog(folder, recipe.steps, state.step, show=show, leads=True, tensorboard=tensorboard)
+    try:
+        _loop(job, state, teacher, log)
+        return _finish(job, state, log)
+    finally:
+        log.close()
+
+
+def _keep_start(folder: Path, start: str | Path | None) -> None:
+    """Copy the original into the run's folder."""
+    if start is None:
+        raise UsageError(
+            "an elastic training needs a trained pipeline; name one, such as tiny-sd-cifar10, as start"
+        )
+    source = find_pipeline(start)
+    if (folder / START).is_dir():  # of a run that was killed before its first checkpoint
+        shutil.rmtree(folder / START)
+    with new_folder(folder / START) as copy:
+        shutil.copytree(source, copy, dirs_exist_ok=True)
+
+
+def _job(recipe: Recipe, data: Data, folder: Path, described: bool, device: torch.device) -> Job:
+    pipeline = load_pipeline(folder / START, device=str(device))
+    for part in (pipeline.vae, pipeline.text_encoder, pipeline.unet):
+        part.requires_grad_(False)
+    groups = caption_groups(data, described)
+    check_prompts(pipeline.tokenizer, [text for group in groups for text in group])
+    size = pipeline.unet.config.sample_size
+    if not isinstance(size, int):
+        raise UsageError(f"the pipeline makes latents of {size[0]} × {size[1]}; only square ones are trained")
+    real = real_images(data, size * pipeline.vae_scale_factor)
+    digest = recipe.digest(captions=groups, train=len(real.labels), start=sha256(folder / START / _WEIGHTS))
+    captioned = tokenized(real, groups, pipeline.tokenizer, device)
+    info = read_info(folder / START)
+    return Job(recipe, folder, plain_name(data.name), pipeline, info, captioned, groups, digest)
+
+
+def _loop(job: Job, state: State, teacher: nn.Module, log: DistilLog) -> None:
+    steps = Steps(job.recipe, state, teacher, job.pipeline, job.data)
+    run_steps(
+        job.recipe,
+        state,
+        log,
+        take=steps.take,
+        draw=lambda step: draw_samples(job, state, job.folder / "samples" / f"{step:07d}.png"),
+        save=lambda: save_checkpoint(job.folder, job.recipe, state, job.digest, {"data": job.data_name}),
+    )
+
+
+def draw_samples(job: Job, state: State, path: Path) -> None:
+    """Write a row of images of the largest, the half and the narrowest subnet, the same prompts and seeds."""
+    prompts = [group[0] for group in job.groups[:_SHOWN]]
+    settings = Settings(steps=job.recipe.sample_steps, guidance=job.recipe.guidance)
+    pictures = []
+    for subnet in (state.family.space.largest(), state.family.uniform(0.5), state.family.uniform(0)):
+        made = with_subnet(job.pipeline, state.averaged, subnet)
+        pictures += [*generate(made, prompts, range(len(prompts)), settings)]
+    write_png(path, grid(pictures, len(prompts)))
+
+
+def _finish(job: Job, state: State, log: DistilLog) -> Path:
+    """Write the averaged weights as a pipeline folder, which says what its UNet's subnets are."""
+    path, recipe = job.folder / "model", job.recipe
+    largest = state.family.space.largest()
+    made = with_subnet(job.pipeline, state.averaged, largest).to("cpu")
+    options = {name: value for name, value in state.family.options.items() if name != "config"}
+    elastic = {"data": job.data_name, "steps": state.step, "batch_size": recipe.batch_size}
+    write_pipeline(
+        path, made, {**job.info, "name": recipe.name, "space": {"unet": options}, "elastic": elastic}
+    )
+    log.say(f"wrote {path}")
+    return path

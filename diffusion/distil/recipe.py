@@ -1,0 +1,53 @@
+"""The recipe of an elastic training: every number that decides the result, as a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from diffusion.train.schedule import Schedule
+from nas._errors import UsageError
+from nas.train.settings import names_in, read
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Schedule):
+    """How the subnets of a pipeline's UNet are trained beside the frozen original; the rest is in `Schedule`.
+
+    Every step trains the largest subnet, the narrowest (least inner channels, heads and widths in all blocks) and
+    `random_subnets` drawn at random (the sandwich rule, Yu & Huang 2019).
+
+    Attributes:
+        space: options of `diffusion.unet.diffusion_unet`: which sizes are offered.
+        uniform_share: share of the random subnets that have one size everywhere.
+        task_weight: of the error against the data; output_weight: against the original's prediction; feature_weight:
+            against the original's features after each stage, relative to their size (BK-SDM, Kim et al. 2024).
+    """
+
+    name: str = "elastic-sd"
+    space: Mapping[str, Any] = field(default_factory=dict)
+    random_subnets: int = 1
+    uniform_share: float = 0.5
+    task_weight: float = 0.2
+    output_weight: float = 1.0
+    feature_weight: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.at_least(0, "random_subnets", "task_weight", "output_weight", "feature_weight")
+        self.is_share("uniform_share")
+        if not self.task_weight + self.output_weight + self.feature_weight > 0:
+            raise UsageError(
+                "recipe: task_weight, output_weight and feature_weight are all 0; nothing is learned"
+            )
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that come with the package."""
+    return names_in("diffusion.distil")
+
+
+def load_recipe(name: str) -> Recipe:
+    """Read a recipe that comes with the package by name, or any TOML file by path."""
+    return read(Recipe, "diffusion.distil", name)

@@ -1,0 +1,96 @@
+"""Everything that changes in an elastic training, and the frozen original that does not."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from diffusion.distil.recipe import Recipe
+from diffusion.models import to_diffusers
+from diffusion.unet import DiffusionUNet, diffusion_unet
+from nas._errors import UsageError
+from nas.elastic import Supernet, channels_last
+from nas.space import Subnet
+from nas.train.saved import Saved
+
+
+@dataclass(kw_only=True)
+class State(Saved):
+    """The training state."""
+
+    supernet: Supernet
+    averaged: Supernet
+    optimizer: torch.optim.Optimizer
+
+    def trained(self) -> list[nn.Module]:
+        """Return the networks whose weights are trained."""
+        return [self.supernet]
+
+    @property
+    def family(self) -> DiffusionUNet:
+        """The UNet's family."""
+        family = self.supernet.family
+        assert isinstance(family, DiffusionUNet)
+        return family
+
+    @torch.no_grad()
+    def average(self, beta: float) -> None:
+        """Move the averaged weights towards the present ones, keeping `beta` of them."""
+        for kept, now in zip(self.averaged.parameters(), self.supernet.parameters(), strict=True):
+            kept.lerp_(now, 1 - beta)
+
+
+def unet_family(pipeline: Any, space: Mapping[str, Any]) -> DiffusionUNet:
+    """Return the space of a pipeline's UNet; `space` are options of `diffusion_unet`.
+
+    Raises `UsageError` for a pipeline whose UNet takes more than text, or no text.
+    """
+    tokenizer, config = getattr(pipeline, "tokenizer", None), dict(pipeline.unet.config)
+    if tokenizer is None or config.get("addition_embed_type") is not None:
+        raise UsageError(
+            f"{type(pipeline).__name__} is trained by none of our recipes; give a pipeline of Stable Diffusion 1 or 2"
+        )
+    known = {"_class_name": type(pipeline.unet).__name__, **config}
+    try:
+        return diffusion_unet(known, **{"tokens": tokenizer.model_max_length, **space})
+    except TypeError as error:
+        raise UsageError(
+            f"recipe: space has an option that the UNet does not take ({error}); remove it"
+        ) from error
+
+
+def build_state(recipe: Recipe, pipeline: Any, device: torch.device) -> tuple[State, nn.Module]:
+    """Return the state of step 0 and the frozen original; channels are sorted by importance, which changes no image."""
+    family = unet_family(pipeline, recipe.space)
+    with torch.random.fork_rng(devices=[]):
+        supernet = Supernet(family)
+    supernet.network.load_state_dict(pipeline.unet.state_dict())
+    teacher = supernet.extract(family.space.largest()).requires_grad_(False).to(device)
+    supernet.sort_channels()
+    supernet = channels_last(supernet.to(device)).train()
+    state = State(
+        supernet=supernet,
+        averaged=copy.deepcopy(supernet).requires_grad_(False).eval(),
+        optimizer=torch.optim.AdamW(
+            supernet.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
+        ),
+    )
+    return state, channels_last(teacher).eval()
+
+
+def with_subnet(pipeline: Any, supernet: Supernet, subnet: Subnet) -> Any:
+    """Return the pipeline with a subnet's UNet, cut out of the supernet, in the place of its own."""
+    from diffusion.pipeline import quiet
+
+    family = supernet.family
+    assert isinstance(family, DiffusionUNet)
+    parts = {**pipeline.components, "unet": to_diffusers(family, subnet, supernet.extract(subnet))}
+    with quiet():
+        made = type(pipeline)(**parts, requires_safety_checker=False)
+    made.set_progress_bar_config(disable=True)
+    return made
