@@ -6,6 +6,7 @@ A folder is what diffusers calls a pipeline. Where a part is a class of this pac
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nas._errors import NasError, UsageError
-from nas._files import new_folder, read_json, write_atomic, write_json
+from nas._files import new_folder, read_json, sha256, write_atomic, write_json
 
 INFO = "anyfit.json"
 INDEX = "model_index.json"
@@ -164,6 +165,14 @@ def load_pipeline(spec: str | Path = DEFAULT, *, device: str = "cpu", dtype: Any
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"the pipeline cannot be moved to {device} ({reason}); use cpu or cuda") from error
+
+
+def weights_digest(folder: Path) -> str:
+    """Return a hex digest of the weights of a pipeline's folder."""
+    found = sorted(folder.glob("*/*.safetensors"))
+    return hashlib.sha256(
+        "".join(f"{path.parent.name} {sha256(path)} " for path in found).encode()
+    ).hexdigest()[:16]
 
 
 def write_pipeline(path: str | Path, pipeline: Any, info: Mapping[str, Any]) -> None:

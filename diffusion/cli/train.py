@@ -26,6 +26,9 @@ def _recipes() -> list[str]:
     "--caption-column", default="text", show_default=True, help="metadata.jsonl: the key with the captions."
 )
 @output_option
+@click.option(
+    "--start", metavar="NAME|PATH|ID", default=None, help="A pipeline whose weights are gone on from."
+)
 @resume_option
 @click.option("--steps", type=click.IntRange(min=1), default=None)
 @click.option("--batch-size", type=click.IntRange(min=1), default=None)
@@ -35,6 +38,7 @@ def _recipes() -> list[str]:
 def command(
     recipe: str,
     output: Path,
+    start: str | None,
     resume: bool,
     settings: tuple[str, ...],
     device: str | None,
@@ -47,6 +51,7 @@ def command(
 
     \b
       nas diffusion train --recipe cifar10-cpu --data torchvision:CIFAR10 --download --output runs/sd
+      nas diffusion train --recipe cifar10-cpu-second --data torchvision:CIFAR10 --start runs/sd --output runs/sd2
       nas diffusion train --recipe mine.toml --data pictures --output runs/mine
 
     A folder with metadata.jsonl (one {"file_name": ..., "text": ...} a line) brings its captions; other data get
@@ -65,6 +70,7 @@ def command(
         chosen,
         data,
         output,
+        start=start,
         described=described,
         resume=resume,
         device=device,

@@ -14,13 +14,13 @@ from diffusion.captions import caption_groups, plain_name
 from diffusion.distil.recipe import Recipe
 from diffusion.distil.state import State, build_state, with_subnet
 from diffusion.distil.steps import Steps
-from diffusion.pipeline import find_pipeline, load_pipeline, read_info, write_pipeline
+from diffusion.pipeline import find_pipeline, load_pipeline, read_info, weights_digest, write_pipeline
 from diffusion.sample import Settings, generate
 from diffusion.tokenizer import check_prompts
 from diffusion.train.engine import check_length, training_device
 from diffusion.train.images import Captioned, tokenized
 from nas._errors import UsageError
-from nas._files import new_folder, sha256, write_json
+from nas._files import new_folder, write_json
 from nas._pictures import grid, write_png
 from nas.train._checkpoint import check_same, read_checkpoint
 from nas.train._log import LossLog
@@ -31,7 +31,6 @@ from nas.train.loop import check_folder, run_steps, save_checkpoint
 
 START = "start"
 """The run's own copy of the frozen original: a resumed run needs nothing else."""
-_WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 _SHOWN = 10
 
 
@@ -129,7 +128,7 @@ def _job(recipe: Recipe, data: Data, folder: Path, described: bool, device: torc
     if not isinstance(size, int):
         raise UsageError(f"the pipeline makes latents of {size[0]} × {size[1]}; only square ones are trained")
     real = real_images(data, size * pipeline.vae_scale_factor)
-    digest = recipe.digest(captions=groups, train=len(real.labels), start=sha256(folder / START / _WEIGHTS))
+    digest = recipe.digest(captions=groups, train=len(real.labels), start=weights_digest(folder / START))
     captioned = tokenized(real, groups, pipeline.tokenizer, device)
     info = read_info(folder / START)
     return Job(recipe, folder, plain_name(data.name), pipeline, info, captioned, groups, digest)

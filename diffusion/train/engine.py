@@ -10,13 +10,13 @@ import torch
 
 from diffusion.autoencoder import PatchAutoencoder, fit_patches
 from diffusion.captions import all_captions, caption_groups, plain_name
-from diffusion.pipeline import write_pipeline
+from diffusion.pipeline import find_pipeline, load_pipeline, weights_digest, write_pipeline
 from diffusion.tokenizer import make_tokenizer
 from diffusion.train.images import pixel_batches, tokenized
 from diffusion.train.recipe import Recipe
 from diffusion.train.samples import averaged_pipeline, draw_samples
 from diffusion.train.schedule import Schedule
-from diffusion.train.state import State, build_state
+from diffusion.train.state import State, build_state, take_over
 from diffusion.train.steps import Steps
 from nas._errors import UsageError
 from nas._files import write_json
@@ -47,11 +47,16 @@ class Job:
     tokenizer: Any
     digest: str
     device: torch.device
+    start: str
 
     @property
     def about(self) -> dict[str, Any]:
         """Facts that a checkpoint carries for whoever opens it without the data."""
-        return {"data": self.data_name, "captions": [list(group) for group in self.groups]}
+        return {
+            "data": self.data_name,
+            "captions": [list(group) for group in self.groups],
+            "start": self.start,
+        }
 
 
 def train(
@@ -59,6 +64,7 @@ def train(
     data: Data,
     folder: str | Path,
     *,
+    start: str | Path | None = None,
     described: bool = False,
     resume: bool = False,
     device: str | None = None,
@@ -69,19 +75,24 @@ def train(
     """Train a text-to-image pipeline and return its folder `folder`/model, which diffusers loads.
 
     The data's classes become captions by templates; with `described` they are captions already, as those of
-    `diffusion.captions.open_captioned`. With `resume` a run that was stopped or killed goes on from its last
-    checkpoint, on one process to the bit.
+    `diffusion.captions.open_captioned`. `start` is a pipeline of an earlier run of the same shapes and captions whose
+    weights are gone on from, as `load_pipeline` takes it. With `resume` a run that was stopped or killed goes on from
+    its last checkpoint, on one process to the bit; `start` is not read then.
 
-    Raises `UsageError` (a folder in use, a changed recipe), `NasError` (a broken checkpoint, a loss that is no longer
-    finite: the last good checkpoint stays); after SIGINT or SIGTERM the run writes a checkpoint and raises an error of
-    exit code 130.
+    Raises `UsageError` (a folder in use, a changed recipe, a start of other shapes), `NasError` (a broken checkpoint, a
+    loss that is no longer finite: the last good checkpoint stays); after SIGINT or SIGTERM the run writes a checkpoint
+    and raises an error of exit code 130.
     """
     if threads:
         torch.set_num_threads(threads)
     folder, chosen = Path(folder), training_device(device, recipe)
     check_folder(folder, resume)
     checkpoint = read_checkpoint(folder / CHECKPOINT, chosen) if resume else None
-    job = _job(recipe, data, folder, described, chosen)
+    begin = None if start is None or checkpoint is not None else load_pipeline(start)
+    origin = "" if begin is None else weights_digest(find_pipeline(str(start)))
+    if checkpoint is not None:
+        origin = str(checkpoint.about.get("start", ""))
+    job = _job(recipe, data, folder, described, chosen, origin)
     if checkpoint is not None:
         check_same(checkpoint, job.digest, recipe.to_dict(), folder / CHECKPOINT)
         check_length(checkpoint, recipe)
@@ -89,6 +100,8 @@ def train(
     if checkpoint is not None:
         state.load(checkpoint.step, checkpoint.state)
         del checkpoint
+    elif begin is not None:
+        take_over(state, begin, job.tokenizer)
     write_json(folder / "recipe.json", recipe.to_dict())
     log = DiffusionLog(folder, recipe.steps, state.step, show=show, leads=True, tensorboard=tensorboard)
     try:
@@ -115,12 +128,12 @@ def training_device(name: str | None, recipe: Schedule) -> torch.device:
     return device
 
 
-def _job(recipe: Recipe, data: Data, folder: Path, described: bool, device: torch.device) -> Job:
+def _job(recipe: Recipe, data: Data, folder: Path, described: bool, device: torch.device, start: str) -> Job:
     groups = caption_groups(data, described)
     tokenizer = make_tokenizer(all_captions(groups), recipe.tokens)
     real = real_images(data, recipe.resolution)
-    digest = recipe.digest(captions=groups, train=len(real.labels))
-    return Job(recipe, folder, plain_name(data.name), real, groups, tokenizer, digest, device)
+    digest = recipe.digest(captions=groups, train=len(real.labels), start=start)
+    return Job(recipe, folder, plain_name(data.name), real, groups, tokenizer, digest, device, start)
 
 
 def _autoencoder(job: Job, fitted: bool) -> PatchAutoencoder:

@@ -14,6 +14,7 @@ from diffusion.autoencoder import PatchAutoencoder
 from diffusion.train.networks import make_text_encoder, make_unet
 from diffusion.train.recipe import Recipe
 from diffusion.train.schedule import Schedule
+from nas._errors import UsageError
 from nas.elastic import channels_last
 from nas.train._random import seed_globals
 from nas.train.saved import Saved
@@ -60,6 +61,24 @@ def build_state(recipe: Recipe, tokenizer: Any, autoencoder: PatchAutoencoder, d
         ),
         autoencoder=autoencoder,
     )
+
+
+def take_over(state: State, pipeline: Any, tokenizer: Any) -> None:
+    """Put a pipeline's weights into a fresh state; raises `UsageError` where shapes or words differ."""
+    if pipeline.tokenizer is None or pipeline.tokenizer.get_vocab() != tokenizer.get_vocab():
+        raise UsageError(
+            "the pipeline to start from knows other words than the captions have; give the same captions"
+        )
+    try:
+        for networks in (state.networks, state.averaged):
+            networks[UNET].load_state_dict(pipeline.unet.state_dict())
+            networks[TEXT].load_state_dict(pipeline.text_encoder.state_dict())
+        state.autoencoder.load_state_dict(pipeline.vae.state_dict())
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise UsageError(
+            f"the pipeline to start from has other shapes than the recipe ({reason}); give the recipe's own"
+        ) from error
 
 
 def rate(recipe: Schedule, step: int) -> float:

@@ -135,6 +135,27 @@ def test_another_recipe_or_other_data_do_not_resume(data, tmp_path, monkeypatch)
         train(tiny_recipe(), fewer, tmp_path / "run", resume=True, show=False)
 
 
+def test_a_second_stage_goes_on_from_the_weights_of_the_first(run, data, tmp_path, monkeypatch):
+    still = tiny_recipe(steps=1, lr=1e-12, weight_decay=0.0)
+    train(still, data, tmp_path / "second", start=run, show=False)
+    first, second = weights(run), weights(tmp_path / "second")
+    assert all(torch.allclose(first[name], second[name], atol=1e-6) for name in first)
+    with monkeypatch.context() as patch:
+        stop_at(2, patch)
+        with pytest.raises(KeyboardInterrupt):
+            train(tiny_recipe(), data, tmp_path / "stopped", start=run, show=False)
+    train(tiny_recipe(), data, tmp_path / "stopped", resume=True, show=False)
+    train(tiny_recipe(), data, tmp_path / "straight", start=run, show=False)
+    assert equal(weights(tmp_path / "stopped"), weights(tmp_path / "straight"))
+
+
+def test_a_start_of_other_shapes_or_words_is_refused(run, data, tmp_path):
+    with pytest.raises(UsageError, match="other shapes than the recipe"):
+        train(tiny_recipe(width=16), data, tmp_path / "a", start=run, show=False)
+    with pytest.raises(UsageError, match="knows other words"):
+        train(tiny_recipe(), open_data("digits"), tmp_path / "b", start=run, show=False)
+
+
 def test_a_loss_that_is_no_number_keeps_the_last_checkpoint(data, tmp_path, monkeypatch):
     take = Steps.take
 
