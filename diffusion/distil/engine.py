@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from torch import nn
 
 from diffusion.captions import caption_groups, plain_name
 from diffusion.distil.recipe import Recipe
-from diffusion.distil.state import State, build_state, with_subnet
+from diffusion.distil.state import State, build_state, sort_channels, with_subnet
 from diffusion.distil.steps import Steps
 from diffusion.pipeline import find_pipeline, load_pipeline, read_info, weights_digest, write_pipeline
 from diffusion.sample import Settings, generate
@@ -95,11 +94,14 @@ def distil(
     state, teacher = build_state(recipe, job.pipeline, chosen)
     if checkpoint is not None:
         state.load(checkpoint.step, checkpoint.state)
-        del checkpoint
+    steps = Steps(recipe, state, teacher, job.pipeline, job.data)
+    if checkpoint is None:
+        sort_channels(state, steps.importance_examples())
+    del checkpoint
     write_json(folder / "recipe.json", recipe.to_dict())
     log = DistilLog(folder, recipe.steps, state.step, show=show, leads=True, tensorboard=tensorboard)
     try:
-        _loop(job, state, teacher, log)
+        _loop(job, state, steps, log)
         return _finish(job, state, log)
     finally:
         log.close()
@@ -134,8 +136,7 @@ def _job(recipe: Recipe, data: Data, folder: Path, described: bool, device: torc
     return Job(recipe, folder, plain_name(data.name), pipeline, info, captioned, groups, digest)
 
 
-def _loop(job: Job, state: State, teacher: nn.Module, log: DistilLog) -> None:
-    steps = Steps(job.recipe, state, teacher, job.pipeline, job.data)
+def _loop(job: Job, state: State, steps: Steps, log: DistilLog) -> None:
     run_steps(
         job.recipe,
         state,

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from diffusion.distil.recipe import Recipe
+from diffusion.importance import taylor_importance
 from diffusion.models import to_diffusers
 from diffusion.unet import DiffusionUNet, diffusion_unet
 from nas._errors import UsageError
-from nas.elastic import Supernet, channels_last
+from nas.elastic import Inputs, Supernet, channels_last
 from nas.space import Subnet
 from nas.train.saved import Saved
 
@@ -65,13 +66,12 @@ def unet_family(pipeline: Any, space: Mapping[str, Any]) -> DiffusionUNet:
 
 
 def build_state(recipe: Recipe, pipeline: Any, device: torch.device) -> tuple[State, nn.Module]:
-    """Return the state of step 0 and the frozen original; channels are sorted by importance, which changes no image."""
+    """Return the state of step 0, its channels in the original's order, and the frozen original."""
     family = unet_family(pipeline, recipe.space)
     with torch.random.fork_rng(devices=[]):
         supernet = Supernet(family)
     supernet.network.load_state_dict(pipeline.unet.state_dict())
     teacher = supernet.extract(family.space.largest()).requires_grad_(False).to(device)
-    supernet.sort_channels()
     supernet = channels_last(supernet.to(device)).train()
     state = State(
         supernet=supernet,
@@ -81,6 +81,13 @@ def build_state(recipe: Recipe, pipeline: Any, device: torch.device) -> tuple[St
         ),
     )
     return state, channels_last(teacher).eval()
+
+
+def sort_channels(state: State, examples: Iterable[tuple[Inputs, Tensor]]) -> None:
+    """Sort channels, heads and widths by what leaving them out would cost on the examples; no image changes."""
+    importance = taylor_importance(state.supernet, examples)
+    for supernet in (state.supernet, state.averaged):
+        supernet.sort_channels(importance)
 
 
 def with_subnet(pipeline: Any, supernet: Supernet, subnet: Subnet) -> Any:

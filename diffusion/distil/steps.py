@@ -99,7 +99,7 @@ class Steps:
     def _backward(self) -> Losses:
         """Add the gradients of all subnets; returns what is told of the step."""
         recipe, state = self._recipe, self._state
-        inputs, target, weights = self._inputs()
+        inputs, target, weights = self._inputs(state.step)
         with torch.no_grad(), stage_features(self._teacher) as truth, self._autocast():
             wanted = self._teacher(**inputs).float()
         subnets, told = self.subnets(), {}
@@ -119,18 +119,24 @@ class Steps:
             told = _told(told, place, loss, output, feature, len(subnets))
         return told
 
-    def _inputs(self) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    def importance_examples(self, count: int = 12) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
+        """Yield inputs and targets of training images, a batch of one timestep each, from little noise to all noise."""
+        for step, timestep in enumerate(torch.linspace(0, len(self._noise.weights) - 1, count).long()):
+            inputs, target, _ = self._inputs(step, timestep)
+            yield inputs, target
+
+    def _inputs(self, step: int, timestep: Tensor | None = None) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """Return the UNet's inputs, the target from the data, and the weights of the errors (batch,)."""
-        recipe, state, noise = self._recipe, self._state, self._noise
-        size, device = recipe.batch_size, state.device
-        images, tokens = self._data.batch(
-            recipe.seed, state.step, size, flip=recipe.flip, drop=recipe.drop_caption
-        )
-        generator = step_generator(recipe.seed, state.step, NOISE)
+        recipe, noise = self._recipe, self._noise
+        size, device = recipe.batch_size, self._state.device
+        images, tokens = self._data.batch(recipe.seed, step, size, flip=recipe.flip, drop=recipe.drop_caption)
+        generator = step_generator(recipe.seed, step, NOISE)
         with torch.no_grad():
             latents = self._vae.encode(images).latent_dist.mode() * self._vae.config.scaling_factor
             words = self._text(tokens)[0]
         timesteps = draw_timesteps(size, len(noise.weights), generator).to(device)
+        if timestep is not None:
+            timesteps = timestep.to(device).expand(size)
         drawn = torch.randn(latents.shape, generator=generator).to(device)
         noisy, target = noise.at(latents, drawn, timesteps)
         inputs = {

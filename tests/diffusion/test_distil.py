@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from diffusion.distil import Recipe, distil, load_recipe, recipe_names
-from diffusion.distil.state import build_state, unet_family, with_subnet
+from diffusion.distil.state import build_state, sort_channels, unet_family, with_subnet
 from diffusion.distil.steps import Steps, feature_error, stage_features
 from diffusion.pipeline import load_pipeline, read_info
 from diffusion.sample import Settings, generate
@@ -83,6 +83,10 @@ def test_a_run_leaves_a_pipeline_that_says_what_its_subnets_are(run, start):
 def test_sorting_at_the_start_changes_no_image(start):
     pipeline = load_pipeline(start)
     state, teacher = build_state(recipe(), pipeline, CPU)
+    inputs = {"sample": torch.randn(4, 8, 4, 4), "timestep": torch.full((4,), 500.0)}
+    inputs["encoder_hidden_states"] = torch.randn(4, 12, 8)
+    sort_channels(state, [(inputs, torch.randn(4, 8, 4, 4))])
+    assert equal(state.supernet.state_dict(), state.averaged.state_dict())
     sorted_again = with_subnet(pipeline, state.supernet, state.family.space.largest())
     assert not equal(sorted_again.unet.state_dict(), pipeline.unet.state_dict())
     np.testing.assert_allclose(latents(sorted_again), latents(pipeline), atol=1e-4)
