@@ -205,6 +205,13 @@ class Diffusion(Task):
     ) -> tuple[Inputs, str]:
         return fixed_inputs(model, count), "prompts and seeds"
 
+    def finish_artifact(self, model: Model, network: Any, subnet: Subnet, folder: Path) -> None:
+        from diffusion.artifact import write_diffusers, write_runner
+
+        write_diffusers(model, network, subnet, folder)
+        if (folder / "unet.onnx").is_file():
+            write_runner(model, subnet, folder)
+
     def interface(
         self, shape: tuple[int, ...], mean: tuple[float, ...], std: tuple[float, ...], classes: list[str]
     ) -> str:

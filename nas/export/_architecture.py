@@ -115,7 +115,9 @@ def _outputs(supernet: Supernet, subnet: Subnet, parts: list[Part]) -> dict[str,
         handles.append(network.get_submodule(part.name).register_forward_hook(keep))
     try:
         with torch.no_grad():
-            call(network, map_inputs(lambda x: x.to("meta"), supernet.family.example_input(subnet)))
+            for program in supernet.family.programs.values():
+                example = map_inputs(lambda x: x.to("meta"), program.example(subnet, 1))
+                call(program.view(network).eval(), example)
     finally:
         for handle in handles:
             handle.remove()

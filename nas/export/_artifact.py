@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from nas.export._formats import FORMATS, Format
 from nas.export._load import build_weightless
 from nas.export._manifest import (
     CARD,
+    SEQUENCE,
     SUBNET,
     InputSpec,
     Latency,
@@ -28,15 +30,19 @@ from nas.export._parity import (
     BATCH_SIZES,
     ParityRow,
     compare,
+    program_references,
     require_parity,
     split_batches,
     supernet_references,
 )
+from nas.export._weights import load_weights
+from nas.latency.programs import write_sequence
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from nas.elastic import Program
     from nas.families import Judge, Model
     from nas.latency.runtimes import Runtime
     from nas.latency.workload import Workload
@@ -88,10 +94,33 @@ class Export:
 
     def _write_files(self, module: nn.Module, folder: Path) -> None:
         write_atomic(folder / SUBNET, self.subnet.to_json())
-        example = self.model.family.example_input(self.subnet)
         for format in self.formats:
-            self.report(f"writing {format.file}")
-            format.write(module, example, folder / format.file, self._facts())
+            for name, program in self._programs(format).items():
+                file = format.file_of(name)
+                self.report(f"writing {file}")
+                example = program.example(self.subnet, 1)
+                format.write(program.view(module).eval(), example, folder / file, self._facts())
+        if self._is_split and any(format.name == "onnx" for format in self.formats):
+            passes = self.model.family.passes(self.subnet)
+            write_sequence(
+                folder / SEQUENCE, passes, {p.program: folder / f"{p.program}.onnx" for p in passes}
+            )
+        self.model.task.finish_artifact(self.model, module, self.subnet, folder)
+
+    @property
+    def _is_split(self) -> bool:
+        """Whether an output takes several programs."""
+        return [*self.model.family.programs] != [""]
+
+    def _programs(self, format: Format) -> dict[str, Program]:
+        """Return what a format has a file for: the whole network, or each program that the subnet runs."""
+        from nas.elastic import Program
+
+        family = self.model.family
+        if format.is_whole or not self._is_split:
+            return {"": Program(lambda network: network, family.example_input, ())}
+        used = dict.fromkeys(step.program for step in family.passes(self.subnet))
+        return {name: family.programs[name] for name in used}
 
     def _facts(self) -> dict[str, str]:
         """Text that travels inside each file, for whoever finds it alone."""
@@ -110,17 +139,43 @@ class Export:
         }
 
     def _check(self, module: nn.Module, folder: Path) -> list[ParityRow]:
-        inputs, images = self._inputs()
         buffers = {name: buffer for name, buffer in module.named_buffers() if buffer.is_floating_point()}
+        if self._is_split:
+            rows = self._check_programs(folder, buffers)
+            require_parity(rows)
+            return rows
+        inputs, images = self._inputs()
         references = supernet_references(self.model.supernet, self.subnet, buffers, split_batches(inputs))
         rows = []
         for format in self.formats:
             self.report(f"checking {format.file} against the supernet")
-            forward = format.open(
-                folder / format.file, lambda: build_weightless(self.model.family, self.subnet)
-            )
+            forward = format.open(folder / format.file, self._build)
             rows.append(compare(format.name, forward, references, tolerance=format.tolerance, images=images))
         require_parity(rows)
+        return rows
+
+    def _build(self) -> nn.Module:
+        return build_weightless(self.model.family, self.subnet)
+
+    def _check_programs(self, folder: Path, buffers: Mapping[str, torch.Tensor]) -> list[ParityRow]:
+        """Compare every program of every format with the same program on the supernet's slices."""
+        from nas.elastic import call
+
+        family, rows = self.model.family, []
+        used = dict.fromkeys(step.program for step in family.passes(self.subnet))
+        for name in used:
+            program = family.programs[name]
+            batches = split_batches(program.example(self.subnet, sum(BATCH_SIZES)))
+            references = program_references(self.model.supernet, self.subnet, buffers, program, batches)
+            for format in self.formats:
+                self.report(f"checking {name} of {format.name} against the supernet")
+                if format.is_whole:
+                    view = program.view(load_weights(self._build(), folder / format.file))
+                    forward = partial(call, view.eval())
+                else:
+                    forward = format.open(folder / format.file_of(name), self._build)
+                title = f"{format.name} {name}"
+                rows.append(compare(title, forward, references, tolerance=format.tolerance, images="noise"))
         return rows
 
     def _time(self, module: nn.Module, folder: Path) -> list[Latency]:

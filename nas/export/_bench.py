@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.export._formats import Onnx
-from nas.export._manifest import Latency
+from nas.export._manifest import SEQUENCE, Latency
 from nas.latency.programs import lower_output
 
 if TYPE_CHECKING:
@@ -33,8 +33,10 @@ class Network:
 
     def program(self, runtime: Runtime, path: Path) -> Path:
         """Return the program file of this network for `runtime`: the shipped one, or one written at `path`."""
-        if self.folder is not None and runtime.name == "onnxruntime" and (self.folder / Onnx.file).is_file():
-            return self.folder / Onnx.file
+        if self.folder is not None and runtime.name == "onnxruntime":
+            for shipped in (self.folder / Onnx.file, self.folder / SEQUENCE):
+                if shipped.is_file():
+                    return shipped
         return lower_output(self.module, self.family, self.subnet, runtime, path)
 
 

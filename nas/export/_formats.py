@@ -37,6 +37,12 @@ class Format:
     name: ClassVar[str]
     file: ClassVar[str]
     tolerance: ClassVar[float]
+    is_whole: ClassVar[bool] = False
+    """Whether one file holds everything, also where an output takes several programs."""
+
+    def file_of(self, program: str) -> str:
+        """Return the name of the file of a program; the whole network has no name."""
+        return f"{program}{Path(self.file).suffix}" if program else self.file
 
     def write(self, module: nn.Module, example: Inputs, path: Path, facts: Mapping[str, str]) -> None:
         """Write the module to `path`."""
@@ -53,6 +59,7 @@ class Safetensors(Format):
     name = "safetensors"
     file = WEIGHTS
     tolerance = 1e-5
+    is_whole = True
 
     def write(self, module: nn.Module, example: Inputs, path: Path, facts: Mapping[str, str]) -> None:
         path.write_bytes(save_weights(module, facts))

@@ -19,6 +19,7 @@ MANIFEST = "manifest.json"
 WEIGHTS = "model.safetensors"
 SUBNET = "subnet.json"
 CARD = "README.md"
+SEQUENCE = "model.sequence"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +100,8 @@ def is_artifact(path: str | Path) -> bool:
 
 def hash_files(folder: Path) -> dict[str, dict[str, Any]]:
     """Return SHA-256 and size in bytes of every file in `folder` but the manifest."""
-    names = sorted(path.name for path in folder.iterdir() if path.name != MANIFEST)
+    files = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    names = sorted(name for name in files if name != MANIFEST)
     return {
         name: {"sha256": sha256(folder / name), "bytes": (folder / name).stat().st_size} for name in names
     }

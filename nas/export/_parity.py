@@ -133,3 +133,21 @@ def supernet_references(
             return [(x, supernet(x, subnet, overrides=buffers)) for x in batches]
     finally:
         supernet.train(was_training)
+
+
+def program_references(
+    supernet: Any, subnet: Any, buffers: Mapping[str, torch.Tensor], program: Any, batches: Sequence[Any]
+) -> list[tuple[Any, torch.Tensor]]:
+    """Run one program on the supernet (eval mode) as `supernet_references` runs the whole; return the pairs."""
+    import torch
+
+    from nas.elastic import call
+
+    was_training = supernet.training
+    supernet.eval()
+    try:
+        with torch.no_grad(), supernet.bound(subnet, buffers) as network:
+            view = program.view(network).eval()
+            return [(x, call(view, x)) for x in batches]
+    finally:
+        supernet.train(was_training)

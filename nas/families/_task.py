@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from nas._errors import NasError, UsageError
@@ -109,6 +110,12 @@ class Task(ABC):
         """Return `count` inputs of `subnet` that are like those in use, and in a few words what they are.
 
         Where the network takes images they are made of `images`, uint8, by default the model's calibration images.
+        """
+
+    def finish_artifact(self, model: Model, network: Any, subnet: Subnet, folder: Path) -> None:  # noqa: B027
+        """Write into an artifact's `folder` what else users of this kind of model expect; nothing by default.
+
+        `network` is the extracted network of `subnet`; the files of the formats are there already.
         """
 
     @abstractmethod
