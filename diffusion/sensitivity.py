@@ -50,7 +50,7 @@ def sensitivity(
     space, inputs = supernet.space, list(batches)
     if not inputs:
         raise UsageError("a sensitivity table needs inputs, but none are given; give at least one batch")
-    names = [name for name in dimensions or space.names if name not in supernet.family.workload_dimensions]
+    names = [name for name in dimensions or space.names if name not in supernet.family.pass_dimensions]
     if unknown := [name for name in names if name not in space]:
         raise UsageError(
             f"{space.name} has no dimension {unknown[0]!r}; its first ones are {', '.join(space.names[:6])}"
