@@ -18,10 +18,12 @@ from nas.search.study import Evaluations
 MARGIN = 0.02  # a measured latency counts as within the budget this much below it
 _ROUNDS = 5
 _GOOD_ENOUGH = 0.005  # a share of all scores' range that is worth no further round's seconds
+_GOOD_ENOUGH_CHECKED = 0.0005  # where scores are checked: smaller than predictions tell apart
 _USED = 0.9  # a rung whose subnet uses less of it is tried again, now that the predictor's error is known
-_TRIED = 2  # candidates measured for one aim, where their scores can be checked
+_TRIED = 3  # candidates measured for one aim, where their scores can be checked
 _CHECKED = 8  # scores that are measured at most to find the best within a limit of another kind than latency
 _AIMS = (1.0, 0.985, 0.965, 0.93)
+_AIMS_CHECKED = (1.05, 1.03, 1.015, 1.0, 0.985, 0.96)  # some that are predicted to miss the limit keep it
 
 
 class Measured(Protocol):
@@ -83,7 +85,8 @@ class Finals:
     """Measures finalists among the `found` evaluations for one latency limit and a ladder of others.
 
     `allowed` marks the evaluations that keep all limits but latency. The latency is column 0 of the costs. With `check`
-    scores are predictions, and those of the best are measured, one after the other, until the best is a measured one.
+    scores are predictions that err by `doubt`, and those of the best are measured, one after the other, until none that
+    is left would be better if its prediction erred so far.
     """
 
     def __init__(
@@ -93,12 +96,15 @@ class Finals:
         measure: Measure,
         ratio: float = 1.0,
         check: Check | None = None,
+        doubt: float = 0.0,
     ) -> None:
         self._found = found
         self._allowed = allowed
         self._measure = measure
         self._check = check
-        self._good_enough = _GOOD_ENOUGH * float(np.ptp(found.score)) if len(found) else 0.0
+        self._doubt = doubt
+        enough = _GOOD_ENOUGH if check is None else _GOOD_ENOUGH_CHECKED
+        self._good_enough = enough * float(np.ptp(found.score)) if len(found) else 0.0
         self._ratio = ratio  # measured / predicted near the budget
         self.finalists: dict[int, Finalist] = {}
         self._unmeasured: dict[int, Finalist] = {}
@@ -138,7 +144,7 @@ class Finals:
         """Return new candidates whose expected latency lies at and somewhat below the limit, the best for each aim."""
         expected = self._found.costs[:, 0] * self._ratio
         chosen: list[int] = []
-        for aim in np.repeat(_AIMS, 1 if self._check is None else _TRIED):
+        for aim in _AIMS if self._check is None else np.repeat(_AIMS_CHECKED, _TRIED):
             goal = limit_ms * aim * (1.0 - MARGIN) * (0.93**turn if turn > 1 else 1.0)
             best = self._best(expected <= goal, excluded=[*chosen, *self.finalists])
             if best is not None:
@@ -196,8 +202,14 @@ class Finals:
 
     def best_of(self, finalists: Sequence[Finalist]) -> Finalist | None:
         """Return the best of some finalists, or None of none; its score is measured where scores can be checked."""
-        while best := max(finalists, key=lambda f: f.rank, default=None):
-            if self._check is None or best.checked is not None:
+        if self._check is None:
+            return max(finalists, key=lambda f: f.rank, default=None)
+
+        def hope(finalist: Finalist) -> float:
+            return finalist.value + (self._doubt if finalist.checked is None else 0.0)
+
+        while best := max(finalists, key=lambda f: (hope(f), *f.rank), default=None):
+            if best.checked is not None:
                 return best
             best.checked = float(self._check(self._found.codes[[best.index]])[0])
         return None

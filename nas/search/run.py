@@ -216,7 +216,9 @@ class _Run:
     def _conclude(self, folder: RunFolder, found: Evaluations, interrupted: bool) -> Outcome:
         found = self._with_smallest(found)
         allowed = np.all(found.costs[:, 1:] <= self._limits[1:], axis=1)
-        finals = Finals(found, allowed, self._bed.measure, check=self._checked())
+        check = self._checked()
+        doubt = 0.0 if check is None else self._bed.scorer.doubt
+        finals = Finals(found, allowed, self._bed.measure, check=check, doubt=doubt)
         winner: Finalist | None = None
         try:
             rungs = self._rungs()

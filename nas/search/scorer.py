@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -34,6 +35,11 @@ class Scorer(Protocol):
     @property
     def check(self) -> Scorer | None: ...
 
+    @property
+    def doubt(self) -> float:
+        """How far a predicted score errs, about; 0 where it is measured."""
+        ...
+
     def score(self, codes: np.ndarray) -> np.ndarray:
         """Return the scores (n,) of codes (n, dimensions); higher is better."""
         ...
@@ -61,7 +67,7 @@ class Predictor:
             )
         self.quality = quality
         self.check = check
-        fit = table.rows("fit")
+        fit, self._held = table.rows("fit"), table.rows("held-out")
         self._model = model
         self.measured = len(fit)
         with one_blas_thread():
@@ -74,6 +80,16 @@ class Predictor:
     def _base(self, codes: np.ndarray) -> np.ndarray:
         counts = self._model.supernet.counts(codes)
         return np.log(np.column_stack([counts["macs"], counts["params"]]))
+
+    @cached_property
+    def doubt(self) -> float:
+        """The mean error on the table's rows that the predictor was not fitted to; 0 where there are none."""
+        held = self._held
+        return (
+            float(np.abs(self.values(held.codes) - held.values[self.quality.name]).mean())
+            if len(held)
+            else 0.0
+        )
 
     def values(self, codes: np.ndarray) -> np.ndarray:
         """Return the predicted values (n,) of codes (n, dimensions)."""
@@ -102,6 +118,7 @@ class Measurer:
 
     source = "measured"
     check = None
+    doubt = 0.0
 
     def __init__(self, model: Model, judge: Judge) -> None:
         self.quality = judge.quality

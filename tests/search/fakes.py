@@ -55,6 +55,7 @@ class FakeScorer:
     quality: Quality = TOP1
     check: Scorer | None = None
     data: str | None = None
+    doubt: float = 0.0
 
     def score(self, codes: np.ndarray) -> np.ndarray:
         linear = self.space.encode(codes) @ self.weights

@@ -143,6 +143,19 @@ def test_the_answer_is_the_best_by_measured_score() -> None:
     assert len(asked) == checked == len({codes.tobytes() for codes in asked})
 
 
+def test_what_a_prediction_errs_by_is_tried_as_well() -> None:
+    bed = FakeTestbed(make_space(3, 3))
+    finals, found, asked, truth = checked_finals(bed)
+    finals._doubt = 2.0  # more than the truth strays
+    answer = finals.decide(LIMIT)
+    assert answer is not None
+    holding = [f.index for f in finals.finalists.values() if f.holds(LIMIT)]
+    best = truth(found.codes[holding]).max()
+    assert answer.value == pytest.approx(best)
+    hopeful = [f for f in finals.finalists.values() if f.holds(LIMIT) and f.score + 2.0 > answer.value]
+    assert all(f.checked is not None for f in hopeful) and len(asked) == len(hopeful)
+
+
 def test_without_a_latency_limit_the_best_is_a_measured_one_too() -> None:
     bed = FakeTestbed(make_space(3, 3))
     finals, found, asked, truth = checked_finals(bed)
