@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from diffusion.autoencoder import PatchAutoencoder
+from diffusion.unet import BATCH
 from nas._errors import UsageError
 
 DECODERS: Mapping[str, Any] = {
@@ -46,6 +47,8 @@ class TextEncoder(CLIPTextModel):
 
 class Decoder(nn.Module):
     """An autoencoder's way from latents to images; its encoder is left out."""
+
+    max_batch = BATCH
 
     def __init__(self, autoencoder: Any) -> None:
         super().__init__()

@@ -21,9 +21,16 @@ class Denoiser(nn.Module):
         self.unet, self._border = _with_border(unet)
         self.max_batch = getattr(unet, "max_batch", None) or 65536
 
-    def forward(self, **inputs: Tensor) -> Tensor:
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        encoder_hidden_states: Tensor,
+        class_labels: Tensor | None = None,
+    ) -> Tensor:
         """Return (batch, channels of the sample + of the features, height, width)."""
-        prediction = self.unet(**inputs)
+        # No **inputs: torch.export's guards know arguments by name only.
+        prediction = self.unet(sample, timestep, encoder_hidden_states, class_labels)
         return torch.cat([prediction, self._border.take()], dim=1)
 
 
@@ -44,10 +51,17 @@ class ShallowDenoiser(nn.Module):
         self.unet.num_upsamplers = 0
         self.max_batch = getattr(unet, "max_batch", None) or 65536
 
-    def forward(self, deep: Tensor, **inputs: Tensor) -> Tensor:
-        """Return the prediction for `inputs` and the features (batch, channels, height, width) of an earlier step."""
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        encoder_hidden_states: Tensor,
+        deep: Tensor,
+        class_labels: Tensor | None = None,
+    ) -> Tensor:
+        """Return the prediction with the features `deep` (batch, channels, height, width) of an earlier step."""
         self._border.given = deep
-        prediction = self.unet(**inputs)
+        prediction = self.unet(sample, timestep, encoder_hidden_states, class_labels)
         self._border.take()
         return prediction
 

@@ -259,7 +259,8 @@ class Sampled:
                 "encoder_hidden_states": conditions[-rows:],
             }
             if step.is_whole:
-                prediction, deep = self._programs[WHOLE](feed).tensor_split([x.shape[1]], dim=1)
+                out = self._programs[WHOLE](feed)
+                prediction, deep = out[:, : x.shape[1]], out[:, x.shape[1] :]
             else:
                 assert deep is not None
                 prediction = self._programs[SHALLOW]({**feed, "deep": deep[-rows:]})

@@ -53,6 +53,14 @@ def test_the_runner_samples_what_the_network_samples(model: Model, exported: Pat
     assert runner(["a ship"], [1]).shape == (1, 16, 16, 3)
 
 
+def test_programs_are_written_for_torch_too(model: Model, exported: Path, tmp_path: Path) -> None:
+    subnet = model.space.read(exported / "subnet.json")
+    manifest = Export(model=model, subnet=subnet, formats=parse_formats("pt2")).write(tmp_path / "out")
+    names = {"text_encoder", "unet", "unet_shallow", "vae_decoder"}
+    assert {f"{name}.pt2" for name in names} <= {*manifest.files}
+    assert {row["format"] for row in manifest.parity} >= {f"pt2 {name}" for name in names}
+
+
 def test_an_artifact_says_what_runs(model: Model, exported: Path) -> None:
     runs = [(file.name, times, batch) for file, times, batch in read_sequence(exported / "model.sequence")]
     assert runs == [
