@@ -252,7 +252,7 @@ class Sampled:
         conditions = self._conditions(inputs)
         deep: Tensor | None = None
         for step, time in zip(self._plan, scheduler.timesteps, strict=True):
-            rows = len(x) * (2 if step.is_guided else 1)
+            rows = x.shape[0] * (2 if step.is_guided else 1)  # not len(x), which a trace takes for constant
             feed = {
                 "sample": scheduler.scale_model_input(torch.cat([x, x]) if step.is_guided else x, time),
                 "timestep": time.to(x.dtype).expand(rows),
