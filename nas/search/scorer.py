@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -81,7 +80,7 @@ class Predictor:
         counts = self._model.supernet.counts(codes)
         return np.log(np.column_stack([counts["macs"], counts["params"]]))
 
-    @cached_property
+    @property
     def doubt(self) -> float:
         """The mean error on the table's rows that the predictor was not fitted to; 0 where there are none."""
         held = self._held
