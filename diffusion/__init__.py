@@ -11,10 +11,10 @@ from typing import Any
 
 _LAZY = {
     "PatchAutoencoder": "diffusion.autoencoder",
-    "SubnetDiTTransformer2DModel": "diffusion.models",
-    "SubnetPixArtTransformer2DModel": "diffusion.models",
-    "SubnetUNet2DConditionModel": "diffusion.models",
-    "SubnetUNet2DModel": "diffusion.models",
+    "SubnetDiTTransformer2DModel": "diffusion.subnets",
+    "SubnetPixArtTransformer2DModel": "diffusion.subnets",
+    "SubnetUNet2DConditionModel": "diffusion.subnets",
+    "SubnetUNet2DModel": "diffusion.subnets",
     # Diffusers asks the library of a component for its base class, to know how it is loaded.
     "ModelMixin": "diffusers",
 }

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from diffusion.models import to_diffusers
 from diffusion.pipeline_family import SCHEDULER, STEPS, DiffusionPipeline, Pipeline
+from diffusion.subnets import to_diffusers
 from nas._files import read_json, write_json
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from diffusion.distil.recipe import Recipe
 from diffusion.importance import taylor_importance
-from diffusion.models import to_diffusers
+from diffusion.subnets import to_diffusers
 from diffusion.unet import DiffusionUNet, diffusion_unet
 from nas._errors import UsageError
 from nas.elastic import Inputs, Supernet, channels_last

@@ -12,8 +12,8 @@ import torch
 from diffusers.models.transformers.dit_transformer_2d import DiTTransformer2DModel
 from diffusers.models.transformers.pixart_transformer_2d import PixArtTransformer2DModel
 
-from diffusion.models import to_diffusers
 from diffusion.stock import stock_config
+from diffusion.subnets import to_diffusers
 from diffusion.transformer import DiffusionTransformer, diffusion_transformer
 from nas._errors import UsageError
 from nas.elastic import Supernet

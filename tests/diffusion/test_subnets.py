@@ -14,8 +14,8 @@ import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
-from diffusion.models import SubnetUNet2DConditionModel, to_diffusers
 from diffusion.stock import stock_config
+from diffusion.subnets import SubnetUNet2DConditionModel, to_diffusers
 from diffusion.unet import DiffusionUNet, diffusion_unet
 from nas._errors import UsageError
 from nas.elastic import Supernet, call
@@ -116,7 +116,7 @@ def test_a_pipeline_loads_in_a_fresh_process_after_one_import(tmp_path: Path) ->
     code = f"""
 import torch, diffusion
 from diffusers import DiffusionPipeline
-assert "torch" in dir() and "diffusion.models" not in __import__("sys").modules
+assert "torch" in dir() and "diffusion.subnets" not in __import__("sys").modules
 pipeline = DiffusionPipeline.from_pretrained({str(tmp_path / "pipeline")!r})
 inputs = torch.load({str(tmp_path / "inputs.pt")!r}, weights_only=True)
 torch.set_num_threads(1)
