@@ -45,7 +45,14 @@ def run_folder(model_folder: Path, tmp_path: Path) -> Callable[..., Path]:
         subnet, folder = space.smallest(), tmp_path / "run"
         answer = {
             "subnet": subnet.to_dict(),
-            "quality": {"name": "top1", "value": 87.5, "unit": "%", "source": "predicted"},
+            "quality": {
+                "name": "top1",
+                "value": 87.5,
+                "unit": "%",
+                "source": "predicted",
+                "predicted": 87.5,
+                "measured": None,
+            },
             "latency_ms": {"predicted": 0.5, "measured": 0.625, "p90": 0.75},
             "macs": 1,
             "params": 1,

@@ -110,7 +110,8 @@ def test_measure_search_export_eval_and_compare(
         )
     )  # fmt: skip
     quality = found["answer"]["quality"]
-    assert quality["name"] == "distance" and quality["source"] == "predicted"
+    assert quality["name"] == "distance" and quality["source"] == "measured"
+    assert quality["predicted"] is not None and quality["value"] == quality["measured"]
     assert found["answer"]["macs"] <= int(budget)
     # Lower is better: the answer is nearer to the full generator than the smallest subnet.
     smallest = table.values["distance"].max()

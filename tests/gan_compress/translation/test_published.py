@@ -40,8 +40,9 @@ def test_outputs_are_those_of_the_reference_implementation(case: str, tmp_path: 
     assert isinstance(family, GanCompression)
     largest, configuration = family.space.largest(), known["configuration"]
     subnet = family.subnet(configuration) if configuration else largest
-    made = supernet(formula_pictures(2, 16), subnet).flatten()[:: REFERENCE["every"]]
-    np.testing.assert_allclose(made, known["values"], rtol=0, atol=1e-4)
+    # In double precision: instance norms over few pixels raise float32's rounding to 1e-3, another on each processor.
+    made = supernet.double()(formula_pictures(2, 16).double(), subnet).flatten()[:: REFERENCE["every"]]
+    np.testing.assert_allclose(made, known["values"], rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,8 @@ def test_measure_search_export_eval_and_compare(
     for what in (run, tmp_path / "out"):
         judged = answer_of(nas_run("eval", what, "--data", pictures, "--json"))
         assert (
-            judged["quality"]["name"] == "psnr" and judged["data"] == f"8 test pictures of {pictures}, blur"
+            judged["quality"]["name"] == "psnr"
+            and judged["data"] == f"8 test pictures of {pictures.name}, blur"
         )
     compared = nas_run("compare", run, "smallest", "largest", "--model", folder, "--no-measure")
     assert compared.code == 0 and "psnr, measured" in compared.stdout
