@@ -87,6 +87,12 @@ def test_full_disk_said_by_a_library(failing, nas_run) -> None:
     )
 
 
+def test_a_package_that_an_extra_brings_is_named_with_it(failing, nas_run) -> None:
+    failing.append(ModuleNotFoundError("No module named 'diffusers'", name="diffusers"))
+    sentence = "nas: error: diffusers is not installed; pip install 'anyfit[diffusion]'\n"
+    assert nas_run("fail") == (1, "", sentence)
+
+
 def test_refused_file(failing, nas_run) -> None:
     failing.append(PermissionError(errno.EACCES, "Permission denied", "model.safetensors"))
     assert nas_run("fail") == (1, "", "nas: error: model.safetensors: Permission denied\n")
