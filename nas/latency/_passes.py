@@ -261,7 +261,9 @@ class ProgramProfiler:
         }
 
     def _lower(self, lower: Callable[..., Path], name: str, subnet: Subnet, folder: Path) -> Path:
-        network = self._model.supernet.extract(subnet)
+        from nas.latency.measure import unweighted
+
+        network = unweighted(self._model, subnet, self._runtime)
         return lower(network, self._model.family, name, subnet, self._runtime, folder)
 
     # --- what was measured already ----------------------------------------------------------------------------------

@@ -9,24 +9,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+import psutil
 
 from nas._errors import NasError
+from nas._files import read_json
 from nas.latency._load import OtherLoad
 from nas.latency._process import Burst, MeasuringProcess
 from nas.latency._rounds import Plan, collect, kept
 from nas.latency._statistics import median_interval
-from nas.latency.programs import lower_output
+from nas.latency.programs import is_registered, lower_output
 from nas.latency.runtimes import Runtime, get_runtime
 from nas.latency.runtimes._sequence import SUFFIX, read_sequence
 from nas.latency.workload import Workload
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from nas.families import Model
     from nas.space import Subnet
 
 Key = TypeVar("Key", bound=Hashable)
-# Programs that are open at the same time: a runtime keeps its weights two or three times.
-_OPEN_BYTES = 256 * 2**20
+# Share of the free memory that programs open at the same time may fill: a runtime keeps weights two or three times.
+_OPEN_SHARE = 1 / 6
 
 
 @dataclass(frozen=True)
@@ -104,10 +108,10 @@ def measure(
 def _groups(programs: Mapping[Key, Path]) -> Iterator[list[Key]]:
     """Split the programs so that a group fits into memory."""
     group: list[Key] = []
-    total = 0
+    total, most = 0, psutil.virtual_memory().available * _OPEN_SHARE
     for key, path in programs.items():
         size = _size(Path(path))
-        if group and total + size > _OPEN_BYTES:
+        if group and total + size > most:
             yield group
             group, total = [], 0
         group.append(key)
@@ -119,19 +123,28 @@ def _groups(programs: Mapping[Key, Path]) -> Iterator[list[Key]]:
 def _size(path: Path) -> int:
     try:
         files = {file for file, _, _ in read_sequence(path)} if path.suffix == SUFFIX else {path}
-        return sum(
-            part.stat().st_size
-            for file in files
-            for part in (file, file.with_suffix(".safetensors"))
-            if part.exists()
-        )
+        return sum(map(_bytes, files))
     except OSError as error:
         raise NasError(f"{path} cannot be measured: {error.strerror or error}") from error
 
 
+def _bytes(file: Path) -> int:
+    weights = file.with_suffix(".safetensors")
+    if file.suffix == ".json" and not weights.exists():
+        return int(read_json(file)["bytes"])
+    return sum(part.stat().st_size for part in (file, weights) if part.exists())
+
+
 def lower_subnet(model: Model, subnet: Subnet, runtime: Runtime, path: Path) -> Path:
-    """Extract a subnet and write what an output takes; the weights decide no latency, so nothing is calibrated."""
-    return lower_output(model.supernet.extract(subnet), model.family, subnet, runtime, path)
+    """Write what an output of a subnet takes; the weights decide no latency, so nothing is calibrated."""
+    return lower_output(unweighted(model, subnet, runtime), model.family, subnet, runtime, path)
+
+
+def unweighted(model: Model, subnet: Subnet, runtime: Runtime) -> nn.Module:
+    """Return a static network to be measured, whose weights are of no matter: not to be changed, maybe of none."""
+    if runtime.builds and is_registered(model.family):
+        return model.supernet.skeleton(subnet)
+    return model.supernet.extract(subnet)
 
 
 def measure_subnets(

@@ -71,8 +71,13 @@ def write_sequence(path: Path, passes: Iterable[Pass], files: Mapping[str, Path]
 
 def _recipe(family: Family, subnet: Subnet) -> dict[str, Any] | None:
     """Return how a process of its own builds the network, if its family has a name there."""
-    from nas.families import families
-
-    if family.name not in families():
+    if not is_registered(family):
         return None
     return {"family": family.name, "options": dict(family.options), "subnet": subnet.to_dict()}
+
+
+def is_registered(family: Family) -> bool:
+    """Whether a process of its own can make the family by its name."""
+    from nas.families import families
+
+    return family.name in families()

@@ -32,6 +32,8 @@ class Runtime(ABC):
     package: ClassVar[str]
     device: ClassVar[str] = "cpu"
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
+    builds: ClassVar[bool] = False
+    """Whether `lower` also takes a module on the meta device, with a recipe: it is built where it is run."""
 
     @property
     def version(self) -> str:

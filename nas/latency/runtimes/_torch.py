@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from nas.elastic import Inputs
+    from nas.elastic import Family, Inputs
 
 _SEED = 0
 _COMPILERS = ("g++", "clang++", "c++")
@@ -25,12 +26,14 @@ class TorchEager(Runtime):
 
     name = "torch"
     package = "torch"
+    builds = True
     precisions = ("fp32", "bf16")
 
     def lower(self, module: nn.Module, example: Inputs, path: Path, recipe: Recipe | None = None) -> Path:
         """Write a recipe (JSON, with the weights beside it), or a `torch.export` program where there is none.
 
-        A recipe takes milliseconds and runs the very module; an exported program takes seconds.
+        A recipe takes milliseconds and runs the very module; an exported program takes seconds. Of a module on the meta
+        device the recipe alone is written: the process that runs it gives the network first weights of its own.
         """
         import torch
         from safetensors.torch import save_file
@@ -48,16 +51,20 @@ class TorchEager(Runtime):
             return program
         program = path.with_suffix(".json")
         specs = {name: _spec(x) for name, x in named_inputs(example, "").items()}
-        program.write_text(json.dumps({**recipe, "inputs": specs}))
-        weights = {name: value.contiguous() for name, value in module.state_dict().items()}
-        save_file(weights, program.with_suffix(".safetensors"))
+        state = module.state_dict()
+        size = sum(value.numel() * value.element_size() for value in state.values())
+        program.write_text(json.dumps({**recipe, "inputs": specs, "bytes": size}))
+        if not any(value.is_meta for value in state.values()):
+            weights = {name: value.contiguous() for name, value in state.items()}
+            save_file(weights, program.with_suffix(".safetensors"))
         return program
 
     def load(self, path: Path, workload: Workload) -> Run:
         import torch
 
         torch.set_num_threads(workload.threads)
-        module, specs = _open(path)
+        torch.manual_seed(_SEED)
+        module, specs = _open(path, self.device)
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[workload.precision]
         torch.manual_seed(_SEED)
         inputs = {name: _noise(spec, workload.batch_size, dtype, self.device) for name, spec in specs.items()}
@@ -145,8 +152,11 @@ def _noise(spec: Spec, batch_size: int, dtype: torch.dtype, device: str) -> Tens
     return torch.randn(batch_size, *shape).to(device, dtype, memory_format=layout)
 
 
-def _open(path: Path) -> tuple[nn.Module, dict[str, Spec]]:
-    """Return the module of a program file and its inputs by name; a single one is called ""."""
+def _open(path: Path, device: str) -> tuple[nn.Module, dict[str, Spec]]:
+    """Return the module of a program file and its inputs by name; a single one is called "".
+
+    A network without weights beside it is made on `device`, where first weights cost least.
+    """
     import torch
     from safetensors.torch import load_file
 
@@ -159,10 +169,20 @@ def _open(path: Path) -> tuple[nn.Module, dict[str, Spec]]:
         return program.module(), {name: _spec(x) for name, x in examples.items()}
     recipe = json.loads(path.read_text())
     from nas.elastic import channels_last
+
+    family = _family(recipe["family"], json.dumps(recipe["options"], sort_keys=True))
+    weights = path.with_suffix(".safetensors")
+    with torch.device("cpu" if weights.exists() else device):
+        module = family.build(family.space.from_dict(recipe["subnet"]))
+    module = family.programs[recipe.get("program", "")].view(module)
+    if weights.exists():
+        module.load_state_dict(load_file(weights))
+    return channels_last(module.eval()), recipe["inputs"]
+
+
+@lru_cache(maxsize=4)
+def _family(name: str, options: str) -> Family:
+    """Return a family; that of a large network takes a second to make."""
     from nas.families import get_family
 
-    family = get_family(recipe["family"], **recipe["options"])
-    module = family.build(family.space.from_dict(recipe["subnet"]))
-    module = family.programs[recipe.get("program", "")].view(module)
-    module.load_state_dict(load_file(path.with_suffix(".safetensors")))
-    return channels_last(module.eval()), recipe["inputs"]
+    return get_family(name, **json.loads(options))
