@@ -1,0 +1,182 @@
+"""How well is the latency of a UNet of Stable Diffusion 1.5's size predicted, and how fast are BK-SDM's subnets?
+
+    python -m tests.benchmarks.bench_unet_latency --runtime cuda --precision fp16 --batch 2 [--samples 80] [--held 20]
+
+Weights are first values: they decide no latency. A predictor is fitted to `--samples` subnets, as a device profile is,
+and judged on `--held` others that it has not seen; an error is |predicted - measured| / measured. The named subnets of
+BK-SDM are measured as subnets beside the stock networks of their published configurations. Results are added to
+results/unet_latency.csv and results/unet_speedups.csv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from diffusion.stock import stock_config
+from diffusion.unet import DiffusionUNet, diffusion_unet
+from nas._files import write_atomic
+from nas.elastic import Supernet
+from nas.families import Model
+from nas.latency._rounds import Plan
+from nas.latency.fingerprint import machine_fingerprint
+from nas.latency.measure import Measurement, lower_subnet, measure
+from nas.latency.profile import choose_samples, latency_features
+from nas.latency.runtimes import Runtime, get_runtime
+from nas.latency.workload import Workload
+from nas.space.surrogate import Surrogate
+
+RESULTS = Path(__file__).with_name("results")
+PLAN = Plan(target=0.02, min_bursts=5, max_bursts=10, burst_ms=4.0)
+STABLE_DIFFUSION_1_5: Mapping[str, Any] = {
+    "_class_name": "UNet2DConditionModel",
+    "sample_size": 64,
+    "block_out_channels": [320, 640, 1280, 1280],
+    "layers_per_block": 2,
+    "cross_attention_dim": 768,
+    "attention_head_dim": 8,
+    "down_block_types": ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"],
+    "up_block_types": ["UpBlock2D"] + ["CrossAttnUpBlock2D"] * 3,
+}
+
+
+def unweighted_model(config: Mapping[str, Any], **options: Any) -> Model:
+    """Return a model of a UNet on the meta device."""
+    family = diffusion_unet(config, **options)
+    with torch.device("meta"):
+        supernet = Supernet(family)
+    facts = {
+        "name": "unet",
+        "family": family.name,
+        "options": dict(family.options),
+        "space_digest": family.space.digest,
+        "classes": [],
+        "mean": [0.5] * 3,
+        "std": [0.5] * 3,
+        "info": {},
+    }
+    return Model(Path(), facts, supernet)
+
+
+def stock(model: Model, name: str) -> Model | None:
+    """Return the stock network of a named subnet as a model of its own, or None where no stock configuration says it."""
+    family = model.family
+    assert isinstance(family, DiffusionUNet)
+    config = stock_config(family, family.named()[name])
+    return None if config is None else unweighted_model(config, resnet=(1,), self_attention=(1,), cross_attention=(1,), feed_forward=(1,), depth=(1,), removable=False)  # fmt: skip
+
+
+def predicted(model: Model, codes: np.ndarray, ms: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, str]:
+    """Fit a predictor to measured subnets; return the predicted latencies of `held`, and the predictor's kind."""
+    features = latency_features(model)
+    fitted = Surrogate.fit(model.space, codes, ms, base=features(codes))
+    return fitted.predict(held, base=features(held)), fitted.kind
+
+
+def measured(
+    model: Model, runtime: Runtime, workload: Workload, samples: int, held: int
+) -> tuple[np.ndarray, list[Measurement], dict[str, Measurement]]:
+    """Measure subnets, those that judge the predictor last, and every named subnet beside its stock network."""
+    codes = np.concatenate([choose_samples(model, samples, 0), choose_samples(model, held + 2, 1)[2:]])
+    with tempfile.TemporaryDirectory(prefix="anyfit-") as scratch:
+        programs: dict[str, Path] = {}
+        for name, subnet in named(model).items():
+            programs[name] = lower_subnet(model, subnet, runtime, Path(scratch, name))
+            if (plain := stock(model, name)) is not None:
+                path = Path(scratch, f"{name}-stock")
+                programs[f"{name} stock"] = lower_subnet(plain, plain.space.largest(), runtime, path)
+        for index, row in enumerate(codes):
+            path = Path(scratch, str(index))
+            programs[str(index)] = lower_subnet(model, model.space.from_codes(row), runtime, path)
+        found = measure(programs, runtime, workload, plan=PLAN, progress=_told)
+    return codes, [found.pop(str(index)) for index in range(len(codes))], found
+
+
+def named(model: Model) -> dict[str, Any]:
+    """Return the named subnets of a model's family."""
+    family = model.family
+    assert isinstance(family, DiffusionUNet)
+    return family.named()
+
+
+def _told(done: int, count: int) -> None:
+    if done % 10 == 0 or done == count:
+        print(f"{done} of {count} measured", flush=True)
+
+
+def add_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add rows to a CSV file, which is written whole."""
+    known = list(csv.DictReader(path.open(encoding="utf-8"))) if path.is_file() else []
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*rows[0]], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows([*known, *rows])
+    write_atomic(path, text.getvalue())
+
+
+def main() -> None:
+    """Measure, predict, print and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--runtime", default="cuda")
+    parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--size", type=int, default=64, help="of the latents")
+    parser.add_argument("--samples", type=int, default=80)
+    parser.add_argument("--held", type=int, default=20)
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    chosen = parser.parse_args()
+    runtime = get_runtime(chosen.runtime)
+    workload = Workload(batch_size=chosen.batch, threads=chosen.threads, precision=chosen.precision)
+    if reason := runtime.unavailable():
+        raise SystemExit(f"skipped: {reason}")
+    model = unweighted_model({**STABLE_DIFFUSION_1_5, "sample_size": chosen.size})
+    codes, times, others = measured(model, runtime, workload, chosen.samples, chosen.held)
+    where = {
+        "runtime": f"{runtime.name} {runtime.version}",
+        "precision": chosen.precision,
+        "batch": chosen.batch,
+        "latents": chosen.size,
+        "machine": str(machine_fingerprint(runtime.device)),
+        "torch": torch.__version__,
+    }
+    ms = np.array([time.median_ms for time in times])
+    macs = model.supernet.counts(codes)["macs"]
+    rows = [
+        {"role": "fit" if i < chosen.samples else "held", "macs": int(macs[i]), "measured_ms": round(ms[i], 4),
+         "predicted_ms": "", **where}
+        for i in range(len(codes))
+    ]  # fmt: skip
+    guesses, kind = predicted(model, codes[: chosen.samples], ms[: chosen.samples], codes[chosen.samples :])
+    for row, guess in zip(rows[chosen.samples :], guesses, strict=True):
+        row["predicted_ms"] = round(float(guess), 4)
+    error = np.abs(guesses / ms[chosen.samples :] - 1)
+    print(
+        f"{kind}: median error {np.median(error):.1%}, worst {error.max():.1%}, of {len(error)} unseen subnets"
+    )
+    add_rows(chosen.results / "unet_latency.csv", rows)
+    full = others["largest"].median_ms
+    table = []
+    for name, subnet in named(model).items():
+        plain = others.get(f"{name} stock")
+        counts = model.supernet.count(subnet)
+        table.append(
+            {"subnet": name, "macs": counts.macs, "params": counts.params, "ms": round(others[name].median_ms, 4),
+             "speed_up": round(full / others[name].median_ms, 3),
+             "stock_ms": round(plain.median_ms, 4) if plain else "",
+             "stock_speed_up": round(others["largest stock"].median_ms / plain.median_ms, 3) if plain else "", **where}
+        )  # fmt: skip
+        print(" ".join(f"{key}={value}" for key, value in [*table[-1].items()][:7]))
+    add_rows(chosen.results / "unet_speedups.csv", table)
+
+
+if __name__ == "__main__":
+    main()
