@@ -127,19 +127,26 @@ def match(pictures: np.ndarray, prompts: Sequence[str], judge: Classifier) -> Ma
 
     Raises `UsageError` for a prompt that names none of the classifier's classes, or several.
     """
-    wanted = {prompt: judge.class_of(prompt) for prompt in dict.fromkeys(prompts)}
-    for prompt, label in wanted.items():
-        if label is None:
-            raise UsageError(
-                f"the prompt {prompt!r} does not name exactly one class of {judge.name} "
-                f"({', '.join(judge.classes)}); use prompts such as {TEMPLATES[0].format('a ship')!r}"
-            )
+    wanted = _wanted(prompts, judge)
     right = judge.labels(pictures) == np.asarray([wanted[prompt] for prompt in prompts])
     by_prompt = {
         prompt: 100 * float(right[[p == prompt for p in prompts]].mean()) for prompt in dict.fromkeys(prompts)
     }
     low, high = interval(int(right.sum()), len(right))
     return Match(judge.name, len(right), 100 * float(right.mean()), low, high, by_prompt)
+
+
+def _wanted(prompts: Sequence[str], judge: Classifier) -> dict[str, int]:
+    """Return the class that each prompt asks for."""
+    wanted = {}
+    for prompt in dict.fromkeys(prompts):
+        if (label := judge.class_of(prompt)) is None:
+            raise UsageError(
+                f"the prompt {prompt!r} does not name exactly one class of {judge.name} "
+                f"({', '.join(judge.classes)}); use prompts such as {TEMPLATES[0].format('a ship')!r}"
+            )
+        wanted[prompt] = label
+    return wanted
 
 
 def evaluate_match(
@@ -152,9 +159,13 @@ def evaluate_match(
     judge: Classifier | None = None,
     advance: Advance | None = None,
 ) -> Match:
-    """Make `images` images of the prompts in turn (default: one prompt a class) and judge them."""
+    """Make `images` images of the prompts in turn (default: one prompt a class) and judge them.
+
+    Errors are those of `match`; they come before the first image.
+    """
     judge = judge or classifier()
     asked, seeds = prompts_and_seeds(prompts or class_prompts(judge), images, seed)
+    _wanted(asked, judge)
     return match(generate(pipeline, asked, seeds, settings, advance=advance), asked, judge)
 
 

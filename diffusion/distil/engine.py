@@ -72,7 +72,8 @@ def distil(
     """Train every subnet of a pipeline's UNet beside the frozen original and return the folder `folder`/model.
 
     `start` is the original, as `load_pipeline` takes it; all its other parts are kept as they are. The result is a
-    pipeline of the same shape, whose UNet's slices work. `data` and `described` are as for `diffusion.train.train`.
+    pipeline of the same shape, whose UNet's slices work. An elastic `start` is gone on from: its channels keep their
+    order. `data` and `described` are as for `diffusion.train.train`.
     With `resume` a run that was stopped or killed goes on from its last checkpoint, on one process to the bit; `start`
     is not read then.
 
@@ -95,7 +96,7 @@ def distil(
     if checkpoint is not None:
         state.load(checkpoint.step, checkpoint.state)
     steps = Steps(recipe, state, teacher, job.pipeline, job.data)
-    if checkpoint is None:
+    if checkpoint is None and "elastic" not in job.info:  # else they are in order, and subnets rely on it
         sort_channels(state, steps.importance_examples())
     del checkpoint
     write_json(folder / "recipe.json", recipe.to_dict())

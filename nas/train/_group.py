@@ -67,7 +67,7 @@ def join_group(device: str | None = None) -> Group:
     name = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise UsageError(f"device {name} was asked for, but torch sees no CUDA device; use --device cpu")
-    if size > 1 and name == "cuda":
+    if name == "cuda":  # torch takes a device with a number only
         name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     try:
         chosen = torch.device(name)

@@ -205,3 +205,19 @@ def test_an_unconditional_pipeline_is_refused():
 @pytest.mark.parametrize("name", recipe_names())
 def test_recipes_that_come_along_are_whole(name):
     assert load_recipe(name).steps > 0
+
+
+def test_an_elastic_start_keeps_the_order_of_its_channels(run, data, tmp_path, monkeypatch):
+    taken = []
+    monkeypatch.setattr(Steps, "take", lambda self: taken.append(_copy(self)) or _end())
+    with pytest.raises(TrainingStopped):
+        distil(recipe(), data, tmp_path / "more", start=run, show=False)
+    assert equal(taken[0], unet_of(run))
+
+
+def _copy(steps: Steps) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in steps._state.supernet.network.state_dict().items()}
+
+
+def _end() -> None:
+    raise TrainingStopped("enough was seen")

@@ -8,6 +8,7 @@ import pytest
 from diffusion.quality import (
     classifier,
     compare,
+    evaluate_match,
     interval,
     match,
     prompts_and_seeds,
@@ -73,6 +74,10 @@ def test_match_counts_what_the_classifier_sees():
     assert sum(found.by_prompt[p] * asked.count(p) for p in found.by_prompt) == pytest.approx(400)
     with pytest.raises(UsageError, match="does not name exactly one class"):
         match(pictures, ["a house"] * 6, judge)
+    with pytest.raises(
+        UsageError, match="does not name exactly one class"
+    ):  # before it asks for the pipeline
+        evaluate_match(None, ["a house"], judge=judge)
 
 
 def test_pipelines_are_compared_seed_by_seed():

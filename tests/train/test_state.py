@@ -102,6 +102,14 @@ def test_without_a_moving_average_the_last_weights_are_saved(few_digits: Path, t
     assert all(same(weights, run.saved) for weights in run.evaluated)
 
 
+def test_cuda_without_a_number_is_the_first_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: taken.append(device.index))
+    assert join_group("cuda").device == join_group(None).device == torch.device("cuda:0")
+    assert taken == [0, 0]
+
+
 def advanced(state: State, recipe: Recipe, data: Path, steps: int) -> State:
     """Do `steps` training steps from where the state is."""
     group = join_group("cpu")
