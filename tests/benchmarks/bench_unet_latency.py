@@ -1,11 +1,11 @@
 """How well is the latency of a UNet of Stable Diffusion 1.5's size predicted, and how fast are BK-SDM's subnets?
 
-    python -m tests.benchmarks.bench_unet_latency --runtime cuda --precision fp16 --batch 2 [--samples 80] [--held 20]
+    python -m tests.benchmarks.bench_unet_latency --runtime cuda --precision fp16 --batch 8 [--samples 34]
 
-Weights are first values: they decide no latency. A predictor is fitted to `--samples` subnets, as a device profile is,
-and judged on `--held` others that it has not seen; an error is |predicted - measured| / measured. The named subnets of
-BK-SDM are measured as subnets beside the stock networks of their published configurations. Results are added to
-results/unet_latency.csv and results/unet_speedups.csv.
+Weights are first values: they decide no latency. Subnets are chosen and predicted as a device profile does it; each is
+predicted by what was fitted to the other four fifths (five folds), so it has not been seen. An error is
+|predicted - measured| / measured. The named subnets of BK-SDM are measured as subnets beside the stock networks of
+their published configurations. Results are added to results/unet_latency.csv and results/unet_speedups.csv.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from nas.latency.runtimes import Runtime, get_runtime
 from nas.latency.workload import Workload
 from nas.space.surrogate import Surrogate
 
+FOLDS = 5
 RESULTS = Path(__file__).with_name("results")
 PLAN = Plan(target=0.02, min_bursts=5, max_bursts=10, burst_ms=4.0)
 STABLE_DIFFUSION_1_5: Mapping[str, Any] = {
@@ -74,18 +75,21 @@ def stock(model: Model, name: str) -> Model | None:
     return None if config is None else unweighted_model(config, resnet=(1,), self_attention=(1,), cross_attention=(1,), feed_forward=(1,), depth=(1,), removable=False)  # fmt: skip
 
 
-def predicted(model: Model, codes: np.ndarray, ms: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, str]:
-    """Fit a predictor to measured subnets; return the predicted latencies of `held`, and the predictor's kind."""
+def predicted(model: Model, codes: np.ndarray, ms: np.ndarray) -> np.ndarray:
+    """Return for each measured subnet what a predictor says that was fitted to the other folds."""
     features = latency_features(model)
-    fitted = Surrogate.fit(model.space, codes, ms, base=features(codes))
-    return fitted.predict(held, base=features(held)), fitted.kind
+    fold, guesses = np.arange(len(codes)) % FOLDS, np.empty(len(codes))
+    for own in (fold == number for number in range(FOLDS)):
+        fitted = Surrogate.fit(model.space, codes[~own], ms[~own], base=features(codes[~own]))
+        guesses[own] = fitted.predict(codes[own], base=features(codes[own]))
+    return guesses
 
 
 def measured(
-    model: Model, runtime: Runtime, workload: Workload, samples: int, held: int
+    model: Model, runtime: Runtime, workload: Workload, samples: int
 ) -> tuple[np.ndarray, list[Measurement], dict[str, Measurement]]:
-    """Measure subnets, those that judge the predictor last, and every named subnet beside its stock network."""
-    codes = np.concatenate([choose_samples(model, samples, 0), choose_samples(model, held + 2, 1)[2:]])
+    """Measure subnets spread over the space, and every named subnet beside its stock network."""
+    codes = choose_samples(model, samples, 0)
     with tempfile.TemporaryDirectory(prefix="anyfit-") as scratch:
         programs: dict[str, Path] = {}
         for name, subnet in named(model).items():
@@ -130,8 +134,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--size", type=int, default=64, help="of the latents")
-    parser.add_argument("--samples", type=int, default=80)
-    parser.add_argument("--held", type=int, default=20)
+    parser.add_argument("--samples", type=int, default=34)
     parser.add_argument("--results", type=Path, default=RESULTS)
     chosen = parser.parse_args()
     runtime = get_runtime(chosen.runtime)
@@ -139,7 +142,7 @@ def main() -> None:
     if reason := runtime.unavailable():
         raise SystemExit(f"skipped: {reason}")
     model = unweighted_model({**STABLE_DIFFUSION_1_5, "sample_size": chosen.size})
-    codes, times, others = measured(model, runtime, workload, chosen.samples, chosen.held)
+    codes, times, others = measured(model, runtime, workload, chosen.samples)
     where = {
         "runtime": f"{runtime.name} {runtime.version}",
         "precision": chosen.precision,
@@ -149,19 +152,13 @@ def main() -> None:
         "torch": torch.__version__,
     }
     ms = np.array([time.median_ms for time in times])
-    macs = model.supernet.counts(codes)["macs"]
+    guesses, macs = predicted(model, codes, ms), model.supernet.counts(codes)["macs"]
     rows = [
-        {"role": "fit" if i < chosen.samples else "held", "macs": int(macs[i]), "measured_ms": round(ms[i], 4),
-         "predicted_ms": "", **where}
-        for i in range(len(codes))
-    ]  # fmt: skip
-    guesses, kind = predicted(model, codes[: chosen.samples], ms[: chosen.samples], codes[chosen.samples :])
-    for row, guess in zip(rows[chosen.samples :], guesses, strict=True):
-        row["predicted_ms"] = round(float(guess), 4)
-    error = np.abs(guesses / ms[chosen.samples :] - 1)
-    print(
-        f"{kind}: median error {np.median(error):.1%}, worst {error.max():.1%}, of {len(error)} unseen subnets"
-    )
+        {"macs": int(cost), "measured_ms": round(own, 4), "predicted_ms": round(guess, 4), **where}
+        for cost, own, guess in zip(macs, ms.tolist(), guesses.tolist(), strict=True)
+    ]
+    error = np.abs(guesses / ms - 1)
+    print(f"median error {np.median(error):.1%}, worst {error.max():.1%}, of {len(error)} unseen subnets")
     add_rows(chosen.results / "unet_latency.csv", rows)
     full = others["largest"].median_ms
     table = []
