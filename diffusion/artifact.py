@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from diffusion.pipeline import forget_places
 from diffusion.pipeline_family import SCHEDULER, STEPS, DiffusionPipeline, Pipeline
 from diffusion.subnets import to_diffusers
 from nas._files import read_json, write_json
@@ -40,6 +41,7 @@ def write_diffusers(model: Model, network: Pipeline, subnet: Subnet, folder: Pat
         "scheduler": ["diffusers", family.chosen(subnet)[SCHEDULER]],
     }
     write_json(folder / "model_index.json", index)
+    forget_places(folder)
 
 
 def write_runner(model: Model, subnet: Subnet, folder: Path) -> None:

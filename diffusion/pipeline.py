@@ -185,6 +185,7 @@ def write_pipeline(path: str | Path, pipeline: Any, info: Mapping[str, Any]) -> 
         tokenizer = getattr(pipeline, "tokenizer", None)
         if tokenizer is not None:
             _write_vocabulary(folder / "tokenizer")
+        forget_places(folder)
         write_json(folder / INFO, dict(info))
 
 
@@ -192,6 +193,17 @@ def read_info(folder: str | Path) -> dict[str, Any]:
     """Return what `write_pipeline` was told of a pipeline, or nothing for one made elsewhere."""
     path = Path(folder) / INFO
     return read_json(path) if path.is_file() else {}
+
+
+def forget_places(folder: Path) -> None:
+    """Remove from a pipeline's configurations the paths on this machine that its parts were read from."""
+    for file in (folder / "model_index.json", *folder.glob("*/*config.json")):
+        config = read_json(file) if file.is_file() else {}
+        places = [
+            key for key in ("_name_or_path", "name_or_path") if Path(str(config.get(key, ""))).is_absolute()
+        ]
+        if places:
+            write_json(file, {key: value for key, value in config.items() if key not in places})
 
 
 def _write_vocabulary(folder: Path) -> None:

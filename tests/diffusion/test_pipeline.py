@@ -49,6 +49,12 @@ print(type(pipeline).__name__, image.size)
     assert done.stdout.split("\n")[0] == "StableDiffusionPipeline (16, 16)"
 
 
+def test_no_place_on_this_machine_is_told(folder, tmp_path):
+    write_pipeline(tmp_path / "again", load_pipeline(folder), {})
+    told = [file for file in (tmp_path / "again").rglob("*.json") if str(folder.parent) in file.read_text()]
+    assert told == []
+
+
 def test_a_run_and_a_shipped_name_are_found(folder, tmp_path):
     (tmp_path / "run").mkdir()
     shutil.copytree(folder, tmp_path / "run" / "model")
