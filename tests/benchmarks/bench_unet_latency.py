@@ -128,7 +128,7 @@ def add_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def main() -> None:
     """Measure, predict, print and write the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--runtime", default="cuda")
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--batch", type=int, default=2)
