@@ -6,10 +6,12 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
+from diffusion.conditions import LATENTS, Label, negative
+from diffusion.mixing import mixing
 from diffusion.pipeline import forget_places
-from diffusion.pipeline_family import SCHEDULER, STEPS, DiffusionPipeline, Pipeline
+from diffusion.pipeline_family import SCHEDULER, STEPS, DiffusionPipeline
+from diffusion.prompts import load_tokenizer, read_labels
+from diffusion.sampling import Pipeline
 from diffusion.subnets import to_diffusers
 from nas._files import read_json, write_json
 
@@ -23,75 +25,76 @@ RUNNER, SAMPLING = "run_onnx.py", "sampling.json"
 def write_diffusers(model: Model, network: Pipeline, subnet: Subnet, folder: Path) -> None:
     """Write the parts of a pipeline as diffusers saves them: `DiffusionPipeline.from_pretrained(folder)` loads it.
 
-    The UNet has the stock format where a stock configuration can say it, else the subclass that carries the subnet:
-    then `import diffusion` comes before. Text encoder, autoencoder and tokenizer are those of the original.
+    The denoiser has the stock format where a stock configuration can say it, else the subclass that carries the subnet:
+    then `import diffusion` comes before. The other parts are those of the original; a safety checker is left out.
     """
     family = model.family
     assert isinstance(family, DiffusionPipeline)
-    own = family.unet.space.subnet({name: subnet[name] for name in family.unet.space.names if name in subnet})
-    unet: Any = to_diffusers(family.unet, own, network.unet)
-    unet.save_pretrained(folder / "unet", safe_serialization=True)
-    for part in ("text_encoder", "vae", "tokenizer"):
-        shutil.copytree(model.path / part, folder / part)
+    part, space = family.kind.denoiser, family.denoiser.space
+    own = space.subnet({name: subnet[name] for name in space.names if name in subnet})
+    denoiser: Any = to_diffusers(family.denoiser, own, network.get_submodule(part))
+    denoiser.save_pretrained(folder / part, safe_serialization=True)
+    others = [name for name in family.kind.parts if name not in (part, "scheduler")]
+    for name in others:
+        shutil.copytree(model.path / name, folder / name)
     family.scheduler(subnet).save_pretrained(folder / "scheduler")
-    index = read_json(model.path / "model_index.json")
-    module = "diffusion" if type(unet).__name__.startswith("Subnet") else "diffusers"
-    index |= {
-        "unet": [module, type(unet).__name__],
-        "scheduler": ["diffusers", family.chosen(subnet)[SCHEDULER]],
+    scheduler = family.chosen(subnet)[SCHEDULER]
+    module = "diffusion" if type(denoiser).__name__.startswith("Subnet") else "diffusers"
+    index = {
+        name: [None, None] if isinstance(value, list) and name not in others else value
+        for name, value in read_json(model.path / "model_index.json").items()
     }
+    index |= {part: [module, type(denoiser).__name__], "scheduler": ["diffusers", scheduler]}
+    if family.kind.name == "DDPMPipeline" and scheduler == "DDIMScheduler":
+        index["_class_name"] = "DDIMPipeline"
     write_json(folder / "model_index.json", index)
     forget_places(folder)
 
 
 def write_runner(model: Model, subnet: Subnet, folder: Path) -> None:
     """Write `run_onnx.py` and what it must know of the sampling."""
-    from transformers import CLIPTokenizer
-
     import diffusion.onnx_runner as runner
 
-    tokenizer = CLIPTokenizer.from_pretrained(model.path / "tokenizer", local_files_only=True)
-    tokenizer.save_pretrained(folder / "tokenizer")
-    shutil.copyfile(str(runner.__file__), folder / RUNNER)
-    value = {
-        **sampling_facts(model.family, subnet),
-        "tokens": tokenizer.model_max_length,
-        "pad": tokenizer.pad_token_id,
-    }
-    write_json(folder / SAMPLING, value)
-
-
-def sampling_facts(family: Any, subnet: Subnet) -> dict[str, Any]:
-    """Return what a runner must know: programs, steps, and how latents are mixed of noise and predictions."""
+    family = model.family
     assert isinstance(family, DiffusionPipeline)
-    scheduler, plan = family.scheduler(subnet), family.plan(subnet)
-    count = len(plan)
-    # One entry for the noise and one for each prediction: what the scheduler makes of them are their weights.
-    x = torch.zeros(1, count + 1, 1, 1, dtype=torch.float64)
-    x[0, 0] = float(scheduler.init_noise_sigma)
-    mix, steps = [x.flatten().tolist()], []
-    for index, (step, time) in enumerate(zip(plan, scheduler.timesteps, strict=True)):
-        scaled = scheduler.scale_model_input(torch.ones(1, dtype=torch.float64), time)
-        steps.append(
-            {
-                "timestep": float(time),
-                "scale": float(scaled),
-                "whole": step.is_whole,
-                "guided": step.is_guided,
-            }
-        )
-        prediction = torch.zeros_like(x)
-        prediction[0, index + 1] = 1
-        x = scheduler.step(prediction, time, x, return_dict=False)[0]
-        mix.append(x.flatten().tolist())
-    latents = family.example_input(subnet)["latents"].shape[1:]
+    facts, inputs = sampling_facts(family, subnet), {}
+    for name, value in family.conditions.inputs.items():
+        if isinstance(value, Label):
+            inputs[name] = {"classes": value.classes, "labels": read_labels(model.path)}
+            continue
+        tokenizer = load_tokenizer(model.path, value.tokenizer)
+        tokenizer.save_pretrained(folder / value.tokenizer)
+        inputs[name] = {**vars(value), "pad": tokenizer.pad_token_id, "negative": negative(name)}
+    shutil.copyfile(str(runner.__file__), folder / RUNNER)
+    write_json(folder / SAMPLING, {**facts, "inputs": inputs, "negatives": family.conditions.negatives})
+
+
+def sampling_facts(family: DiffusionPipeline, subnet: Subnet) -> dict[str, Any]:
+    """Return what a runner must know: programs, conditions, and how latents are mixed of noise and predictions.
+
+    Raises `UsageError` for a scheduler that cannot be told so.
+    """
+    scheduler = family.scheduler(subnet)
+    told = mixing(scheduler, family.chosen(subnet)[STEPS])
+    steps = [
+        {**own, "whole": step.is_whole, "guided": step.is_guided}
+        for step, own in zip(family.plan(subnet), told.pop("steps"), strict=True)
+    ]
     return {
         "format": "anyfit-sampling",
-        "version": 1,
+        "version": 2,
         "programs": list(dict.fromkeys(step.program for step in family.passes(subnet))),
+        "denoiser": {
+            "whole": family.whole,
+            "shallow": family.shallow,
+            "sample": family.sample_name,
+            "outputs": family.outputs,
+        },
+        "decoder": family.decoder,
+        **family.conditions.to_dict(),
         "guidance": family.sampling.scale,
         "num_inference_steps": family.chosen(subnet)[STEPS],
-        "latents": list(latents),
+        "latents": list(family.example_input(subnet)[LATENTS].shape[1:]),
         "steps": steps,
-        "mix": mix,
+        **told,
     }

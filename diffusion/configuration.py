@@ -17,6 +17,7 @@ _SUPPORTED: Mapping[str, tuple[Any, ...]] = {
     "addition_embed_type": (None, "text_time"),
     "encoder_hid_dim_type": (None, "text_proj"),
     "time_embedding_type": ("positional",),
+    "time_cond_proj_dim": (None,),
     "attention_type": ("default",),
     "dual_cross_attention": (False,),
     "class_embeddings_concat": (False,),

@@ -25,12 +25,13 @@ class Denoiser(nn.Module):
         self,
         sample: Tensor,
         timestep: Tensor,
-        encoder_hidden_states: Tensor,
-        class_labels: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        text_embeds: Tensor | None = None,
+        time_ids: Tensor | None = None,
     ) -> Tensor:
-        """Return (batch, channels of the sample + of the features, height, width)."""
+        """Return (batch, channels of the prediction + of the features, height, width)."""
         # No **inputs: torch.export's guards know arguments by name only.
-        prediction = self.unet(sample, timestep, encoder_hidden_states, class_labels)
+        prediction = self.unet(sample, timestep, **_told(encoder_hidden_states, text_embeds, time_ids))
         return torch.cat([prediction, self._border.take()], dim=1)
 
 
@@ -55,15 +56,28 @@ class ShallowDenoiser(nn.Module):
         self,
         sample: Tensor,
         timestep: Tensor,
-        encoder_hidden_states: Tensor,
         deep: Tensor,
-        class_labels: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        text_embeds: Tensor | None = None,
+        time_ids: Tensor | None = None,
     ) -> Tensor:
         """Return the prediction with the features `deep` (batch, channels, height, width) of an earlier step."""
         self._border.given = deep
-        prediction = self.unet(sample, timestep, encoder_hidden_states, class_labels)
+        prediction = self.unet(sample, timestep, **_told(encoder_hidden_states, text_embeds, time_ids))
         self._border.take()
         return prediction
+
+
+def _told(
+    encoder_hidden_states: Tensor | None, text_embeds: Tensor | None, time_ids: Tensor | None
+) -> dict[str, Tensor]:
+    """Return the arguments that there are: a UNet without a text has none of them."""
+    given = {
+        "encoder_hidden_states": encoder_hidden_states,
+        "text_embeds": text_embeds,
+        "time_ids": time_ids,
+    }
+    return {name: x for name, x in given.items() if x is not None}
 
 
 class _Border(nn.Module):

@@ -1,15 +1,16 @@
-"""A whole pipeline as a family: the elastic UNet, its text encoder and decoder, and how images are sampled.
+"""A whole pipeline as a family: the elastic denoiser, text encoders, decoder, and how images are sampled.
 
-Beside the UNet's dimensions there are four that touch no weight: "steps"; "guided", the share of steps that are
-guided; "reuse", after how many steps deep features are new; "scheduler", which costs nothing. They say how often each
-of the programs "text_encoder", "unet", "unet_shallow" and "vae_decoder" runs for an image.
+Beside the denoiser's dimensions there are those that touch no weight: "steps"; "guided", the share of steps that are
+guided, where anything guides; "reuse", after how many steps deep features are new, for UNets with depth; "scheduler",
+which costs nothing. They say how often each program runs for an image: the text encoders, "unet" and "unet_shallow" or
+"transformer", and "vae_decoder".
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import groupby
 from typing import Any
 
@@ -17,18 +18,24 @@ import torch
 from torch import Tensor, nn
 
 from diffusion.components import make_decoder, make_scheduler, make_text_encoder, steady_scheduler
+from diffusion.conditions import LATENTS
 from diffusion.denoiser import Denoiser, ShallowDenoiser
+from diffusion.family import DenoiserFamily
+from diffusion.kinds import TEXT, TEXT_2, TRANSFORMER, UNET, VAE, Kind, find_kind
 from diffusion.plan import Step, plan_steps
-from diffusion.unet import DiffusionUNet, diffusion_unet
+from diffusion.sampling import Pipeline, Sampled
+from diffusion.told import conditions_of
+from diffusion.transformer import diffusion_transformer
+from diffusion.unet import diffusion_unet
 from nas._errors import UsageError
-from nas.elastic import Family, Inputs, Part, Pass, Program, call
+from nas.elastic import Family, Part, Pass, Program
 from nas.elastic._family import Forward
 from nas.space import Dimension, SearchSpace, Subnet
 
-TEXT, WHOLE, SHALLOW, DECODE = "text_encoder", "unet", "unet_shallow", "vae_decoder"
+SHALLOW, DECODE = "unet_shallow", "vae_decoder"
 STEPS, GUIDED, REUSE, SCHEDULER = "steps", "guided", "reuse", "scheduler"
-SCALE = 7.5
-"""The guidance of a pipeline that names none: the default of diffusers."""
+_SAMPLE = {UNET: "sample", TRANSFORMER: "hidden_states"}
+_FAMILIES = {UNET: diffusion_unet, TRANSFORMER: diffusion_transformer}
 
 
 @dataclass(frozen=True)
@@ -41,46 +48,20 @@ class Sampling:
     schedulers: Sequence[str]
     scale: float
 
-
-class Pipeline(nn.Module):
-    """A pipeline of one subnet as a network: latents, prompt and negative prompt to images, all steps included."""
-
-    def __init__(self, unet: nn.Module, text_encoder: nn.Module, vae: nn.Module, sampler: _Sampler) -> None:
-        super().__init__()
-        self.unet, self.text_encoder, self.vae = unet, text_encoder, vae
-        self._sampler = sampler
-
-    def forward(self, latents: Tensor, prompt: Tensor, negative: Tensor) -> Tensor:
-        """Return images (batch, 3, height, width), -1 to 1 and a little beyond.
-
-        `latents` are noise (batch, channels, height, width), `prompt` and `negative` token numbers (batch, tokens).
-        """
-        inputs = {"latents": latents, "prompt": prompt, "negative": negative}
-        return self._sampler.compose(self)(inputs)
-
-    def sample_latents(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Return the latents (batch, channels, height, width) that the decoder is given."""
-        return self._sampler.compose(self).sample_latents(inputs)
-
-
-@dataclass(frozen=True)
-class _Sampler:
-    """What a network needs to know of its family and subnet to sample."""
-
-    family: DiffusionPipeline
-    subnet: Subnet
-
-    def compose(self, network: nn.Module) -> Sampled:
-        def runner(name: str) -> Forward:
-            view = self.family.programs[name].view(network)
-            return lambda inputs: call(view, inputs)
-
-        names = {step.program for step in self.family.passes(self.subnet)}
-        return self.family.compose({name: runner(name) for name in names}, self.subnet)
+    def dimensions(self) -> dict[str, Sequence[Any]]:
+        """Return the choices by the dimension's name."""
+        return {STEPS: self.steps, GUIDED: self.guided, REUSE: self.reuse, SCHEDULER: self.schedulers}
 
 
 class DiffusionPipeline(Family):
-    """The subnets of a Stable Diffusion pipeline. Its inputs are those of `Pipeline`."""
+    """The subnets of a pipeline of diffusers. Its inputs are those of `Pipeline`: `latents`, and what conditions it.
+
+    Attributes:
+        kind: which pipeline it is of.
+        denoiser: the family of its UNet or transformer.
+        conditions: what the denoiser is told beside noise and time.
+        outputs: the channels that the denoiser predicts; the first are those of the latents.
+    """
 
     name = "diffusion"
     task = "diffusion"
@@ -88,127 +69,131 @@ class DiffusionPipeline(Family):
 
     def __init__(
         self,
-        unet: DiffusionUNet,
-        text_encoder: Mapping[str, Any],
-        vae: Mapping[str, Any],
-        scheduler: Mapping[str, Any],
+        kind: Kind,
+        denoiser: DenoiserFamily,
+        configs: Mapping[str, Mapping[str, Any]],
         sampling: Sampling,
+        zeros: bool,
     ) -> None:
-        self.unet, self.sampling = unet, sampling
-        self._text, self._vae, self._scheduler = dict(text_encoder), dict(vae), dict(scheduler)
-        self.options: Mapping[str, object] = {
-            "unet": dict(unet.options),
-            "text_encoder": self._text,
-            "vae": self._vae,
-            "scheduler": self._scheduler,
-            **{name: value if name == "scale" else list(value) for name, value in vars(sampling).items()},
-        }
-        own = [
-            Dimension(STEPS, tuple(sampling.steps)),
-            Dimension(GUIDED, tuple(sampling.guided)),
-            Dimension(REUSE, tuple(sampling.reuse)),
-            Dimension(SCHEDULER, tuple(sampling.schedulers)),
-        ]
-        own = [dimension for dimension in own if len(dimension.choices) > 1]
+        self.kind, self.denoiser, self.sampling = kind, denoiser, sampling
+        self._configs = {name: dict(config) for name, config in configs.items()}
+        self.conditions = conditions_of(kind, self._configs, denoiser, zeros)
+        self.whole, self.shallow, self.decoder = kind.denoiser, SHALLOW, DECODE if kind.has_decoder else ""
+        self.sample_name = _SAMPLE[kind.denoiser]
+        self.outputs = int(
+            denoiser.template.config["out_channels"] or denoiser.template.config["in_channels"]
+        )
+        own = [Dimension(name, tuple(c)) for name, c in sampling.dimensions().items() if len(c) > 1]
         self.pass_dimensions = tuple(dimension.name for dimension in own)
-        self.space = SearchSpace(self.name, [*unet.space.dimensions, *own])
+        self.space = SearchSpace(self.name, [*denoiser.space.dimensions, *own])
+        self.options: Mapping[str, object] = {
+            "kind": kind.name,
+            kind.denoiser: dict(denoiser.options),
+            **self._configs,
+            **({"zeros": zeros} if TEXT_2 in kind.texts else {}),
+            **self._sampling_options(),
+        }
         self._counts: dict[tuple[str, int], int] = {}
+
+    def _sampling_options(self) -> dict[str, object]:
+        absent = () if self.kind.scale is not None else ("guided", "scale")
+        absent = absent if _has_depth(self.denoiser) else (*absent, "reuse")
+        return {
+            name: value if name == "scale" else list(value)
+            for name, value in vars(self.sampling).items()
+            if name not in absent
+        }
 
     # --- the network --------------------------------------------------------------------------------------------------
 
     @cached_property
     def parts(self) -> Sequence[Part]:
-        return (
-            Part(TEXT, lambda _: make_text_encoder(self._text)),
-            *(replace(part, name=f"unet.{part.name}", group=part.group) for part in self.unet.parts),
-            Part("vae", lambda _: make_decoder(self._vae)),
-        )
+        kind, prefix = self.kind, f"{self.kind.denoiser}."
+        texts = [Part(name, partial(self._make_text, name)) for name in kind.texts]
+        own = [replace(part, name=f"{prefix}{part.name}", group=part.group) for part in self.denoiser.parts]
+        decoder = [Part(VAE, self._make_decoder)] if kind.has_decoder else []
+        return (*texts, *own, *decoder)
+
+    def _make_text(self, name: str, _choices: object) -> nn.Module:
+        return make_text_encoder(self._configs[name], self.kind.texts[name], inner=TEXT_2 in self.kind.texts)
+
+    def _make_decoder(self, _choices: object) -> nn.Module:
+        return make_decoder(self._configs[VAE], by_channel=TEXT_2 in self.kind.texts)
 
     def assemble(self, modules: Mapping[str, nn.Module], subnet: Subnet) -> nn.Module:
-        own = {name.removeprefix("unet."): module for name, module in modules.items()}
-        unet = self.unet.assemble(own, subnet)
-        return Pipeline(unet, modules[TEXT], modules["vae"], _Sampler(self, subnet))
+        prefix = f"{self.kind.denoiser}."
+        own = {
+            name.removeprefix(prefix): module for name, module in modules.items() if name.startswith(prefix)
+        }
+        others = {name: module for name, module in modules.items() if not name.startswith(prefix)}
+        return Pipeline({self.kind.denoiser: self.denoiser.assemble(own, subnet), **others}, self, subnet)
 
     def example_input(self, subnet: Subnet, batch_size: int = 1) -> dict[str, Tensor]:
-        latents = self.unet.example_input(subnet, batch_size)["sample"]
-        words, tokens = int(self._text["vocab_size"]), self.unet.tokens
-        prompt = torch.arange(batch_size * tokens).reshape(batch_size, tokens) * 7 % words
-        return {"latents": latents, "prompt": prompt, "negative": torch.zeros_like(prompt)}
+        return {LATENTS: self._latents(subnet, batch_size), **self.conditions.example(batch_size)}
+
+    def _latents(self, subnet: Subnet, batch_size: int) -> Tensor:
+        return self.denoiser.example_input(subnet, batch_size)[self.sample_name]
 
     # --- programs -----------------------------------------------------------------------------------------------------
 
     @cached_property
     def programs(self) -> Mapping[str, Program]:
-        unet_dimensions = self.unet.space.names
+        part = self.kind.denoiser
 
-        def tokens(subnet: Subnet, batch_size: int) -> dict[str, Tensor]:
-            return {"input_ids": self.example_input(subnet, batch_size)["prompt"]}
+        def whole(network: nn.Module) -> nn.Module:
+            denoiser = network.get_submodule(part)
+            return Denoiser(denoiser) if _has_depth(self.denoiser) else denoiser
 
-        def deep(subnet: Subnet, batch_size: int) -> dict[str, Tensor]:
-            inputs = self.unet.example_input(subnet, batch_size)
-            height, width = inputs["sample"].shape[-2:]
-            generator = torch.Generator().manual_seed(1)
-            return {
-                **inputs,
-                "deep": torch.randn(batch_size, self._width, height, width, generator=generator),
-            }
+        found = {name: self._encoder(name) for name in self.kind.texts}
+        found[self.whole] = Program(whole, self.denoiser.example_input, self.denoiser.space.names)
+        if _has_depth(self.denoiser):
+            found[self.shallow] = Program(
+                lambda network: ShallowDenoiser(network.get_submodule(part)),
+                self._deep_example,
+                self._shallow_dimensions,
+            )
+        if self.decoder:
+            found[self.decoder] = Program(lambda network: network.get_submodule(VAE), self._latents, ())
+        return found
 
-        def latents(subnet: Subnet, batch_size: int) -> Tensor:
-            return self.unet.example_input(subnet, batch_size)["sample"]
+    def _encoder(self, name: str) -> Program:
+        def example(subnet: Subnet, batch_size: int) -> dict[str, Tensor]:
+            inputs = self.conditions.example(batch_size)
+            return {argument: inputs[own] for argument, own in self.conditions.encoders[name].items()}
 
-        found = {
-            TEXT: Program(lambda network: network.get_submodule(TEXT), tokens, ()),
-            WHOLE: Program(
-                lambda network: Denoiser(network.get_submodule("unet")),
-                self.unet.example_input,
-                unet_dimensions,
-            ),
-            SHALLOW: Program(
-                lambda network: ShallowDenoiser(network.get_submodule("unet")), deep, self._shallow_dimensions
-            ),
-            DECODE: Program(lambda network: network.get_submodule("vae"), latents, ()),
-        }
-        return found if self._has_depth else {name: own for name, own in found.items() if name != SHALLOW}
+        return Program(lambda network: network.get_submodule(name), example, ())
 
-    @property
-    def _has_depth(self) -> bool:
-        """Whether there is anything below the outer stage to be used again."""
-        return len(self.unet.template.config["block_out_channels"]) > 1
-
-    @property
-    def _width(self) -> int:
-        """The channels of the features that enter the last stage going up."""
-        return int(self.unet.template.config["block_out_channels"][1])
+    def _deep_example(self, subnet: Subnet, batch_size: int) -> dict[str, Tensor]:
+        inputs = self.denoiser.example_input(subnet, batch_size)
+        width = int(
+            self.denoiser.template.config["block_out_channels"][1]
+        )  # what enters the last stage going up
+        shape = (batch_size, width, *inputs[self.sample_name].shape[-2:])
+        return {**inputs, "deep": torch.randn(shape, generator=torch.Generator().manual_seed(1))}
 
     @property
     def _shallow_dimensions(self) -> tuple[str, ...]:
-        stages = len(self.unet.template.config["block_out_channels"])
+        stages = len(self.denoiser.template.config["block_out_channels"])
         outer = ("down_blocks.0.", f"up_blocks.{stages - 1}.")
         inner = ("down_blocks.0.downsamplers", f"up_blocks.{stages - 1}.upsamplers")
         names = [
             name
-            for part in self.unet.parts
+            for part in self.denoiser.parts
             if part.name.startswith(outer) and not part.name.startswith(inner)
             for name in (*part.dimensions, *((part.active_if[0],) if part.active_if else ()))
         ]
-        return tuple(name for name in self.unet.space.names if name in names)
+        return tuple(name for name in self.denoiser.space.names if name in names)
 
     # --- sampling -----------------------------------------------------------------------------------------------------
 
     def chosen(self, subnet: Subnet) -> dict[str, Any]:
         """Return the choices of how to sample, also where only one is offered."""
-        offered = {
-            STEPS: self.sampling.steps,
-            GUIDED: self.sampling.guided,
-            REUSE: self.sampling.reuse,
-            SCHEDULER: self.sampling.schedulers,
-        }
-        return {name: subnet.get(name, choices[-1]) for name, choices in offered.items()}
+        return {name: subnet.get(name, choices[-1]) for name, choices in self.sampling.dimensions().items()}
 
     def scheduler(self, subnet: Subnet) -> Any:
         """Return a scheduler that is set to the steps of `subnet`."""
         own = self.chosen(subnet)
-        scheduler = make_scheduler(own[SCHEDULER], self._scheduler)
+        scheduler = make_scheduler(own[SCHEDULER], self._configs["scheduler"])
         scheduler.set_timesteps(own[STEPS])
         return scheduler
 
@@ -222,94 +207,99 @@ class DiffusionPipeline(Family):
 
     def passes(self, subnet: Subnet) -> Sequence[Pass]:
         plan = self.plan(subnet)
-        is_guided = any(step.is_guided for step in plan)
+        has_negatives = self.conditions.negatives and any(step.is_guided for step in plan)
         steps = [
-            Pass(WHOLE if step.is_whole else SHALLOW, len(list(run)), 2 if step.is_guided else 1)
+            Pass(self.whole if step.is_whole else self.shallow, len(list(run)), 2 if step.is_guided else 1)
             for step, run in groupby(plan)
         ]
-        return [Pass(TEXT, 1, 2 if is_guided else 1), *steps, Pass(DECODE)]
+        texts = [Pass(name, 1, 2 if has_negatives else 1) for name in self.kind.texts]
+        return [*texts, *steps, *([Pass(self.decoder)] if self.decoder else [])]
 
     def compose(self, programs: Mapping[str, Forward], subnet: Subnet) -> Sampled:
         return Sampled(self, programs, subnet)
 
 
-class Sampled:
-    """The images of a pipeline, by programs that anything may run."""
-
-    def __init__(self, family: DiffusionPipeline, programs: Mapping[str, Forward], subnet: Subnet) -> None:
-        self._family, self._programs, self._subnet = family, programs, subnet
-        self._plan = family.plan(subnet)
-
-    def __call__(self, inputs: Inputs) -> Tensor:
-        """Return images for latents, prompts and negative prompts."""
-        assert isinstance(inputs, Mapping)
-        return self._programs[DECODE](self.sample_latents(inputs))
-
-    def sample_latents(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Return the latents that the decoder is given."""
-        scheduler = self._family.scheduler(self._subnet)
-        x = inputs["latents"] * scheduler.init_noise_sigma
-        conditions = self._conditions(inputs)
-        deep: Tensor | None = None
-        for step, time in zip(self._plan, scheduler.timesteps, strict=True):
-            rows = x.shape[0] * (2 if step.is_guided else 1)  # not len(x), which a trace takes for constant
-            feed = {
-                "sample": scheduler.scale_model_input(torch.cat([x, x]) if step.is_guided else x, time),
-                "timestep": time.to(x.dtype).expand(rows),
-                "encoder_hidden_states": conditions[-rows:],
-            }
-            if step.is_whole:
-                out = self._programs[WHOLE](feed)
-                prediction, deep = out[:, : x.shape[1]], out[:, x.shape[1] :]
-            else:
-                assert deep is not None
-                prediction = self._programs[SHALLOW]({**feed, "deep": deep[-rows:]})
-            if step.is_guided:
-                without, with_text = prediction.chunk(2)
-                prediction = without + self._family.sampling.scale * (with_text - without)
-            x = scheduler.step(prediction, time, x, return_dict=False)[0]
-        return x
-
-    def _conditions(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Return the conditions without the prompt, if some step is guided, then those with it."""
-        guided = any(step.is_guided for step in self._plan)
-        ids = torch.cat([inputs["negative"], inputs["prompt"]]) if guided else inputs["prompt"]
-        return self._programs[TEXT]({"input_ids": ids})
+def _has_depth(denoiser: DenoiserFamily) -> bool:
+    """Whether there is anything below an outer stage to be used again."""
+    return len(denoiser.template.config.get("block_out_channels", ())) > 1
 
 
 def diffusion_pipeline(
-    unet: Mapping[str, Any],
-    text_encoder: Mapping[str, Any],
-    vae: Mapping[str, Any],
+    kind: str = "StableDiffusionPipeline",
+    *,
     scheduler: Mapping[str, Any],
+    unet: Mapping[str, Any] | None = None,
+    transformer: Mapping[str, Any] | None = None,
+    text_encoder: Mapping[str, Any] | None = None,
+    text_encoder_2: Mapping[str, Any] | None = None,
+    vae: Mapping[str, Any] | None = None,
+    zeros: bool = True,
     steps: Sequence[int] = (4, 6, 8, 12, 16, 25),
-    guided: Sequence[float] = (0.0, 0.25, 0.5, 0.75, 1.0),
-    reuse: Sequence[int] = (5, 3, 2, 1),
+    guided: Sequence[float] | None = None,
+    reuse: Sequence[int] | None = None,
     schedulers: Sequence[str] = (),
-    scale: float = SCALE,
+    scale: float | None = None,
 ) -> DiffusionPipeline:
-    """Return the space of a Stable Diffusion pipeline.
+    """Return the space of a pipeline of the class `kind` of diffusers.
 
-    `unet` are the options of `diffusion_unet`, among them its "config"; the others are the configurations of the
-    pipeline's parts. The last of `steps`, `guided`, `reuse` and `schedulers` is how the original samples; without
-    `schedulers` only its own, or where that adds noise at every step its deterministic relative, is offered. `scale`
-    is the guidance. Raises `UsageError` for a part that is not supported and for choices that make no sense.
+    `unet` or `transformer` are the options of `diffusion_unet` or `diffusion_transformer`, among them its "config"; the
+    others are the configurations of the pipeline's parts. `zeros` is Stable Diffusion XL's
+    `force_zeros_for_empty_prompt`. The last of `steps`, `guided`, `reuse` and `schedulers` is how the original samples;
+    without `schedulers` only its own, or where that adds noise at every step its deterministic relative, is offered.
+    `scale` is the guidance, 1 or less for none. Raises `UsageError` for a part that is not supported and for choices
+    that make no sense.
     """
-    own = steady_scheduler(str(scheduler.get("_class_name")))
-    sampling = Sampling(steps, guided, reuse, schedulers or (own,), float(scale))
+    own = find_kind(kind)
+    given = {UNET: unet, TRANSFORMER: transformer, TEXT: text_encoder, TEXT_2: text_encoder_2, VAE: vae}
+    missing = [name for name in own.weighted if given[name] is None]
+    extra = [name for name, value in given.items() if value is not None and name not in own.weighted]
+    if missing or extra:
+        raise UsageError(
+            f"a {kind} has the parts {', '.join(own.weighted)}, but {', '.join(missing + extra)} "
+            f"{'is missing' if missing else 'is given too'}; give these"
+        )
+    denoiser = _FAMILIES[own.denoiser](**(given[own.denoiser] or {}))
+    sampling = _sampling(own, denoiser, steps, guided, reuse, schedulers, scale, scheduler)
+    configs = {name: given[name] or {} for name in own.weighted if name != own.denoiser}
+    return DiffusionPipeline(own, denoiser, {**configs, "scheduler": scheduler}, sampling, bool(zeros))
+
+
+def _sampling(
+    kind: Kind,
+    denoiser: DenoiserFamily,
+    steps: Sequence[int],
+    guided: Sequence[float] | None,
+    reuse: Sequence[int] | None,
+    schedulers: Sequence[str],
+    scale: float | None,
+    scheduler: Mapping[str, Any],
+) -> Sampling:
+    """Return what is offered, with the defaults of `kind`; refuse what it has not and what makes no sense."""
+    if kind.scale is None and (guided is not None or scale is not None):
+        raise UsageError(f"guidance is given, but nothing guides a {kind.name}; leave it out")
+    if reuse is not None and not _has_depth(denoiser):
+        raise UsageError(
+            "reuse is given, but only a UNet with several stages has deep features; leave it out"
+        )
+    used = float(1 if kind.scale is None else kind.scale if scale is None else scale)
+    is_guided = used > 1
     for name, choices, fine in (
         (STEPS, steps, lambda value: type(value) is int and value > 0),
-        (REUSE, reuse, lambda value: type(value) is int and value > 0),
-        (GUIDED, guided, lambda value: isinstance(value, float) and 0 <= value <= 1),
+        (REUSE, (1,) if reuse is None else reuse, lambda value: type(value) is int and value > 0),
+        (
+            GUIDED,
+            (0.0,) if guided is None else guided,
+            lambda value: isinstance(value, float) and 0 <= value <= 1,
+        ),
     ):
         if not choices or not all(map(fine, choices)):
             raise UsageError(
                 f"{name} is {list(choices)}, but must be numbers that make sense; see the documentation"
             )
-    network = diffusion_unet(**unet)
-    if not network.conditional or network.config.get("addition_embed_type") is not None:
-        raise UsageError(
-            "the pipeline's UNet is none of Stable Diffusion 1 or 2, which are supported as whole pipelines; "
-            "give such a pipeline"
-        )
-    return DiffusionPipeline(network, text_encoder, vae, scheduler, sampling)
+    return Sampling(
+        steps,
+        (guided or (0.0, 0.25, 0.5, 0.75, 1.0)) if is_guided else (0.0,),
+        reuse or ((5, 3, 2, 1) if _has_depth(denoiser) else (1,)),
+        schedulers or (steady_scheduler(str(scheduler.get("_class_name"))),),
+        used,
+    )

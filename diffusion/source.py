@@ -6,10 +6,10 @@ Weights are read from safetensors alone, and no code that comes with a pipeline 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diffusion.pipeline import quiet
 from nas._errors import NasError, UsageError
 from nas._files import read_json, sha256
 from nas.families import Source
@@ -17,12 +17,16 @@ from nas.families import Source
 if TYPE_CHECKING:
     from torch import nn
 
+    from diffusion.kinds import Kind
     from nas.families import Model
 
 INDEX, NOTES = "model_index.json", "anyfit.json"
-PARTS = ("unet", "text_encoder", "vae", "scheduler", "tokenizer")
-PIPELINES = ("StableDiffusionPipeline",)
-_HUB_FILES = [INDEX, NOTES, *(f"{part}/*.{end}" for part in PARTS for end in ("json", "txt", "safetensors"))]
+_PARTS = (
+    "unet", "transformer", "text_encoder", "text_encoder_2", "vae", "scheduler", "tokenizer", "tokenizer_2",
+)  # fmt: skip
+_HUB_FILES = [
+    INDEX, NOTES, *(f"{part}/*.{end}" for part in _PARTS for end in ("json", "txt", "model", "safetensors")),
+]  # fmt: skip
 
 
 class PipelineSource(Source):
@@ -57,7 +61,7 @@ class PipelineSource(Source):
         }
 
     def digest(self, path: Path) -> str:
-        files = sorted(file for part in PARTS for file in (path / part).glob("*.safetensors"))
+        files = sorted(file for part in _PARTS for file in (path / part).glob("*.safetensors"))
         return hashlib.sha256("".join(map(sha256, files)).encode()).hexdigest()
 
     def load(self, path: Path) -> Model:
@@ -93,66 +97,107 @@ def _notes(path: Path) -> dict[str, Any]:
     return notes
 
 
+def read_index(path: Path) -> dict[str, Any]:
+    """Return the `model_index.json` of a folder; raises `NasError` for a damaged one."""
+    index = read_json(path / INDEX)
+    if not isinstance(index, dict):
+        raise NasError(f"{path / INDEX} is no JSON object; fetch the pipeline again")
+    return index
+
+
 def read_options(path: Path) -> dict[str, Any]:
     """Return the options of the family "diffusion" for the pipeline in a folder.
 
     "space" in `anyfit.json` says what is offered, as options of the family, where a pipeline was trained for it.
     Raises `UsageError` for a pipeline that is not supported, naming what it has.
     """
-    index = read_json(path / INDEX)
-    if not isinstance(index, dict):
-        raise NasError(f"{path / INDEX} is no JSON object; fetch the pipeline again")
-    kind, has = str(index.get("_class_name")), [name for name, value in index.items() if _is_part(value)]
-    if kind not in PIPELINES or not {*PARTS} <= {*has}:
-        raise UsageError(
-            f"{path} is a {kind} with {', '.join(has) or 'no parts'}; supported is a {' or '.join(PIPELINES)} with "
-            f"{', '.join(PARTS)}"
-        )
+    index = read_index(path)
+    kind = _kind_of(path, index)
     notes = _notes(path)
     space = dict(notes.get("space") or {})
-    unet = {"tokens": _tokens(path), **dict(space.pop("unet", {}))}
+    tokens = {"tokens": _tokens(path, kind)} if kind.texts else {}
+    own = {**tokens, **dict(space.pop(kind.denoiser, {}))}
     options = {
-        "unet": {**unet, "config": read_json(path / "unet" / "config.json")},
-        "text_encoder": read_json(path / "text_encoder" / "config.json"),
-        "vae": read_json(path / "vae" / "config.json"),
-        "scheduler": read_json(path / "scheduler" / "scheduler_config.json"),
+        "kind": kind.name,
+        kind.denoiser: {**own, "config": _denoiser_config(path, kind)},
+        **{name: _config(path / name / "config.json") for name in kind.weighted if name != kind.denoiser},
+        "scheduler": _config(path / "scheduler" / "scheduler_config.json"),
+        **({"zeros": bool(index.get("force_zeros_for_empty_prompt", True))} if len(kind.texts) == 2 else {}),
         **space,
     }
-    return options | ({"scale": float(notes["guidance"])} if "guidance" in notes else {})
+    is_told = kind.scale is not None and "guidance" in notes
+    return options | ({"scale": float(notes["guidance"])} if is_told else {})
+
+
+def _kind_of(path: Path, index: dict[str, Any]) -> Kind:
+    from diffusion.kinds import KINDS
+
+    name, has = str(index.get("_class_name")), [part for part, value in index.items() if _is_part(value)]
+    kind = KINDS.get(name)
+    if kind is None or not {*kind.parts} <= {*has}:
+        supported = [kind] if kind else [*KINDS.values()]
+        raise UsageError(
+            f"{path} is a {name} with {', '.join(has) or 'no parts'}; supported is "
+            + ", or ".join(f"a {one.name} with {', '.join(one.parts)}" for one in supported)
+        )
+    return kind
 
 
 def _is_part(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and value[0] is not None
 
 
-def _tokens(path: Path) -> int:
+def _config(path: Path) -> dict[str, Any]:
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise NasError(f"{path} is no JSON object; fetch the pipeline again")
+    return value
+
+
+def _denoiser_config(path: Path, kind: Kind) -> dict[str, Any]:
+    """Return the denoiser's configuration; transformers were once published as a class for all kinds of them."""
+    config = _config(path / kind.denoiser / "config.json")
+    if config.get("_class_name") != "Transformer2DModel":
+        return config
+    import inspect
+
+    import diffusers
+
+    known = inspect.signature(getattr(diffusers, kind.network).__init__).parameters
+    return {"_class_name": kind.network, **{key: value for key, value in config.items() if key in known}}
+
+
+def _tokens(path: Path, kind: Kind) -> int:
     """Return the length that prompts are padded to."""
-    most = read_json(path / "text_encoder" / "config.json").get("max_position_embeddings", 77)
-    file = path / "tokenizer" / "tokenizer_config.json"
-    told = read_json(file).get("model_max_length", most) if file.is_file() else most
-    return int(min(most, told))
+    lengths = []
+    for text, tokenizer in zip(kind.texts, kind.tokenizers, strict=True):
+        most = kind.tokens or _config(path / text / "config.json").get("max_position_embeddings", 77)
+        file = path / tokenizer / "tokenizer_config.json"
+        lengths.append(min(most, _config(file).get("model_max_length", most) if file.is_file() else most))
+    return int(min(lengths))
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
     """Load the parts of a pipeline's folder into a `Pipeline`; raises `NasError` naming the part that is damaged."""
+    import diffusers
     import transformers
-    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
     from diffusion.components import DECODERS
 
-    transformers.utils.logging.disable_progress_bar()
-    config = read_json(path / "vae" / "config.json")
-    kinds: Mapping[str, Any] = {
-        "unet": UNet2DConditionModel,
-        "text_encoder": transformers.CLIPTextModel,
-        "vae": DECODERS[config["_class_name"]],
-    }
-    for name, kind in kinds.items():
-        state = _read_part(path / name, kind).state_dict()
-        own = network.get_submodule(name if name != "vae" else "vae.autoencoder")
-        wanted = own.state_dict().keys()
+    kind = _kind_of(path, read_index(path))
+    classes: dict[str, Any] = {name: getattr(transformers, text) for name, text in kind.texts.items()}
+    classes[kind.denoiser] = getattr(diffusers, kind.network)
+    if kind.has_decoder:
+        classes["vae"] = DECODERS[_config(path / "vae" / "config.json")["_class_name"]]
+    for name, own in classes.items():
+        with quiet():
+            state: dict[str, Any] = _read_part(path / name, own).state_dict()
+        module = network.get_submodule(name if name != "vae" else "vae.autoencoder")
+        moved: dict[str, str] = getattr(module, "moved", {})
+        state = {moved.get(key, key): tensor for key, tensor in state.items()}
+        wanted = module.state_dict().keys()
         try:
-            own.load_state_dict({key: tensor for key, tensor in state.items() if key in wanted})
+            module.load_state_dict({key: tensor for key, tensor in state.items() if key in wanted})
         except RuntimeError as error:
             reason = str(error).splitlines()[-1].strip()
             raise NasError(

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from diffusion.conditions import LATENTS
+from diffusion.prompts import general_prompts, prompt_inputs
 from diffusion.quality import CLASSIFIER, classifier, match, prompts_and_seeds, psnr, relative_error
 from nas._errors import NasError, UsageError
 from nas.elastic import call, map_inputs
@@ -20,6 +22,7 @@ from nas.families import Judge, Quality, Task, load_model
 from nas.families._task import Forward, Split
 
 if TYPE_CHECKING:
+    from diffusion.pipeline_family import DiffusionPipeline
     from nas.elastic import Inputs
     from nas.families import Model
     from nas.space import Subnet
@@ -30,50 +33,28 @@ MATCH = Quality("match", "prompt match", "%", bounds=(0.0, 100.0))
 PICTURES, MATCHED = 16, 100
 _BATCH = 16
 
-PROMPTS = (
-    "a photo of a red apple on a wooden table",
-    "a small house by a lake in the mountains",
-    "a portrait of an old man with a hat",
-    "a black cat sitting on a chair",
-    "a city street at night in the rain",
-    "a bowl of soup with vegetables",
-    "a sailing ship on a stormy sea, oil painting",
-    "an astronaut riding a horse",
-)
-"""For pipelines that name none themselves."""
-
 
 def prompts_of(model: Model) -> Sequence[str]:
-    """Return the prompts that a pipeline is judged on: its own, in the order of `anyfit.json`, or general ones."""
-    return tuple(map(str, model.info.get("prompts") or PROMPTS))
+    """Return the prompts that a pipeline is judged on: its own, in the order of `anyfit.json`, or general ones.
+
+    Prompts of a pipeline of classes are names or numbers of classes.
+    """
+    return tuple(map(str, model.info.get("prompts") or general_prompts(_family(model).conditions)))
+
+
+def _family(model: Model) -> DiffusionPipeline:
+    from diffusion.pipeline_family import DiffusionPipeline
+
+    assert isinstance(model.family, DiffusionPipeline)
+    return model.family
 
 
 def fixed_inputs(model: Model, count: int) -> dict[str, Tensor]:
     """Return `count` inputs of a pipeline: its prompts in turn, each with the noise of its own seed, from 0 on."""
-    prompts = prompts_of(model)
-    chosen, _ = prompts_and_seeds(prompts, count, 0)
-    shape = model.family.example_input(model.space.largest())["latents"].shape[1:]
+    chosen, _ = prompts_and_seeds(prompts_of(model), count, 0)
+    shape = model.family.example_input(model.space.largest())[LATENTS].shape[1:]
     noise = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in range(count)]
-    return {
-        "latents": torch.stack(noise),
-        "prompt": tokenize(model.path, chosen),
-        "negative": tokenize(model.path, [""] * count),
-    }
-
-
-def tokenize(folder: Path, prompts: Sequence[str]) -> Tensor:
-    """Return the tokens (n, length), int64, of prompts by the tokenizer in a pipeline's folder."""
-    from transformers import CLIPTokenizer
-
-    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-    found = tokenizer(
-        [*prompts],
-        padding="max_length",
-        max_length=tokenizer.model_max_length,
-        truncation=True,
-        return_tensors="pt",
-    )
-    return found.input_ids
+    return {LATENTS: torch.stack(noise), **prompt_inputs(model.path, _family(model).conditions, chosen)}
 
 
 class _OriginalJudge(Judge):
@@ -191,6 +172,8 @@ class Diffusion(Task):
                 "pipelines are judged on prompts and seeds, but --data names pictures; leave it out"
             )
         if quality == MATCH:
+            if not _family(model).conditions.inputs:
+                raise UsageError("pictures of no prompt have none to match; choose --quality psnr")
             judge = classifier()
             if foreign := [prompt for prompt in prompts_of(model) if judge.class_of(prompt) is None]:
                 raise UsageError(
@@ -216,8 +199,9 @@ class Diffusion(Task):
         self, shape: tuple[int, ...], mean: tuple[float, ...], std: tuple[float, ...], classes: list[str]
     ) -> str:
         return (
-            f"Input: `latents`, float32 noise {' × '.join(['N', *map(str, shape)])} (any N), `prompt` and `negative`, "
-            "int64 token numbers. Output: pictures, float32, channels first, -1 … 1 and a little beyond."
+            f"Input: `latents`, float32 noise {' × '.join(['N', *map(str, shape)])} (any N), and where pictures are "
+            "made of prompts or classes their token numbers and masks or labels, int64 (`manifest.json` names them). "
+            "Output: pictures, float32, channels first, -1 … 1 and a little beyond."
         )
 
     def example_code(

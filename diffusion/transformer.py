@@ -22,6 +22,11 @@ from nas.elastic import Axis, Layout, resized
 from nas.elastic._length import Choices
 from nas.space import Dimension
 
+_MASKED = -10000.0
+"""What diffusers adds to the scores of tokens that are not there."""
+MOVED = {"scale_shift_table": "final.scale_shift_table"}
+"""Names of tensors of a PixArt transformer: diffusers' and ours."""
+
 
 class DiTNetwork(DiTTransformer2DModel):
     """A DiT as a function of tensors."""
@@ -47,6 +52,8 @@ class PixArtNetwork(PixArtTransformer2DModel):
     The pass is written out: diffusers squeezes the tokens' axis, which no ONNX exporter takes.
     """
 
+    moved = MOVED
+
     def move_table(self) -> None:
         """Put the last modulation into its module."""
         table = self._parameters.pop("scale_shift_table")
@@ -58,6 +65,7 @@ class PixArtNetwork(PixArtTransformer2DModel):
         hidden_states: Tensor,
         timestep: Tensor,
         encoder_hidden_states: Tensor,
+        encoder_attention_mask: Tensor | None = None,
         resolution: Tensor | None = None,
         aspect_ratio: Tensor | None = None,
     ) -> Tensor:
@@ -70,8 +78,13 @@ class PixArtNetwork(PixArtTransformer2DModel):
         text = encoder_hidden_states
         if self.caption_projection is not None:
             text = self.caption_projection(text).view(count, -1, x_btc.shape[-1])
+        bias_b1t = None
+        if encoder_attention_mask is not None:
+            bias_b1t = ((1 - encoder_attention_mask.to(x_btc.dtype)) * _MASKED).unsqueeze(1)
         for block in self.transformer_blocks:
-            x_btc = block(x_btc, encoder_hidden_states=text, timestep=modulation)
+            x_btc = block(
+                x_btc, encoder_hidden_states=text, encoder_attention_mask=bias_b1t, timestep=modulation
+            )
         shift, scale = (self.final.scale_shift_table[None] + time_bc[:, None]).chunk(2, dim=1)
         x_btc = self.proj_out(self.norm_out(x_btc) * (1 + scale) + shift)
         patches = x_btc.reshape(-1, height, width, size, size, self.out_channels)
@@ -86,8 +99,8 @@ class DiffusionTransformer(DenoiserFamily):
     Dimensions, where more than one choice is offered, by the module's path: "kept" (whether a block is there; the first
     always is), "heads" of an attention, "width" of a feed-forward. Then come the dimensions of `sampling`. Inputs are
     `hidden_states` (batch, channels, size, size), `timestep` (batch), float32, and `class_labels` for a DiT or
-    `encoder_hidden_states` (batch, tokens, features) for a PixArt transformer, with `resolution` (batch, 2) and
-    `aspect_ratio` (batch, 1) where it takes them.
+    `encoder_hidden_states` (batch, tokens, features) for a PixArt transformer, with `encoder_attention_mask` (batch,
+    tokens), 1 where there is a token, and `resolution` (batch, 2), `aspect_ratio` (batch, 1) where it takes them.
     """
 
     name = "diffusion-transformer"
@@ -97,7 +110,7 @@ class DiffusionTransformer(DenoiserFamily):
         template: Any = self.template
         if self.kind == PIXART:
             template.move_table()
-            self.moved = {"scale_shift_table": "final.scale_shift_table"}
+            self.moved = MOVED
         plan = Plan(shares)
         for name, module in template.named_children():
             if name == "transformer_blocks":
@@ -115,6 +128,10 @@ class DiffusionTransformer(DenoiserFamily):
             return inputs
         features = config["caption_channels"] or config["cross_attention_dim"]
         inputs["encoder_hidden_states"] = noise(self.tokens, features)
+        # Every second text has one token only.
+        there = torch.ones(batch_size, self.tokens, dtype=torch.int64)
+        there[1::2, 1:] = 0
+        inputs["encoder_attention_mask"] = there
         if self.template.use_additional_conditions:
             inputs["resolution"] = torch.tensor([self.size] * batch_size) * 8.0
             inputs["aspect_ratio"] = torch.full((batch_size, 1), self.size[0] / self.size[1])

@@ -14,7 +14,8 @@ import torch
 from diffusion.artifact import sampling_facts
 from diffusion.onnx_runner import Pipeline, sample
 from diffusion.pipeline_family import DiffusionPipeline
-from diffusion.task import fixed_inputs, tokenize
+from diffusion.prompts import prompt_inputs
+from diffusion.task import fixed_inputs
 from nas.elastic import call
 from nas.export import Export, parse_formats
 from nas.families import Model, get_family, load_model
@@ -42,14 +43,17 @@ def test_the_runner_samples_what_the_network_samples(model: Model, exported: Pat
     inputs = fixed_inputs(model, 3)
     wanted = call(model.extract(subnet), inputs).numpy()
     runner = Pipeline(exported, threads=1)
-    made = sample(
-        runner.sampling, runner.run, *(inputs[name].numpy() for name in ("latents", "prompt", "negative"))
-    )
+    made = sample(runner.sampling, runner.run, {name: x.numpy() for name, x in inputs.items()})
     assert np.abs(made - wanted).max() <= 1e-4 * np.abs(wanted).max()
     prompts = ["a photo of a ship", "cat"]
-    assert np.array_equal(runner.tokens(prompts), tokenize(exported, prompts).numpy())
+    family = model.family
+    assert isinstance(family, DiffusionPipeline)
+    wanted = prompt_inputs(exported, family.conditions, prompts)
+    given = runner.inputs(prompts)
+    assert given.keys() == wanted.keys()
+    assert all(np.array_equal(given[name], x.numpy()) for name, x in wanted.items())
     with pytest.raises(SystemExit, match="at most 8 are taken"):
-        runner.tokens(["a red apple on a wooden table"])
+        runner.inputs(["a red apple on a wooden table"])
     assert runner(["a ship"], [1]).shape == (1, 16, 16, 3)
 
 
@@ -86,7 +90,7 @@ def test_diffusers_loads_and_runs_it(model: Model, tmp_path: Path, share: float)
 
     family = model.family
     assert isinstance(family, DiffusionPipeline)
-    widths = dict(family.unet.uniform(share))
+    widths = dict(family.denoiser.uniform(share))
     subnet = model.space.subnet({**model.space.largest(), **widths, "steps": 2})
     Export(model=model, subnet=subnet, formats=parse_formats("safetensors")).write(tmp_path / "out")
     loaded: Any = Stock.from_pretrained(tmp_path / "out", safety_checker=None, local_files_only=True)
@@ -124,8 +128,8 @@ def test_mixing_is_what_a_scheduler_does(model: Model, scheduler: str) -> None:
         tensors = {key: torch.from_numpy(np.ascontiguousarray(value)) for key, value in feed.items()}
         return call(made[name], tensors.get("input", tensors)).numpy()
 
-    arrays = (inputs[name].numpy() for name in ("latents", "prompt", "negative"))
-    given = sample(sampling_facts(family, subnet), run, *arrays)
+    arrays = {name: x.numpy() for name, x in inputs.items()}
+    given = sample(sampling_facts(family, subnet), run, arrays)
     np.testing.assert_allclose(given, wanted.numpy(), rtol=0, atol=2e-4 * float(wanted.abs().max()))
 
 

@@ -15,7 +15,8 @@ from diffusion.task import fixed_inputs
 from nas._errors import UsageError
 from nas.elastic import call
 from nas.families import Model, get_family, load_model
-from tests.diffusion.tiny import options
+from tests.diffusion.kinds import SDXL_UNET, UNCONDITIONAL
+from tests.diffusion.tiny import TEXT, options
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,7 @@ def test_reused_features_of_the_same_step_change_nothing(model: Model) -> None:
     family, network = model.family, model.supernet.extract(model.space.smallest())
     assert isinstance(family, DiffusionPipeline)
     unet = network.get_submodule("unet")
-    inputs = family.unet.example_input(family.unet.space.largest(), 3)
+    inputs = family.denoiser.example_input(family.denoiser.space.largest(), 3)
     prediction, deep = Denoiser(unet)(**inputs).tensor_split([4], dim=1)
     assert torch.equal(prediction, unet(**inputs))
     assert torch.equal(ShallowDenoiser(unet)(deep=deep, **inputs), prediction)
@@ -85,7 +86,19 @@ def test_what_costs_less_is_counted_less(model: Model) -> None:
         ({"vae": {"_class_name": "VQModel"}}, "VQModel"),
         ({"text_encoder": {"architectures": ["T5EncoderModel"]}}, "T5EncoderModel"),
         ({"schedulers": ["NoSuchScheduler"]}, "NoSuchScheduler"),
-        ({"unet": {"config": {"_class_name": "UNet2DModel"}}}, "Stable Diffusion 1 or 2"),
+        (
+            {"unet": {"config": {"_class_name": "UNet2DModel"}}},
+            "that of a StableDiffusionPipeline is a UNet2DCond",
+        ),
+        ({"unet": {"config": SDXL_UNET}}, "takes text_embeds, unlike"),
+        ({"text_encoder": {**TEXT, "hidden_size": 20}}, "of 16 features, but the text encoders make 20"),
+        ({"vae": None}, "but vae is missing"),
+        ({"transformer": {}}, "transformer is given too"),
+        ({"kind": "FluxPipeline"}, "FluxPipeline is not supported as a whole pipeline; give one of Stable"),
+        (
+            {"kind": "DDPMPipeline", "unet": {"config": UNCONDITIONAL}, "vae": None, "text_encoder": None},
+            "nothing guides",
+        ),
     ],
 )
 def test_what_is_not_supported_is_one_sentence(changed: dict[str, Any], words: str) -> None:
