@@ -192,7 +192,7 @@ class Diffusion(Task):
         from diffusion.artifact import write_diffusers, write_runner
 
         write_diffusers(model, network, subnet, folder)
-        if (folder / "unet.onnx").is_file():
+        if (folder / f"{_family(model).whole}.onnx").is_file():
             write_runner(model, subnet, folder)
 
     def interface(

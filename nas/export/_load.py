@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,8 +95,26 @@ def artifact_subnet(folder: str | Path, family: Family) -> Subnet:
 
 
 def build_weightless(family: Family, subnet: Subnet) -> nn.Module:
-    """Build the static network of `subnet` on the meta device."""
+    """Build the static network of `subnet` on the meta device; only buffers that no file holds have values."""
     import torch
 
     with torch.device("meta"):
-        return family.build(subnet)
+        network = family.build(subnet)
+    for part in family.parts:
+        if part.is_active(subnet):
+            _fill(network.get_submodule(part.name), lambda part=part: part.build(subnet))
+    return network
+
+
+def _fill(module: nn.Module, build: Callable[[], nn.Module]) -> None:
+    """Give a part's buffers that are not saved, such as places of tokens, the values that it is built with."""
+    unsaved = [
+        (path, name)
+        for path, layer in module.named_modules()
+        for name in layer._non_persistent_buffers_set
+        if layer._buffers.get(name) is not None
+    ]
+    if unsaved:
+        built = build()
+        for path, name in unsaved:
+            module.get_submodule(path)._buffers[name] = built.get_submodule(path)._buffers[name]
