@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from diffusion.memory import room_for
 from nas._errors import NasError, UsageError
 from nas._files import new_folder, read_json, sha256, write_atomic, write_json
 
@@ -23,6 +24,8 @@ DEFAULT = "tiny-sd-cifar10"
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".msgpack")
 _LIBRARIES = ("diffusers", "transformers", "stable_diffusion", "diffusion")
 _WEIGHTLESS = ("scheduler", "tokenizer", "tokenizer_2", "feature_extractor")
+DENOISERS = ("unet", "transformer")
+"""The parts of which a pipeline has one, to denoise."""
 
 
 @contextmanager
@@ -86,11 +89,11 @@ def _download(name: str) -> Path:
         raise NasError(f"the pipeline {name} cannot be fetched ({reason}); give a folder instead") from error
 
 
-def read_index(folder: Path) -> dict[str, tuple[str, str]]:
+def read_index(folder: Path, denoisers: Sequence[str] = ("unet",)) -> dict[str, tuple[str, str]]:
     """Return a pipeline's parts that there are: name to library and class.
 
-    Raises `UsageError` for a pipeline without a UNet, for one that names code of others, or for weights that would have
-    to be unpickled, and `NasError` for a broken index.
+    Raises `UsageError` for a pipeline that has none of `denoisers`, for one that names code of others, or for weights
+    that would have to be unpickled, and `NasError` for a broken index.
     """
     index = read_json(folder / INDEX)
     if not isinstance(index, dict):
@@ -100,10 +103,12 @@ def read_index(folder: Path) -> dict[str, tuple[str, str]]:
         for name, value in index.items()
         if isinstance(value, list) and len(value) == 2 and value[0] is not None
     }
-    if "unet" not in parts:
+    if not any(name in parts for name in denoisers):
+        named = " or ".join(map(repr, denoisers))
+        words = " and no transformer" if "transformer" in denoisers else ""
         raise UsageError(
-            f"{folder} has no UNet: its parts are {', '.join(parts) or 'none'}; give a pipeline with a part 'unet', "
-            "such as Stable Diffusion's"
+            f"{folder} has no UNet{words}: its parts are {', '.join(parts) or 'none'}; give a pipeline with a part "
+            f"{named}, such as Stable Diffusion's"
         )
     for name, (library, kind) in parts.items():
         if library not in _LIBRARIES:
@@ -144,15 +149,24 @@ def check_safetensors(path: Path) -> None:
         raise NasError(f"{path} is no whole safetensors file ({reason}); fetch it again") from error
 
 
-def load_pipeline(spec: str | Path = DEFAULT, *, device: str = "cpu", dtype: Any = None) -> Any:
-    """Load a pipeline with a UNet by a shipped name, a folder or a hub id; see `find_pipeline` and `read_index`."""
+def load_pipeline(
+    spec: str | Path = DEFAULT,
+    *,
+    device: str = "cpu",
+    dtype: Any = None,
+    denoisers: Sequence[str] = ("unet",),
+) -> Any:
+    """Load a pipeline by a shipped name, a folder or a hub id; see `find_pipeline` and `read_index`.
+
+    Raises `NasError` also where the weights do not fit into memory.
+    """
     from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
     folder = find_pipeline(spec)
-    read_index(folder)
+    read_index(folder, denoisers)
     options = {} if dtype is None else {"torch_dtype": dtype}
     try:
-        with quiet():
+        with quiet(), room_for(folder):
             pipeline = DiffusionPipeline.from_pretrained(
                 folder, use_safetensors=True, local_files_only=True, trust_remote_code=False, **options
             )
@@ -161,7 +175,8 @@ def load_pipeline(spec: str | Path = DEFAULT, *, device: str = "cpu", dtype: Any
         raise NasError(f"{folder} cannot be loaded ({reason}); fetch or save the pipeline again") from error
     pipeline.set_progress_bar_config(disable=True)
     try:
-        return pipeline.to(device)
+        with room_for(folder):
+            return pipeline.to(device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"the pipeline cannot be moved to {device} ({reason}); use cpu or cuda") from error

@@ -30,8 +30,13 @@ def general_prompts(conditions: Conditions) -> Sequence[str]:
     """Return prompts for a pipeline that names none: texts, numbers of classes, or nothing at all."""
     labels = [value.classes for value in conditions.inputs.values() if isinstance(value, Label)]
     if labels:
-        return tuple(dict.fromkeys(str(place * labels[0] // 8) for place in range(8)))
+        return some_classes(labels[0])
     return PROMPTS if conditions.inputs else ("",)
+
+
+def some_classes(count: int) -> list[str]:
+    """Return the numbers of up to eight classes from all over `count`."""
+    return list(dict.fromkeys(str(place * count // 8) for place in range(8)))
 
 
 def prompt_inputs(folder: Path, conditions: Conditions, prompts: Sequence[str]) -> dict[str, Tensor]:

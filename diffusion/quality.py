@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from diffusion.captions import TEMPLATES, class_prompt
-from diffusion.sample import Settings, generate
+from diffusion.sample import Settings, generate, is_conditional, takes_classes
 from nas._errors import UsageError
 
 CLASSIFIER = "mbv3-cifar10"
@@ -115,6 +115,15 @@ def interval(right: int, count: int) -> tuple[float, float]:
 def class_prompts(judge: Classifier) -> list[str]:
     """Return the fixed prompt set: one for each of the classifier's classes, "a photo of a ship"."""
     return [class_prompt(name) for name in judge.classes]
+
+
+def prompts_for(pipeline: Any, judge: Classifier) -> list[str]:
+    """Return the fixed prompt set for a pipeline: texts, names of its classes that the classifier knows, or none."""
+    if is_conditional(pipeline):
+        return class_prompts(judge)
+    if not takes_classes(pipeline):
+        return []
+    return [name for name in judge.classes if name in pipeline.labels]
 
 
 def prompts_and_seeds(prompts: Sequence[str], images: int, seed: int) -> tuple[list[str], list[int]]:

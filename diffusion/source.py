@@ -9,6 +9,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diffusion.memory import is_out_of_memory, room_for
 from diffusion.pipeline import quiet
 from nas._errors import NasError, UsageError
 from nas._files import read_json, sha256
@@ -72,9 +73,10 @@ class PipelineSource(Source):
         from nas.families import Model, get_family
 
         family = get_family(config["family"], **config["options"])
-        with torch.random.fork_rng(devices=[]):
-            supernet = Supernet(family)
-        load_weights(supernet.network, path)
+        with room_for(path):
+            with torch.random.fork_rng(devices=[]):
+                supernet = Supernet(family)
+            load_weights(supernet.network, path)
         return Model(path, {**config, "space_digest": family.space.digest}, channels_last(supernet).eval())
 
 
@@ -230,5 +232,7 @@ def _read_part(folder: Path, kind: Any) -> Any:
             **({} if plain or not variants else {"variant": variants[0]}),
         )
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         reason = str(error).strip().partition("\n")[0]
         raise NasError(f"{folder} cannot be read ({reason}); fetch the pipeline again") from error

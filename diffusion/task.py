@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from diffusion.conditions import LATENTS
+from diffusion.memory import in_batches
 from diffusion.prompts import general_prompts, prompt_inputs
 from diffusion.quality import CLASSIFIER, classifier, match, prompts_and_seeds, psnr, relative_error
 from nas._errors import NasError, UsageError
@@ -141,12 +142,13 @@ def pictures(forward: Any, inputs: dict[str, Tensor]) -> np.ndarray:
 
 
 def _batches(run: Any, inputs: dict[str, Tensor]) -> Tensor:
-    count = len(inputs["latents"])
-    found = []
-    for start in range(0, count, _BATCH):
-        part = map_inputs(lambda x, start=start: x[start : start + _BATCH], inputs)
-        found.append(call(run, part) if isinstance(run, nn.Module) else run(part))
-    return torch.cat(found).float()
+    def make(start: int, stop: int) -> Tensor:
+        part = map_inputs(lambda x: x[start:stop], inputs)
+        return call(run, part) if isinstance(run, nn.Module) else run(part)
+
+    height, width = inputs[LATENTS].shape[-2:]
+    size = f"{width} × {height} latents"
+    return torch.cat(in_batches(make, len(inputs[LATENTS]), _BATCH, size)).float()
 
 
 class Diffusion(Task):

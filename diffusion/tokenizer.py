@@ -54,14 +54,14 @@ def _bytes(letter: str) -> list[str]:
     return list(piece)
 
 
-def check_prompts(tokenizer: Any, prompts: Sequence[str]) -> None:
-    """Raise `UsageError` for a prompt of more tokens than `tokenizer` takes."""
-    most = tokenizer.model_max_length
+def check_prompts(tokenizer: Any, prompts: Sequence[str], longest: int | None = None) -> None:
+    """Raise `UsageError` for a prompt of more tokens than `tokenizer` takes, or than `longest`."""
+    most = min(tokenizer.model_max_length, longest or tokenizer.model_max_length)
     for prompt in prompts:
         count = len(tokenizer(prompt, truncation=False).input_ids)
         if count > most:
             raise UsageError(
-                f"the prompt {_short(prompt)!r} has {count} tokens, at most {most} are taken (the two around it "
+                f"the prompt {_short(prompt)!r} has {count} tokens, at most {most} are taken (marks around it "
                 "count); shorten it, or use words of the training's captions: others are spelled by letters"
             )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,11 +81,11 @@ def opened_pipeline(spec: str, device: str, threads: int | None) -> Any:
     """Load a pipeline for a command."""
     import torch
 
-    from diffusion.pipeline import load_pipeline
+    from diffusion.pipeline import DENOISERS, load_pipeline
 
     if threads:
         torch.set_num_threads(threads)
-    return load_pipeline(spec, device=device)
+    return load_pipeline(spec, device=device, denoisers=DENOISERS)
 
 
 def default_prompts(spec: str) -> list[str]:
@@ -97,6 +97,31 @@ def default_prompts(spec: str) -> list[str]:
     if not prompts:
         raise UsageError(f'{spec} does not say what it knows; give a prompt, such as "a photo of a ship"')
     return [str(prompt) for prompt in prompts]
+
+
+def asked_prompts(prompts: Sequence[str], spec: str, pipeline: Any) -> list[str]:
+    """Return the prompts or classes to make images of: those given, or those that the pipeline was trained with.
+
+    An unconditional pipeline has the empty one alone. Raises `UsageError` for what the pipeline does not take.
+    """
+    from diffusion.sample import is_conditional, takes_classes
+    from nas._errors import UsageError
+
+    if is_conditional(pipeline):
+        return list(prompts) or default_prompts(spec)
+    if takes_classes(pipeline):
+        return list(prompts) or _default_classes(spec, pipeline)
+    if prompts:
+        raise UsageError(f"{spec} is unconditional, but the prompt {prompts[0]!r} is given; leave it out")
+    return [""]
+
+
+def _default_classes(spec: str, pipeline: Any) -> list[str]:
+    from diffusion.pipeline import find_pipeline, read_info
+    from diffusion.prompts import some_classes
+
+    known = [str(prompt) for prompt in read_info(find_pipeline(spec)).get("prompts", [])]
+    return known or some_classes(int(pipeline.transformer.config.num_embeds_ada_norm))
 
 
 def pipeline_name(spec: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from diffusion.cli._options import (
+    asked_prompts,
     device_option,
     opened_pipeline,
     pipeline_name,
@@ -71,30 +72,41 @@ def command(
       nas diffusion eval --images 1000 --guidance 5
       nas diffusion eval --pipeline compressed --against tiny-sd-cifar10
 
-    Without PROMPT, each class is asked for in turn. The classifier is our own: it is no CLIP score, and it is wrong
+    Without PROMPT, each class is asked for in turn. Images of no class that the classifier knows, such as those of an
+    unconditional pipeline, can only be compared. The classifier is our own: it is no CLIP score, and it is wrong
     about some real images too.
     """
     from diffusion import quality
+    from nas._errors import UsageError
 
     settings = settings_of(options)
-    judge = quality.classifier(classifier)
-    asked = list(prompts) or quality.class_prompts(judge)
     loaded = opened_pipeline(pipeline, device, threads)
     other = None if against is None else opened_pipeline(against, device, threads)
-    with progress_bar("images") as advance:
-        match = quality.evaluate_match(
-            loaded, asked, images=images, seed=seed, settings=settings, judge=judge, advance=advance
+    judge = quality.classifier(classifier)
+    asked = asked_prompts(prompts, pipeline, loaded) if prompts else quality.prompts_for(loaded, judge)
+    match = None
+    if asked:
+        with progress_bar("images") as advance:
+            match = quality.evaluate_match(
+                loaded, asked, images=images, seed=seed, settings=settings, judge=judge, advance=advance
+            )
+    elif other is None:
+        raise UsageError(
+            f"the images of {pipeline} are of no class that {classifier} knows, so that nothing can be judged; name "
+            "another pipeline with --against to compare them with"
         )
     difference = None
     if other is not None:
-        pairs = quality.prompts_and_seeds(asked, min(compared, images), seed)
+        pairs = quality.prompts_and_seeds(
+            asked or asked_prompts((), pipeline, loaded), min(compared, images), seed
+        )
         difference = quality.compare(loaded, other, *pairs, settings)
     if as_json:
         emit_json(
             {
                 "pipeline": pipeline_name(pipeline),
                 "settings": asdict(settings),
-                "match": asdict(match),
+                "match": None if match is None else asdict(match),
                 "against": None if against is None else pipeline_name(against),
                 "difference": None if difference is None else asdict(difference),
             }
@@ -105,13 +117,14 @@ def command(
 
 def _tell(match: Any, difference: Any, against: str | None) -> None:
     console = result_console()
-    console.print(
-        f"prompt match {match.percent:.1f}% (95%: {match.low:.1f} to {match.high:.1f}%), {match.images} images judged "
-        f"by {match.classifier}",
-        soft_wrap=True,
-    )
-    for prompt, percent in match.by_prompt.items():
-        console.print(f"  {percent:5.1f}%  {prompt}", soft_wrap=True, markup=False)
+    if match is not None:
+        console.print(
+            f"prompt match {match.percent:.1f}% (95%: {match.low:.1f} to {match.high:.1f}%), {match.images} images "
+            f"judged by {match.classifier}",
+            soft_wrap=True,
+        )
+        for prompt, percent in match.by_prompt.items():
+            console.print(f"  {percent:5.1f}%  {prompt}", soft_wrap=True, markup=False)
     if difference is not None:
         latent = "" if difference.latent is None else f", latent error {difference.latent:.3f}"
         console.print(

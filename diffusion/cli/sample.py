@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from diffusion.cli._options import (
-    default_prompts,
+    asked_prompts,
     device_option,
     opened_pipeline,
     pipeline_name,
@@ -66,13 +66,15 @@ def command(
 ) -> None:
     """Make COUNT images of each PROMPT; without one, of all that the pipeline was trained with.
 
+    A pipeline of classes takes their names or numbers for prompts, an unconditional one takes none.
+
     \b
       nas diffusion sample "a photo of a ship" "a photo of a horse" --guidance 5
       nas diffusion sample --pipeline runs/mine --steps 10 --single --output images
 
     The same seeds are used for every prompt.
     """
-    from diffusion.sample import generate, is_conditional
+    from diffusion.sample import generate, is_guided
     from nas._files import new_folder
     from nas._pictures import check_output, grid, write_png
 
@@ -80,7 +82,7 @@ def command(
     output = output or Path("samples" if single else "sample.png")
     check_output(output, () if single else (".png",))
     loaded = opened_pipeline(pipeline, device, threads)
-    asked = list(prompts) or (default_prompts(pipeline) if is_conditional(loaded) else [""])
+    asked = asked_prompts(prompts, pipeline, loaded)
     seeds = list(range(seed, seed + count))
     pairs = [(prompt, each) for prompt in asked for each in seeds]
     with progress_bar("images") as advance:
@@ -101,8 +103,9 @@ def command(
             {"output": output, **facts, "guidance": settings.guidance, "size": list(pictures.shape[1:3])}
         )
         return
+    guidance = f", guidance {settings.guidance:g}" if is_guided(loaded) else ""
     result_console().print(
-        f"wrote {output}: {len(pairs)} images by {name}, {settings.steps} steps, guidance {settings.guidance:g}",
+        f"wrote {output}: {len(pairs)} images by {name}, {settings.steps} steps{guidance}",
         soft_wrap=True,
         markup=False,
     )
