@@ -13,6 +13,7 @@ from nas.families import get_family
 from nas.space import Subnet
 from tests.conformance.diffusion import DIT, PIXART, SD1, SD2, SDXL, UNCONDITIONAL
 from tests.conformance.models import FeedForward, Generator, Heads, Shortcut, Steps, UNet, Weightless, Widths
+from tests.diffusion import kinds
 from tests.diffusion.tiny import options
 
 FAMILIES: dict[str, Callable[[], Family]] = {
@@ -55,6 +56,10 @@ FAMILIES: dict[str, Callable[[], Family]] = {
         "diffusion-transformer", config=PIXART, tokens=5, sampling={"steps": [4, 8]}
     ),
     "diffusion-pipeline": lambda: get_family("diffusion", **options()),
+    **{
+        f"{name}-pipeline": lambda name=name: get_family("diffusion", **kinds.options(name))
+        for name in ("sdxl", "ddim", "dit", "pixart")
+    },
     "ofa-mbv3": lambda: get_family("ofa-mbv3", classes=7, resolutions=(32, 40, 48)),
 }
 

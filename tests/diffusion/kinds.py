@@ -19,7 +19,7 @@ library: Any = diffusers
 
 SDXL_UNET: dict[str, Any] = {
     **networks.SDXL,
-    "transformer_layers_per_block": [1, 2],
+    "transformer_layers_per_block": [1, 1],
     "cross_attention_dim": 16 + 8,
     "projection_class_embeddings_input_dim": 12 + 6 * 4,
 }
@@ -119,6 +119,36 @@ MAKERS: Mapping[str, Callable[[], Any]] = {
     "pixart-sizes": lambda: _pixart("PixArtAlphaPipeline", PIXART_SIZES),
     "pixart-sigma": lambda: _pixart("PixArtSigmaPipeline"),
 }
+
+
+def options(name: str, **changed: Any) -> dict[str, Any]:
+    """Return the options of the family of the kind "sdxl", "ddim", "dit" or "pixart", without any weights."""
+    own: dict[str, dict[str, Any]] = {
+        "sdxl": {
+            "kind": "StableDiffusionXLPipeline",
+            "unet": {"config": SDXL_UNET, "tokens": 8, "depth": [1], "removable": False},
+            "text_encoder": TEXT_XL,
+            "text_encoder_2": TEXT_XL_2,
+            "vae": VAE,
+            "guided": [0.0, 1.0],
+            "reuse": [2, 1],
+        },
+        "ddim": {"kind": "DDIMPipeline", "unet": {"config": UNCONDITIONAL}, "reuse": [2, 1]},
+        "dit": {
+            "kind": "DiTPipeline",
+            "transformer": {"config": {**DIT, "num_embeds_ada_norm": 5}},
+            "vae": VAE,
+            "guided": [0.0, 1.0],
+        },
+        "pixart": {
+            "kind": "PixArtAlphaPipeline",
+            "transformer": {"config": {**PIXART, "use_additional_conditions": True}, "tokens": 8},
+            "text_encoder": T5,
+            "vae": VAE,
+            "guided": [0.0, 1.0],
+        },
+    }
+    return {**own[name], "scheduler": SCHEDULER, "steps": [1, 2], **changed}
 
 
 def write_kind(name: str, folder: Path, **notes: Any) -> Path:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -157,17 +159,31 @@ def test_pictures_that_are_not_finite_cost_a_sentence(folders, run, tmp_path) ->
     refused(done, "the image of seed 0 is not finite", code=1)
 
 
-@pytest.mark.parametrize("name", ["ddpm", "dit"])
-def test_search_export_and_everything_after(folders, run, tmp_path, name) -> None:
-    """The whole way of a user, on real measurements; latencies are so large or small that the machine does not matter."""
-    over = run("search", "--model", folders[name], "--latency", "1us", "--threads", "1")
+FEW: dict[str, dict[str, Any]] = {
+    "ddpm": {"unet": {"resnet": [1], "self_attention": [0.5, 1], "removable": False}, "reuse": [2, 1]},
+    "dit": {"transformer": {"self_attention": [1], "feed_forward": [0.5, 1], "removable": False}},
+}
+"""Spaces of a few programs, which are quickly measured."""
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_search_export_and_what_is_exported(run, tmp_path, name) -> None:
+    """The whole way of a user; latencies are so small or large that no machine decides."""
+    folder = write_kind(name, tmp_path / name, space={"steps": [1, 2], **FEW[name]})
+    over = run("search", "--model", folder, "--latency", "1us", "--threads", "1")
     assert over.code == 3 and "the smallest needs" in over.stderr
     found = run(
-        "search", "--model", f"diffusion:{folders[name]}", "--latency", "60s", "--threads", "1", "--trials", "8",
-        "--quality", "psnr", "--run-dir", "run", "--json",
+        "search", "--model", f"diffusion:{folder}", "--latency", "60s", "--threads", "1", "--trials", "4",
+        "--run-dir", "run", "--json",
     )  # fmt: skip
     assert found.code == 0, found.stderr
     done = run("export", "run", "--format", "onnx", "--output", "out", "--no-measure")
     assert done.code == 0, done.stderr
-    shown = run("show", "out", "--json")
-    assert set(json.loads(shown.stdout)["files"].values()) == {"ok"}
+    assert set(json.loads(run("show", "out", "--json").stdout)["files"].values()) == {"ok"}
+    prompt = ["boat"] if name == "dit" else []
+    made = subprocess.run(
+        [sys.executable, "out/run_onnx.py", *prompt, "--output", "made.png"], capture_output=True, text=True
+    )
+    assert made.stdout == "wrote made.png\n", made.stderr
+    with Image.open(tmp_path / "made.png") as picture:
+        assert np.array(picture).std() > 1
