@@ -209,10 +209,36 @@ class Diffusion(Task):
     def example_code(
         self, shape: tuple[int, ...], mean: tuple[float, ...], std: tuple[float, ...], classes: list[str]
     ) -> tuple[str, str]:
-        return "Noise for one picture:", _NOISE.format(", ".join(map(str, shape)))
+        return "diffusers:", _DIFFUSERS
+
+    def usage(self) -> Sequence[tuple[str, str, str]] | None:
+        return _USAGE
 
 
-_NOISE = """
-import numpy as np
-x = np.random.default_rng(0).standard_normal((1, {}), dtype="float32")
+_DIFFUSERS = """
+import diffusion  # only where model_index.json names a class of it: sizes that no stock configuration says
+from diffusers import DiffusionPipeline
+pipeline = DiffusionPipeline.from_pretrained(".")
+picture = pipeline("a photo of a ship").images[0]  # or class_labels=[207], or nothing: what it makes pictures of
 """
+_USAGE = (
+    (
+        "run_onnx.py",
+        "ONNX Runtime, without torch (or from a shell: `python run_onnx.py PROMPT --seed 1`):",
+        """
+from run_onnx import Pipeline
+pictures = Pipeline(".")(["a photo of a ship"], seeds=[1])  # uint8, (1, height, width, 3); "" where it takes no prompt
+""",
+    ),
+    (
+        "model.safetensors",
+        "torch, with anyfit installed (noise and prompts to pictures, all steps included; nothing unpickled):",
+        """
+import nas, torch
+from nas.export import read_manifest
+named = read_manifest(".").input.named  # what it takes: shape of one, and type
+inputs = {name: torch.ones(1, *x["shape"], dtype=getattr(torch, x["dtype"])) for name, x in named.items()}
+picture = nas.load(".")(**inputs)
+""",
+    ),
+)

@@ -29,8 +29,7 @@ def model_card(
         _summary(manifest),
         "## Figures\n\n" + table(("what", "value", "how it was found"), _figures(manifest, files)),
         "## Input and output\n\n" + task.interface(spec.shape, spec.mean, spec.std, [*manifest.classes]),
-        "## Use it\n\n"
-        + _usage(task.example_code(spec.shape, spec.mean, spec.std, [*manifest.classes]), files),
+        "## Use it\n\n" + _usage(task, manifest, files),
         "## Architecture\n\n" + _architecture(manifest, parts),
         "## Checked against the supernet\n\n" + _parity(manifest),
         "## Origin\n\n" + _origin(manifest),
@@ -77,9 +76,10 @@ def _figures(manifest: Manifest, files: Mapping[str, int]) -> list[Sequence[str]
     return rows
 
 
-def _usage(preparation: tuple[str, str], files: Mapping[str, int]) -> str:
-    snippets = [_code(*preparation)]
-    snippets += [_code(title, code) for name, title, code in USAGE if name in files]
+def _usage(task: Task, manifest: Manifest, files: Mapping[str, int]) -> str:
+    spec = manifest.input
+    snippets = [_code(*task.example_code(spec.shape, spec.mean, spec.std, [*manifest.classes]))]
+    snippets += [_code(title, code) for name, title, code in task.usage() or USAGE if name in files]
     return "\n\n".join(snippets)
 
 

@@ -7,7 +7,7 @@ the commands know only this interface.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -129,6 +129,10 @@ class Task(ABC):
         self, shape: tuple[int, ...], mean: tuple[float, ...], std: tuple[float, ...], classes: list[str]
     ) -> tuple[str, str]:
         """Return a title and Python lines that make an input batch `x`, a NumPy array."""
+
+    def usage(self) -> Sequence[tuple[str, str, str]] | None:
+        """Return for a model card how files are used after that: file, title, Python lines; None for the usual ways."""
+        return None
 
 
 @cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -90,3 +92,15 @@ def test_an_export_is_run_by_the_runner_and_by_diffusers(
     pictures = plain(stock, inputs, list(prompts_of(model)[:2]), 4, family.sampling.scale)
     wanted = call(model.extract(all_steps), inputs)
     torch.testing.assert_close((wanted / 2 + 0.5).clamp(0, 1), pictures, rtol=0, atol=1e-5)
+    if name == "sdxl":
+        _run_card(tmp_path / "out")
+
+
+def _run_card(folder: Path) -> None:
+    """Run in a fresh process what the model card says."""
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    blocks = [block.split("```")[0] for block in card.split("```python")[1:]]
+    assert len(blocks) == 3 and "import diffusion" in blocks[0]
+    code = "".join(blocks) + "print(picture.shape, pictures.shape)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+    assert done.stdout == "torch.Size([1, 3, 16, 16]) (1, 16, 16, 3)\n", done.stderr
