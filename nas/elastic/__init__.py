@@ -17,11 +17,35 @@ from nas.elastic._inputs import (
 from nas.elastic._layout import Kernel, Layout, crop_centre
 from nas.elastic._length import Chosen, Divided, Length, Scaled, make_divisible
 from nas.elastic._memory import channels_last
+from nas.elastic._quantize import (
+    BITS,
+    BLOCK,
+    FULL,
+    dequantize,
+    pack,
+    quantize,
+    quantized,
+    quantized_bytes,
+    unpack,
+)
+from nas.elastic._quantized import (
+    PackedConv2d,
+    PackedLinear,
+    QuantizedConv2d,
+    QuantizedLinear,
+    packed,
+    quantize_layers,
+    quantized_layers,
+    settle,
+)
 from nas.elastic._sorting import entry_scores, l1_importance
 from nas.elastic._supernet import Supernet
 from nas.elastic._template import assembled, resized
 
 __all__ = [
+    "BITS",
+    "BLOCK",
+    "FULL",
     "Axis",
     "Cat",
     "Chosen",
@@ -34,9 +58,13 @@ __all__ = [
     "Kernel",
     "Layout",
     "Length",
+    "PackedConv2d",
+    "PackedLinear",
     "Part",
     "Pass",
     "Program",
+    "QuantizedConv2d",
+    "QuantizedLinear",
     "Repeat",
     "Scaled",
     "Supernet",
@@ -48,12 +76,22 @@ __all__ = [
     "channels_last",
     "correct_statistics",
     "crop_centre",
+    "dequantize",
     "entry_scores",
     "l1_importance",
     "make_divisible",
     "map_inputs",
     "named_inputs",
+    "pack",
+    "packed",
     "positional",
+    "quantize",
+    "quantize_layers",
+    "quantized",
+    "quantized_bytes",
+    "quantized_layers",
     "resized",
+    "settle",
     "split_inputs",
+    "unpack",
 ]

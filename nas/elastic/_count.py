@@ -22,12 +22,17 @@ from torch.utils.flop_counter import flop_registry
 
 from nas.elastic._family import Family
 from nas.elastic._inputs import Inputs, call, map_inputs
+from nas.elastic._quantize import quantized_bytes
+from nas.elastic._quantized import quantized_layers
 from nas.space import Subnet
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What a network costs: multiply-accumulates for one input, parameters, bytes of its fp32 tensors."""
+    """What a network costs: multiply-accumulates for one input, parameters, bytes of its tensors.
+
+    Tensors are fp32 but for weights of few bits, which count packed.
+    """
 
     macs: int = 0
     params: int = 0
@@ -59,7 +64,11 @@ def _weigh(module: nn.Module) -> tuple[int, int]:
         if buffer is not None and name not in layer._non_persistent_buffers_set
     )
     stored = params + sum(buffer.numel() for buffer in kept if buffer.is_floating_point())
-    return params, 4 * stored
+    saved = sum(
+        4 * layer.weight.numel() - quantized_bytes(layer.weight.shape, layer.bits)
+        for _, layer in quantized_layers(module)
+    )
+    return params, 4 * stored - saved
 
 
 class _Flops(TorchDispatchMode):

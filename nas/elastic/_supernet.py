@@ -13,6 +13,7 @@ from torch import nn
 from nas.elastic._count import Counter, Counts
 from nas.elastic._family import Family
 from nas.elastic._inputs import Inputs, call
+from nas.elastic._quantized import settle
 from nas.elastic._skeleton import Skeleton, SkeletonCache, owner_of
 from nas.elastic._sorting import sort_channels
 from nas.space import SearchSpace, Subnet
@@ -100,7 +101,10 @@ class Supernet(nn.Module):
         return {binding.name: binding.tensor() for binding in self._skeletons.get(subnet).bindings}
 
     def extract(self, subnet: Subnet) -> nn.Module:
-        """Return the static network of `subnet` in evaluation mode, with copies of its slices for weights."""
+        """Return the static network of `subnet` in evaluation mode, with copies of its slices for weights.
+
+        Weights of few bits hold the numbers that are left of the slices.
+        """
         with torch.device("meta"):
             network = self.family.build(subnet)
         with torch.no_grad():
@@ -111,10 +115,10 @@ class Supernet(nn.Module):
                 slot[leaf] = (
                     nn.Parameter(copy, requires_grad=slot[leaf].requires_grad) if is_parameter else copy
                 )
-        return network.eval()
+        return settle(network.eval())
 
     def count(self, subnet: Subnet) -> Counts:
-        """Count the MACs of one output, the parameters and the fp32 bytes of `subnet`."""
+        """Count the MACs of one output, the parameters and the bytes of `subnet`."""
         return self._counter.count(subnet)
 
     def count_parts(self, subnet: Subnet) -> dict[str, Counts]:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from nas.elastic import Counts, Inputs, Supernet, call
+from nas.elastic import Counts, Inputs, Supernet, call, packed
 from nas.latency.macs import macs_by_operator
 from tests.conformance.families import some_subnets
 
@@ -22,7 +22,9 @@ def _macs_by_fvcore(network: nn.Module, x: Inputs) -> int:
 def test_counts_equal_the_extracted_network(supernet: Supernet) -> None:
     for subnet in some_subnets(supernet.family, 1):
         network = supernet.extract(subnet)
-        stored = [tensor for tensor in network.state_dict().values() if tensor.is_floating_point()]
+        kinds = (torch.int8, torch.uint8)  # weights of few bits
+        state = packed(network).state_dict().values()
+        stored = [tensor for tensor in state if tensor.is_floating_point() or tensor.dtype in kinds]
         assert supernet.count(subnet) == Counts(
             macs=_macs_by_fvcore(network, supernet.family.example_input(subnet)),
             params=sum(parameter.numel() for parameter in network.parameters()),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from nas.elastic import Inputs, Supernet, batch_of, call, named_inputs
+from nas.elastic import Inputs, Supernet, batch_of, call, named_inputs, packed
 from nas.latency.runtimes._onnx import to_onnx
 from tests.conformance.families import some_subnets
 
@@ -31,6 +31,17 @@ def test_extracted_network_equals_supernet_bit_for_bit(supernet: Supernet) -> No
         expected = supernet(x, subnet)
         assert expected.isfinite().all()
         assert torch.equal(call(supernet.extract(subnet), x), expected), subnet
+
+
+@torch.no_grad()
+def test_packed_network_equals_supernet_bit_for_bit(supernet: Supernet) -> None:
+    """Weights of few bits as files hold them; without any, packing gives the network itself."""
+    for subnet in some_subnets(supernet.family, 1):
+        x, network = supernet.family.example_input(subnet, 2), supernet.extract(subnet)
+        small = packed(network)
+        assert torch.equal(call(small, x), supernet(x, subnet)), subnet
+        has_bits = any(name.endswith("bits") and choice < 32 for name, choice in subnet.items())
+        assert (small is not network) == has_bits
 
 
 @torch.no_grad()
