@@ -1,12 +1,14 @@
 """The elastic dimensions of the blocks of diffusers: residual blocks, attention, feed-forward, transformers.
 
-Stage widths and skips stay as they are, because norm groups straddle the border between a hidden state and its skip;
+Beside sizes there are the bits of weights, one number for all layers of a kind: "attention.bits" (projections, and those
+around a transformer), "feed_forward.bits", "resnet.bits" (convolutions inside, and those that change the resolution),
+"modulation.bits". The first and the last layer, embeddings and norms stay floats. Stage widths and skips stay as they are, because norm groups straddle the border between a hidden state and its skip;
 what is elastic lies inside a block. Every block is diffusers' own class at a smaller size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -18,7 +20,7 @@ from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import nn
 
-from nas.elastic import Axis, Cat, Elastic, Fixed, Layout, Part, Repeat, resized
+from nas.elastic import FULL, Axis, Cat, Elastic, Fixed, Layout, Part, Repeat, quantize_layers, resized
 from nas.elastic._length import Choices
 from nas.space import Choice, Dimension
 
@@ -28,13 +30,17 @@ Condition = tuple[str, tuple[Choice, ...]] | None
 
 @dataclass(frozen=True)
 class Shares:
-    """The shares of the full number that are offered, 0 for leaving the branch out; None for what a network lacks."""
+    """The shares of the full number that are offered, 0 for leaving the branch out; None for what a network lacks.
+
+    `bits` are those that weights may have, ascending; None for floats alone.
+    """
 
     resnet: Sequence[float] | None
     self_attention: Sequence[float]
     cross_attention: Sequence[float]
     feed_forward: Sequence[float]
     depth: Sequence[float] | None
+    bits: Sequence[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -80,12 +86,30 @@ class Plan:
         condition: Condition = None,
         layouts: dict[str, Layout] | None = None,
         build: Callable[[Choices], nn.Module] | None = None,
+        bits: Mapping[str, str] | None = None,
     ) -> None:
-        """Add a part; without `layouts` and `build` it is the same in every subnet that has it."""
+        """Add a part; without `layouts` and `build` it is the same in every subnet that has it.
+
+        `bits` names modules inside, "" for the part itself, and the kind of layer whose bits decide their weights.
+        """
         assert template is not None
         own = layouts or {}
         make = build or partial(resized, template, own)
-        self.parts.append(Part(path, make, own, condition, self.reads, group=_group(path)))
+        reads = self.reads
+        if bits and self.shares.bits:
+            make = partial(_with_bits, make, bits, self.shares.bits[-1])
+            reads = (*reads, *self._bit_dimensions([*bits.values()]))
+        self.parts.append(Part(path, make, own, condition, reads, group=_group(path)))
+
+    def _bit_dimensions(self, kinds: Sequence[str]) -> tuple[str, ...]:
+        """Return the dimensions of bits of these kinds of layers, added where they are new."""
+        choices = tuple(self.shares.bits or ())
+        if len(choices) < 2:
+            return ()
+        names = tuple(dict.fromkeys(f"{kind}.bits" for kind in kinds))
+        known = {dimension.name for dimension in self.dimensions}
+        self.dimensions += [Dimension(name, choices) for name in names if name not in known]
+        return names
 
     def gap(
         self, path: str, condition: Condition, stand_in: Callable[[], nn.Module | None] = lambda: None
@@ -109,6 +133,18 @@ def counts(full: int, shares: Sequence[float], multiple: int = 1) -> tuple[int, 
     return tuple(
         sorted({number for number in found if number < full} | {full} | ({0} if 0 in shares else set()))
     )
+
+
+def _with_bits(
+    build: Callable[[Choices], nn.Module], kinds: Mapping[str, str], most: int, choices: Choices
+) -> nn.Module:
+    """Build a part and give the weights of the modules in `kinds` the bits that are chosen, `most` without a choice."""
+    module = build(choices)
+    for path, kind in kinds.items():
+        bits = choices.get(f"{kind}.bits", most)
+        if bits != FULL:
+            quantize_layers(module.get_submodule(path), int(bits))
+    return module
 
 
 def _group(path: str) -> str:
@@ -159,6 +195,9 @@ class Nothing(nn.Module):
         return 0.0
 
 
+ATTENTION, FEED_FORWARD, RESNET = {"": "attention"}, {"": "feed_forward"}, {"": "resnet"}
+"""What kind of layer a part is as a whole."""
+
 # --- blocks -----------------------------------------------------------------------------------------------------------
 
 
@@ -168,7 +207,7 @@ def add_resnet(plan: Plan, path: str, block: ResnetBlock2D, condition: Condition
     The first block of a network stays: without any the time would not reach the image.
     """
     if block.upsample is not None or block.downsample is not None:
-        plan.part(path, block, condition)
+        plan.part(path, block, condition, bits=RESNET)
         return
     groups, channels = block.norm2.num_groups, block.norm2.num_channels
     first = not any(part.name.endswith(".resnets.0") for part in plan.parts)
@@ -200,7 +239,7 @@ def add_resnet(plan: Plan, path: str, block: ResnetBlock2D, condition: Condition
         module.norm2.num_groups = kept
         return module
 
-    plan.part(path, block, condition, layouts, build)
+    plan.part(path, block, condition, layouts, build, RESNET)
 
 
 def attention_layouts(
@@ -240,7 +279,7 @@ def add_attention(
         set_heads(module, number.length(choices))
         return module
 
-    plan.part(path, block, present, layouts, build)
+    plan.part(path, block, present, layouts, build, ATTENTION)
     return present
 
 
@@ -277,7 +316,7 @@ def add_transformer_block(plan: Plan, path: str, block: BasicTransformerBlock, c
         plan.gap(f"{path}.norm2", second)
     layouts, third = feed_forward_layouts(plan, f"{path}.ff", block.ff, condition)
     plan.part(f"{path}.norm3", block.norm3, third)
-    plan.part(f"{path}.ff", block.ff, third, layouts)
+    plan.part(f"{path}.ff", block.ff, third, layouts, bits=FEED_FORWARD)
     plan.gap(f"{path}.ff", third, Nothing)
     plan.gap(f"{path}.norm3", third, nn.Identity)
 
@@ -289,8 +328,8 @@ def add_transformer(plan: Plan, path: str, block: Transformer2DModel, condition:
     offered = plan.shares.depth or (1,)
     number, present = plan.count(name, full, offered, condition)
     plan.gap(path, present, NoTransformer)
-    for end in ("norm", "proj_in"):
-        plan.part(f"{path}.{end}", getattr(block, end), present)
+    plan.part(f"{path}.norm", block.norm, present)
+    plan.part(f"{path}.proj_in", block.proj_in, present, bits=ATTENTION)
     depths = counts(full, offered)
     for index, inner in enumerate(block.transformer_blocks):
         own = f"{path}.transformer_blocks.{index}"
@@ -298,7 +337,7 @@ def add_transformer(plan: Plan, path: str, block: Transformer2DModel, condition:
         assert isinstance(inner, BasicTransformerBlock)
         add_transformer_block(plan, own, inner, deep)
         plan.gap(own, deep)
-    plan.part(f"{path}.proj_out", block.proj_out, present)
+    plan.part(f"{path}.proj_out", block.proj_out, present, bits=ATTENTION)
 
 
 def add_attention_block(plan: Plan, path: str, block: Attention, condition: Condition) -> None:

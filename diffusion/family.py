@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from itertools import combinations
 from typing import Any, ClassVar
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from diffusion.blocks import Plan, Shares
 from diffusion.configuration import read_configuration
 from nas._errors import UsageError
-from nas.elastic import Family, Part, assembled
+from nas.elastic import BITS, FULL, Family, Part, assembled
 from nas.space import Dimension, SearchSpace, Subnet
 
 
@@ -125,18 +126,27 @@ class DenoiserFamily(Family):
         return {"largest": self.space.largest(), "half": self.uniform(0.5)}
 
 
+_OFFERS = [[*some] for count in (1, 2, 3) for some in combinations((*BITS, FULL), count)]
+
+
 def times(batch_size: int) -> Tensor:
     """Return example timesteps, float32 (batch)."""
     return (torch.arange(batch_size) * 283 + 500) % 1000.0
 
 
 def require_shares(shares: Shares, tokens: int) -> None:
-    """Raise `UsageError` unless all are shares from 0 to 1, and there is a token."""
+    """Raise `UsageError` unless all are shares from 0 to 1, bits are some that exist, and there is a token."""
     for name, offered in vars(shares).items():
+        if name == "bits":
+            continue
         fine = [share for share in offered or () if isinstance(share, int | float) and 0 <= share <= 1]
         if offered is not None and (len(fine) != len(offered) or not any(fine)):
             raise UsageError(
                 f"{name} is {list(offered)}, but must be shares from 0 to 1, one of them above 0; give such"
             )
+    if shares.bits is not None and [*shares.bits] not in _OFFERS:
+        raise UsageError(
+            f"bits is {list(shares.bits)}, but must be some of {', '.join(map(str, (*BITS, FULL)))}, ascending; give such"
+        )
     if type(tokens) is not int or tokens < 1:
         raise UsageError(f"tokens is {tokens!r}, but must be a whole number of at least 1; give one")

@@ -15,6 +15,7 @@ from torch import nn
 from diffusion.blocks import NoAttention, Nothing, NoTransformer, Shortcut
 from diffusion.family import DenoiserFamily
 from diffusion.unet import ConditionalNetwork, DiffusionUNet, UnconditionalNetwork
+from nas.elastic import quantized_layers
 from nas.space import Subnet
 
 _BY_STAGE = (
@@ -63,8 +64,10 @@ def _unet_config(
 
 
 def _is_whole(network: nn.Module, template: nn.Module) -> bool:
-    """Say whether every block that the network has is as large as the template's and lacks nothing inside."""
+    """Say whether every block that the network has is the template's: as large, of floats, and nothing inside lacks."""
     full = template.state_dict()
+    if next(quantized_layers(network), None) is not None:
+        return False
     if any(tensor.shape != full[name].shape for name, tensor in network.state_dict().items()):
         return False
     for name, module in network.named_modules():

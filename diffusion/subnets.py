@@ -27,6 +27,7 @@ from diffusion.stock import stock_config, stock_names
 from diffusion.transformer import diffusion_transformer
 from diffusion.unet import diffusion_unet
 from nas._errors import UsageError
+from nas.elastic import packed
 from nas.space import Subnet
 
 
@@ -61,7 +62,7 @@ def _become(model: Any, kind: str, config: Mapping[str, Any], subnet: Mapping[st
     family = _FAMILIES[kind]({**config, "_class_name": kind}, **options)
     # Loaders of weights build models without values, by a hook that a module made here shows.
     with torch.device(nn.Linear(1, 1).weight.device):
-        network: Any = family.build(family.space.subnet(choices))
+        network: Any = packed(family.build(family.space.subnet(choices)))
     for name, buffer in family.template.named_buffers():  # values that no file holds
         path, _, leaf = name.rpartition(".")
         network.get_submodule(path)._buffers[leaf] = buffer.clone()
@@ -131,12 +132,13 @@ def subnet_config(family: DenoiserFamily, subnet: Subnet) -> dict[str, Any]:
 
 
 def to_diffusers(family: DenoiserFamily, subnet: Subnet, network: nn.Module) -> ModelMixin:
-    """Return an extracted `network` of `subnet` as a model that diffusers saves and runs; they share their tensors.
+    """Return an extracted `network` of `subnet` as a model that diffusers saves and runs.
 
-    It is of the stock class where a stock configuration says the subnet, else of the subclass that carries it.
+    They share their tensors, but weights of few bits are packed. It is of the stock class where a stock configuration says the subnet, else of the subclass that carries it.
     """
     from accelerate import init_empty_weights
 
+    network = packed(network)
     config = stock_config(family, subnet)
     with init_empty_weights(include_buffers=False):
         if config is None:

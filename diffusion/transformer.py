@@ -97,7 +97,8 @@ class DiffusionTransformer(DenoiserFamily):
     """The subnets of one diffusion transformer.
 
     Dimensions, where more than one choice is offered, by the module's path: "kept" (whether a block is there; the first
-    always is), "heads" of an attention, "width" of a feed-forward. Then come the dimensions of `sampling`. Inputs are
+    always is), "heads" of an attention, "width" of a feed-forward; "attention.bits", "feed_forward.bits" and, for a DiT,
+    "modulation.bits" are those of all weights of a kind. Then come the dimensions of `sampling`. Inputs are
     `hidden_states` (batch, channels, size, size), `timestep` (batch), float32, and `class_labels` for a DiT or
     `encoder_hidden_states` (batch, tokens, features) for a PixArt transformer, with `encoder_attention_mask` (batch,
     tokens), 1 where there is a token, and `resolution` (batch, 2), `aspect_ratio` (batch, 1) where it takes them.
@@ -161,7 +162,10 @@ def _add_block(plan: Plan, path: str, block: BasicTransformerBlock, removable: b
             set_heads(getattr(module, name), number.length(choices))
         return module
 
-    plan.part(path, block, condition, layouts, build)
+    kinds = dict.fromkeys(numbers, "attention") | {"ff": "feed_forward"}
+    if isinstance(getattr(block.norm1, "linear", None), nn.Linear):
+        kinds["norm1.linear"] = "modulation"
+    plan.part(path, block, condition, layouts, build, kinds)
 
 
 def diffusion_transformer(
@@ -170,6 +174,7 @@ def diffusion_transformer(
     self_attention: Sequence[float] = (0.25, 0.5, 0.75, 1),
     cross_attention: Sequence[float] = (0.25, 0.5, 0.75, 1),
     feed_forward: Sequence[float] = (0.25, 0.5, 0.75, 1),
+    bits: Sequence[int] | None = None,
     removable: bool = True,
     sampling: Mapping[str, Sequence[Any]] | None = None,
     tokens: int = 120,
@@ -177,13 +182,13 @@ def diffusion_transformer(
     """Return the space of a diffusion transformer of diffusers.
 
     `config` is its config.json. `self_attention`, `cross_attention` and `feed_forward` are the shares of heads and
-    widths that are offered, above 0; `removable` offers leaving out any block but the first. `sampling` and `tokens`
-    are as for `diffusion_unet`. Raises `UsageError` for a configuration of another network.
+    widths that are offered, above 0; `removable` offers leaving out any block but the first. `bits`, `sampling`
+    and `tokens` are as for `diffusion_unet`. Raises `UsageError` for a configuration of another network.
     """
     first, second, wide = (
         [share for share in offered if share != 0]
         for offered in (self_attention, cross_attention, feed_forward)
     )
-    shares = Shares(None, first, second, wide, None)
+    shares = Shares(None, first, second, wide, None, bits)
     require_shares(shares, tokens)
     return DiffusionTransformer(config, shares, bool(removable), dict(sampling or {}), tokens)

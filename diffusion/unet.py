@@ -18,6 +18,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
 from diffusion.blocks import (
+    RESNET,
     Condition,
     Plan,
     Shares,
@@ -72,7 +73,8 @@ class DiffusionUNet(DenoiserFamily):
     Dimensions, where more than one choice is offered: "stages" (innermost ones of equal width are left out), "mid" (the
     mid block), "stageN.layers" (pairs of residual block and transformer going down, and their partners going up), and
     by the module's path "groups" (inner channels of a residual block, in norm groups), "heads" of an attention, "width"
-    of a feed-forward, "depth" of a transformer (its blocks; 0 leaves it out). Then come the dimensions of `sampling`,
+    of a feed-forward, "depth" of a transformer (its blocks; 0 leaves it out). "attention.bits", "feed_forward.bits" and
+    "resnet.bits" are those of all weights of a kind. Then come the dimensions of `sampling`,
     which no network reads. Inputs are `sample` (batch, channels, size, size), `timestep` (batch), float32, and what the
     configuration asks for: `encoder_hidden_states` (batch, tokens, features), `text_embeds`, `time_ids`,
     `class_labels`.
@@ -161,7 +163,7 @@ def _plan(template: Any, shares: Shares, removable: bool) -> Plan:
         _add_stage(plan, path, block, _layers(index, block, stages[index], removable))
         if block.downsamplers is not None:
             plan.gap(f"{path}.downsamplers", stages[index + 1])
-            plan.part(f"{path}.downsamplers.0", block.downsamplers[0], stages[index + 1])
+            plan.part(f"{path}.downsamplers.0", block.downsamplers[0], stages[index + 1], bits=RESNET)
     if template.mid_block is not None:
         middle: Condition = ("mid", (True,)) if removable else None
         plan.gap("mid_block", middle)
@@ -175,7 +177,7 @@ def _plan(template: Any, shares: Shares, removable: bool) -> Plan:
         # The last layer goes up with the skip from the stage before, which is always there.
         _add_stage(plan, path, block, [*own, stages[index]])
         if block.upsamplers is not None:
-            plan.part(f"{path}.upsamplers.0", block.upsamplers[0], stages[index])
+            plan.part(f"{path}.upsamplers.0", block.upsamplers[0], stages[index], bits=RESNET)
     _add_ends(plan, template, before=False)
     return plan
 
@@ -228,6 +230,7 @@ def diffusion_unet(
     cross_attention: Sequence[float] = (0.25, 0.5, 0.75, 1),
     feed_forward: Sequence[float] = (0.25, 0.5, 0.75, 1),
     depth: Sequence[float] = (0, 0.5, 1),
+    bits: Sequence[int] | None = None,
     removable: bool = True,
     sampling: Mapping[str, Sequence[Any]] | None = None,
     tokens: int = 77,
@@ -236,10 +239,11 @@ def diffusion_unet(
 
     `config` is its config.json. `resnet`, `self_attention`, `cross_attention` and `feed_forward` are the shares of
     inner channels, heads and widths that are offered, `depth` those of a transformer's blocks; 0 leaves the branch out.
+    `bits` are those that weights of a kind of layer may have, of 4, 8 and 32, ascending; None for floats alone.
     `removable` offers leaving out layers of a stage, the mid block and innermost stages. `sampling` adds dimensions
     that no network reads, such as {"steps": [4, 12, 25]}, cheapest choice first. `tokens` is the length of the text
     condition that costs are counted for. Raises `UsageError` for a configuration of another network.
     """
-    shares = Shares(resnet, self_attention, cross_attention, feed_forward, depth)
+    shares = Shares(resnet, self_attention, cross_attention, feed_forward, depth, bits)
     require_shares(shares, tokens)
     return DiffusionUNet(config, shares, bool(removable), dict(sampling or {}), tokens)

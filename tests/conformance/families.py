@@ -50,8 +50,10 @@ FAMILIES: dict[str, Callable[[], Family]] = {
         feed_forward=(0, 0.5, 1),
         depth=(0, 0.4, 0.7, 1),
     ),
+    "unet-bits": lambda: get_family("diffusion-unet", config=SD1, tokens=5, bits=(4, 8, 32)),
     "unet-unconditional": lambda: get_family("diffusion-unet", config=UNCONDITIONAL, resnet=(0, 0.5, 1)),
     "dit": lambda: get_family("diffusion-transformer", config=DIT),
+    "dit-bits": lambda: get_family("diffusion-transformer", config=DIT, bits=(4, 8)),
     "pixart": lambda: get_family(
         "diffusion-transformer", config=PIXART, tokens=5, sampling={"steps": [4, 8]}
     ),
