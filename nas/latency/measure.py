@@ -19,6 +19,7 @@ from nas.latency._rounds import Plan, collect, kept
 from nas.latency._statistics import median_interval
 from nas.latency.programs import is_registered, lower_output
 from nas.latency.runtimes import Runtime, get_runtime
+from nas.latency.runtimes._onnx_files import data_file
 from nas.latency.runtimes._sequence import SUFFIX, read_sequence
 from nas.latency.workload import Workload
 
@@ -132,7 +133,7 @@ def _bytes(file: Path) -> int:
     weights = file.with_suffix(".safetensors")
     if file.suffix == ".json" and not weights.exists():
         return int(read_json(file)["bytes"])
-    return sum(part.stat().st_size for part in (file, weights) if part.exists())
+    return sum(part.stat().st_size for part in (file, weights, data_file(file)) if part.exists())
 
 
 def lower_subnet(model: Model, subnet: Subnet, runtime: Runtime, path: Path) -> Path:

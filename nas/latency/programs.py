@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas._files import write_json
 from nas.latency.runtimes import Runtime
+from nas.latency.runtimes._onnx_files import DATA
 from nas.latency.runtimes._sequence import FORMAT, FORMAT_VERSION, SUFFIX
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def lower_program(
     program = family.programs[name]
     digest = hashlib.sha256(repr(program.key(subnet)).encode()).hexdigest()[:16]
     stem = f"{name}-{digest}"
-    known = [path for path in folder.glob(f"{stem}.*") if path.suffix != ".safetensors"]
+    known = [path for path in folder.glob(f"{stem}.*") if path.suffix not in (".safetensors", DATA)]
     if known:
         return known[0]
     recipe = _recipe(family, subnet)

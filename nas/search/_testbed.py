@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -202,9 +201,10 @@ class ModelTestbed:
         program = self._programs.get(subnet)
         if program is None or program.suffix != ".onnx":
             return None
-        beside = folder / ".model.onnx.part"
-        shutil.copyfile(program, beside)
-        return beside.replace(folder / "model.onnx")
+        from nas.latency.runtimes._onnx_files import copy_onnx
+
+        copy_onnx(program, folder / "model.onnx")
+        return folder / "model.onnx"
 
     def describe(self) -> dict[str, Any]:
         from nas.latency.fingerprint import machine_fingerprint

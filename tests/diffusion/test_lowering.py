@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -42,6 +43,26 @@ def test_files_compute_what_the_supernet_computes(
     row = compare(name, forward, references, tolerance=format.tolerance, images="noise")
     assert row.ok, row
     assert row.batch_sizes == (1, 3, 8, 8, 3, 1)
+
+
+@pytest.mark.parametrize(("name", "bits"), [("onnx", 8), ("onnx", 4), ("safetensors", 4), ("pt2", 4)])
+def test_files_hold_few_bits(name: str, bits: int, tmp_path: Path) -> None:
+    """Each but the safetensors file, which `nas.load` trains further, is as small as the subnet is counted."""
+    family = diffusion_unet(SD2, tokens=5, bits=(4, 8, 32))
+    assert isinstance(family, DiffusionUNet)
+    supernet = Supernet(family).eval()
+    randomise(supernet)
+    subnet = family.uniform(1, bits=bits)
+    format, module, path = FORMATS[name], supernet.extract(subnet), tmp_path / FORMATS[name].file
+    format.write(module, family.example_input(subnet), path, {})
+    forward = format.open(path, lambda: build_weightless(family, subnet))
+    references = supernet_references(supernet, subnet, {}, split_batches(family.example_input(subnet, 5)))
+    assert compare(name, forward, references, tolerance=format.tolerance, images="noise").ok
+    if name == "onnx":
+        held = sum(len(t.raw_data) for t in onnx.load(str(path)).graph.initializer if t.data_type != 7)
+        size = supernet.count(subnet).size_bytes
+        assert 0.95 * size < held < 1.1 * size
+        assert size < 0.45 * supernet.count(family.uniform(1)).size_bytes
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "torch"])

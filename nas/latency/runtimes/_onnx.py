@@ -6,9 +6,11 @@ one is deprecated, so the other takes over where it is gone or does not know an 
 
 from __future__ import annotations
 
+import copy
 import inspect
 import io
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas._errors import NasError
+from nas.latency.runtimes import _onnx_files as files
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -33,60 +36,74 @@ def to_onnx(module: nn.Module, example: Inputs, path: str | Path) -> None:
     """Write `module` (eval mode) as ONNX with a dynamic batch; `example` is an input batch, or several by name.
 
     Several inputs keep their names in the graph. A module that takes only batches up to a size has it as `max_batch`.
-    Deterministic: the same module gives the same bytes. Raises `NasError` when no exporter can write it.
+    Weights of few bits are written as integers; a network of more than about 2 GB has its weights in a file beside
+    `path`. Deterministic: the same module gives the same bytes. Raises `NasError` when no exporter can write it.
     """
+    from nas.latency.runtimes._integers import with_integers
+
+    module = _settled(module)
     with _quiet():
         try:
-            data = _torchscript(module, example)
+            model = _torchscript(module, example)
         except Exception as first:
             try:
-                data = _dynamo(module, example)
+                model = _dynamo(module, example)
             except Exception as error:
                 reason = str(error or first).strip().partition("\n")[0]
                 raise NasError(
                     f"{type(module).__name__} cannot be written as ONNX: {reason}; "
                     "use a runtime that runs torch modules"
                 ) from error
-    Path(path).write_bytes(data)
+    files.save_onnx(with_integers(model, module), Path(path))
 
 
-def _torchscript(module: nn.Module, example: Inputs) -> bytes:
+def _settled(module: nn.Module) -> nn.Module:
+    """Return `module`, or a copy of it, whose weights of few bits are plain tensors in a trace."""
+    from nas.elastic import quantized_layers, settle
+
+    if all(layer.is_settled for _, layer in quantized_layers(module)):
+        return module
+    return settle(copy.deepcopy(module).eval())
+
+
+def _torchscript(module: nn.Module, example: Inputs) -> Any:
+    """Return the model that the TorchScript exporter writes."""
+    import onnx
     import torch
 
     from nas.elastic import named_inputs, positional
 
     if "dynamo" not in inspect.signature(torch.onnx.export).parameters:
         raise NotImplementedError("this torch has a single ONNX exporter")
-    buffer = io.BytesIO()
     # Typed as Any: the exporter writes to a buffer, but its annotations promise files only.
     export: Any = torch.onnx.export
     inputs = named_inputs(example, INPUT)
-    with torch.no_grad():
+    with torch.no_grad(), tempfile.TemporaryDirectory(prefix="anyfit-") as scratch:
+        # Only to a path it writes more than 2 GB, weights in files beside it.
+        large = sum(tensor.nbytes for tensor in module.state_dict().values()) > files.MOST_BYTES
+        target: Any = str(Path(scratch, "model.onnx")) if large else io.BytesIO()
         export(
             *positional(module, example),
-            buffer,
+            target,
             dynamo=False,
             opset_version=OPSET,
             input_names=[*inputs],
             output_names=[OUTPUT],
             dynamic_axes={name: {0: "batch"} for name in (*inputs, OUTPUT)},
         )
-    data = buffer.getvalue()
-    return data if isinstance(example, torch.Tensor) else _with_every_input(data, inputs)
+        model = onnx.load(target) if large else onnx.load_from_string(target.getvalue())
+    return model if isinstance(example, torch.Tensor) else _with_every_input(model, inputs)
 
 
-def _with_every_input(data: bytes, inputs: Mapping[str, Tensor]) -> bytes:
+def _with_every_input(model: Any, inputs: Mapping[str, Tensor]) -> Any:
     """Return the model with the inputs that no operator reads, which tracing drops: all subnets are fed alike."""
-    import onnx
-
-    model = onnx.load_from_string(data)
     known = {value.name: value for value in model.graph.input}
     if known.keys() == inputs.keys():
-        return data
+        return model
     values = [known[name] if name in known else _value(name, x) for name, x in inputs.items()]
     del model.graph.input[:]
     model.graph.input.extend(values)
-    return model.SerializeToString()
+    return model
 
 
 def _value(name: str, x: Tensor) -> Any:
@@ -96,7 +113,8 @@ def _value(name: str, x: Tensor) -> Any:
     return onnx.helper.make_tensor_value_info(name, kind, ["batch", *x.shape[1:]])
 
 
-def _dynamo(module: nn.Module, example: Inputs) -> bytes:
+def _dynamo(module: nn.Module, example: Inputs) -> Any:
+    """Return the model that the dynamo exporter writes."""
     import torch
 
     from nas.elastic import named_inputs
@@ -116,7 +134,7 @@ def _dynamo(module: nn.Module, example: Inputs) -> bytes:
         )
     if program is None:
         raise NotImplementedError("the dynamo exporter returned no program")
-    return program.model_proto.SerializeToString()
+    return program.model_proto
 
 
 def export_arguments(module: nn.Module, example: Inputs) -> tuple[tuple[Any, ...], dict[str, Any], Any]:

@@ -33,19 +33,21 @@ class TorchEager(Runtime):
         """Write a recipe (JSON, with the weights beside it), or a `torch.export` program where there is none.
 
         A recipe takes milliseconds and runs the very module; an exported program takes seconds. Of a module on the meta
-        device the recipe alone is written: the process that runs it gives the network first weights of its own.
+        device the recipe alone is written: the process that runs it gives the network first weights of its own. Weights
+        of few bits are run packed, as diffusers' folders hold them: made floats at each call, so never quicker than
+        floats.
         """
         import torch
         from safetensors.torch import save_file
 
-        from nas.elastic import named_inputs
+        from nas.elastic import named_inputs, packed
 
         if recipe is None:
             program = path.with_suffix(".pt2")
             with torch.no_grad():
                 single = isinstance(example, torch.Tensor)
                 exported = torch.export.export(
-                    module, (example,) if single else (), None if single else dict(example)
+                    packed(module), (example,) if single else (), None if single else dict(example)
                 )
                 torch.export.save(exported, program)
             return program
@@ -168,7 +170,7 @@ def _open(path: Path, device: str) -> tuple[nn.Module, dict[str, Spec]]:
         examples = {"": args[0]} if args else kwargs
         return program.module(), {name: _spec(x) for name, x in examples.items()}
     recipe = json.loads(path.read_text())
-    from nas.elastic import channels_last
+    from nas.elastic import channels_last, packed
 
     family = _family(recipe["family"], json.dumps(recipe["options"], sort_keys=True))
     weights = path.with_suffix(".safetensors")
@@ -177,7 +179,7 @@ def _open(path: Path, device: str) -> tuple[nn.Module, dict[str, Spec]]:
     module = family.programs[recipe.get("program", "")].view(module)
     if weights.exists():
         module.load_state_dict(load_file(weights))
-    return channels_last(module.eval()), recipe["inputs"]
+    return channels_last(packed(module.eval())), recipe["inputs"]
 
 
 @lru_cache(maxsize=4)
