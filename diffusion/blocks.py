@@ -1,9 +1,11 @@
 """The elastic dimensions of the blocks of diffusers: residual blocks, attention, feed-forward, transformers.
 
-Beside sizes there are the bits of weights, one number for all layers of a kind: "attention.bits" (projections, and those
-around a transformer), "feed_forward.bits", "resnet.bits" (convolutions inside, and those that change the resolution),
-"modulation.bits". The first and the last layer, embeddings and norms stay floats. Stage widths and skips stay as they are, because norm groups straddle the border between a hidden state and its skip;
+Stage widths and skips stay as they are, because norm groups straddle the border between a hidden state and its skip;
 what is elastic lies inside a block. Every block is diffusers' own class at a smaller size.
+
+Beside sizes there are the bits of weights, one number for all layers of a kind: "attention.bits" (projections, and
+those around a transformer), "feed_forward.bits", "resnet.bits" (convolutions, and those that change the resolution),
+"modulation.bits". The first and the last layer, embeddings and norms stay floats.
 """
 
 from __future__ import annotations

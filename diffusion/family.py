@@ -146,7 +146,8 @@ def require_shares(shares: Shares, tokens: int) -> None:
             )
     if shares.bits is not None and [*shares.bits] not in _OFFERS:
         raise UsageError(
-            f"bits is {list(shares.bits)}, but must be some of {', '.join(map(str, (*BITS, FULL)))}, ascending; give such"
+            f"bits is {list(shares.bits)}, but must be some of {', '.join(map(str, (*BITS, FULL)))}, ascending; "
+            "give such"
         )
     if type(tokens) is not int or tokens < 1:
         raise UsageError(f"tokens is {tokens!r}, but must be a whole number of at least 1; give one")

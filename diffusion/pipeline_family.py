@@ -28,7 +28,7 @@ from diffusion.told import conditions_of
 from diffusion.transformer import diffusion_transformer
 from diffusion.unet import diffusion_unet
 from nas._errors import UsageError
-from nas.elastic import Family, Part, Pass, Program
+from nas.elastic import BITS, FULL, Family, Part, Pass, Program
 from nas.elastic._family import Forward
 from nas.space import Dimension, SearchSpace, Subnet
 
@@ -88,7 +88,7 @@ class DiffusionPipeline(Family):
         self.space = SearchSpace(self.name, [*denoiser.space.dimensions, *own])
         self.options: Mapping[str, object] = {
             "kind": kind.name,
-            kind.denoiser: dict(denoiser.options),
+            kind.denoiser: {"bits": None, **denoiser.options},
             **self._configs,
             **({"zeros": zeros} if TEXT_2 in kind.texts else {}),
             **self._sampling_options(),
@@ -242,12 +242,12 @@ def diffusion_pipeline(
 ) -> DiffusionPipeline:
     """Return the space of a pipeline of the class `kind` of diffusers.
 
-    `unet` or `transformer` are the options of `diffusion_unet` or `diffusion_transformer`, among them its "config"; the
-    others are the configurations of the pipeline's parts. `zeros` is Stable Diffusion XL's
-    `force_zeros_for_empty_prompt`. The last of `steps`, `guided`, `reuse` and `schedulers` is how the original samples;
-    without `schedulers` only its own, or where that adds noise at every step its deterministic relative, is offered.
-    `scale` is the guidance, 1 or less for none. Raises `UsageError` for a part that is not supported and for choices
-    that make no sense.
+    `unet` or `transformer` are the options of `diffusion_unet` or `diffusion_transformer`, among them its "config";
+    weights may have 4, 8 and 32 bits unless its "bits" say otherwise. The others are the configurations of the
+    pipeline's parts. `zeros` is Stable Diffusion XL's `force_zeros_for_empty_prompt`. The last of `steps`, `guided`,
+    `reuse` and `schedulers` is how the original samples; without `schedulers` only its own, or where that adds noise at
+    every step its deterministic relative, is offered. `scale` is the guidance, 1 or less for none. Raises `UsageError`
+    for a part that is not supported and for choices that make no sense.
     """
     own = find_kind(kind)
     given = {UNET: unet, TRANSFORMER: transformer, TEXT: text_encoder, TEXT_2: text_encoder_2, VAE: vae}
@@ -258,7 +258,7 @@ def diffusion_pipeline(
             f"a {kind} has the parts {', '.join(own.weighted)}, but {', '.join(missing + extra)} "
             f"{'is missing' if missing else 'is given too'}; give these"
         )
-    denoiser = _FAMILIES[own.denoiser](**(given[own.denoiser] or {}))
+    denoiser = _FAMILIES[own.denoiser](**{"bits": (*BITS, FULL), **(given[own.denoiser] or {})})
     sampling = _sampling(own, denoiser, steps, guided, reuse, schedulers, scale, scheduler)
     configs = {name: given[name] or {} for name in own.weighted if name != own.denoiser}
     return DiffusionPipeline(own, denoiser, {**configs, "scheduler": scheduler}, sampling, bool(zeros))

@@ -134,7 +134,8 @@ def subnet_config(family: DenoiserFamily, subnet: Subnet) -> dict[str, Any]:
 def to_diffusers(family: DenoiserFamily, subnet: Subnet, network: nn.Module) -> ModelMixin:
     """Return an extracted `network` of `subnet` as a model that diffusers saves and runs.
 
-    They share their tensors, but weights of few bits are packed. It is of the stock class where a stock configuration says the subnet, else of the subclass that carries it.
+    They share their tensors, but weights of few bits are packed. The model is of the stock class where a stock
+    configuration says the subnet, else of the subclass that carries it.
     """
     from accelerate import init_empty_weights
 

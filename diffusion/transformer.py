@@ -97,8 +97,8 @@ class DiffusionTransformer(DenoiserFamily):
     """The subnets of one diffusion transformer.
 
     Dimensions, where more than one choice is offered, by the module's path: "kept" (whether a block is there; the first
-    always is), "heads" of an attention, "width" of a feed-forward; "attention.bits", "feed_forward.bits" and, for a DiT,
-    "modulation.bits" are those of all weights of a kind. Then come the dimensions of `sampling`. Inputs are
+    always is), "heads" of an attention, "width" of a feed-forward; "attention.bits", "feed_forward.bits" and,
+    for a DiT, "modulation.bits" are those of all weights of a kind. Then come the dimensions of `sampling`. Inputs are
     `hidden_states` (batch, channels, size, size), `timestep` (batch), float32, and `class_labels` for a DiT or
     `encoder_hidden_states` (batch, tokens, features) for a PixArt transformer, with `encoder_attention_mask` (batch,
     tokens), 1 where there is a token, and `resolution` (batch, 2), `aspect_ratio` (batch, 1) where it takes them.

@@ -25,7 +25,7 @@ VALIDATION = "the model's table"
 
 @dataclass
 class Figures:
-    """One network with its figures; `size_bytes` are its fp32 tensors."""
+    """One network with its figures; `size_bytes` are its tensors, few bits packed."""
 
     name: str
     kind: str

@@ -37,7 +37,7 @@ def figure_rows(figures: Figures) -> list[tuple[str, str]]:
         *rows,
         ("MACs", format_count(figures.macs)),
         ("parameters", format_count(figures.params)),
-        ("size", f"{format_bytes(figures.size_bytes)} (fp32)"),
+        ("size of weights", format_bytes(figures.size_bytes)),
     ]
 
 

@@ -136,7 +136,7 @@ def _show(figures: list[Figures], differences: dict[str, list[Any]]) -> None:
     rows += [
         ["MACs", *(format_count(found.macs) for found in figures)],
         ["parameters", *(format_count(found.params) for found in figures)],
-        ["size (fp32)", *(format_bytes(found.size_bytes) for found in figures)],
+        ["size of weights", *(format_bytes(found.size_bytes) for found in figures)],
         ["supernet", *(found.model for found in figures)],
     ]
     rows = [row for row in rows if set(row[1:]) != {"–"}]

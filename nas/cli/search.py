@@ -40,7 +40,7 @@ _KEPT = ("resume", "trials", "as_json")  # what may be given beside --resume
 @click.option("--latency", metavar="TIME", help="At most this long for one pass: 20ms, 0.8ms, 500us, 1s.")
 @click.option("--macs", metavar="COUNT", help="At most so many multiply-accumulates for one image: 20M.")
 @click.option("--params", metavar="COUNT", help="At most so many parameters: 1.5M.")
-@click.option("--size", metavar="BYTES", help="At most this much for the fp32 weights: 6MB.")
+@click.option("--size", metavar="BYTES", help="At most this much for the weights: 6MB.")
 @model_option
 @data_options(required=False)
 @quality_option

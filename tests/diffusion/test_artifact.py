@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,6 +105,41 @@ def test_diffusers_loads_and_runs_it(model: Model, tmp_path: Path, share: float)
     ).images
     wanted = (call(model.extract(subnet), inputs) / 2 + 0.5).clamp(0, 1)
     torch.testing.assert_close(made, wanted, rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_fresh_process_loads_packed_weights_after_one_import(model: Model, tmp_path: Path) -> None:
+    family = model.family
+    assert isinstance(family, DiffusionPipeline)
+    choices = {
+        **model.space.largest(),
+        "steps": 2,
+        "attention.bits": 8,
+        "feed_forward.bits": 4,
+        "resnet.bits": 4,
+    }
+    subnet = model.space.subnet(choices)
+    manifest = Export(model=model, subnet=subnet, formats=parse_formats("safetensors")).write(
+        tmp_path / "out"
+    )
+    full = model.supernet.count(model.space.largest()).size_bytes
+    assert manifest.size_bytes < 0.6 * full
+    code = f"""
+import torch, diffusion
+from diffusers import DiffusionPipeline
+torch.set_num_threads(1)
+pipeline = DiffusionPipeline.from_pretrained({str(tmp_path / "out")!r}, safety_checker=None)
+latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+prompt = "a photo of a red apple on a wooden table"
+made = pipeline(prompt, num_inference_steps=2, guidance_scale=2.0, latents=latents, output_type="pt").images
+torch.save(made, {str(tmp_path / "made.pt")!r})
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=300)
+    made = torch.load(tmp_path / "made.pt", weights_only=True)
+    wanted = (call(model.extract(subnet), fixed_inputs(model, 1)) / 2 + 0.5).clamp(0, 1)
+    torch.testing.assert_close(made, wanted, rtol=0, atol=1e-5)
+    original = (call(model.extract(model.space.largest()), fixed_inputs(model, 1)) / 2 + 0.5).clamp(0, 1)
+    assert (original - wanted).abs().max() > 1e-3
 
 
 @torch.no_grad()

@@ -13,14 +13,16 @@ import pytest
 import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from safetensors.torch import load_file
 
 from diffusion.stock import stock_config
 from diffusion.subnets import SubnetUNet2DConditionModel, to_diffusers
+from diffusion.transformer import diffusion_transformer
 from diffusion.unet import DiffusionUNet, diffusion_unet
 from nas._errors import UsageError
 from nas.elastic import Supernet, call
 from nas.space import Subnet
-from tests.conformance.diffusion import SD1, SDXL, UNCONDITIONAL
+from tests.conformance.diffusion import DIT, SD1, SD2, SDXL, UNCONDITIONAL
 from tests.conformance.families import randomise
 from tests.diffusion.test_unet import _run
 
@@ -93,6 +95,33 @@ def test_every_other_subnet_travels_in_its_configuration(config: dict[str, Any],
         .isfinite()
         .all()
     )
+
+
+@pytest.mark.parametrize("config", [SD2, DIT])
+def test_weights_of_few_bits_travel_packed(config: dict[str, Any], tmp_path: Path) -> None:
+    make: Any = diffusion_transformer if config is DIT else diffusion_unet
+    options = {} if config is DIT else {"resnet": (0, 0.5, 1)}
+    family = make(config, tokens=5, bits=(4, 8, 32), **options)
+    supernet = _supernet(family)
+    for subnet in (family.space.smallest(), family.uniform(1, bits=8)):
+        network = supernet.extract(subnet)
+        model = to_diffusers(family, subnet, network)
+        folder = tmp_path / subnet.digest
+        model.save_pretrained(folder)
+        (file,) = folder.glob("*.safetensors")
+        state = load_file(file)
+        assert {t.dtype for n, t in state.items() if n.endswith("packed_weight")} <= {torch.int8, torch.uint8}
+        assert sum(t.nbytes for t in state.values()) == supernet.count(subnet).size_bytes
+        for low_memory in (True, False):
+            loaded = type(model).from_pretrained(folder, low_cpu_mem_usage=low_memory)
+            assert _same(supernet, subnet, loaded)
+    half = type(model).from_pretrained(folder, torch_dtype=torch.bfloat16)
+    with torch.no_grad():
+        inputs = {
+            n: x.bfloat16() if x.is_floating_point() else x
+            for n, x in family.example_input(subnet, 1).items()
+        }
+        assert _run(half, inputs).isfinite().all()
 
 
 def test_a_subnet_that_is_none_is_refused_in_a_sentence() -> None:

@@ -42,12 +42,13 @@ class TorchEager(Runtime):
 
         from nas.elastic import named_inputs, packed
 
+        module = packed(module)
         if recipe is None:
             program = path.with_suffix(".pt2")
             with torch.no_grad():
                 single = isinstance(example, torch.Tensor)
                 exported = torch.export.export(
-                    packed(module), (example,) if single else (), None if single else dict(example)
+                    module, (example,) if single else (), None if single else dict(example)
                 )
                 torch.export.save(exported, program)
             return program
@@ -176,10 +177,10 @@ def _open(path: Path, device: str) -> tuple[nn.Module, dict[str, Spec]]:
     weights = path.with_suffix(".safetensors")
     with torch.device("cpu" if weights.exists() else device):
         module = family.build(family.space.from_dict(recipe["subnet"]))
-    module = family.programs[recipe.get("program", "")].view(module)
+    module = packed(family.programs[recipe.get("program", "")].view(module))
     if weights.exists():
         module.load_state_dict(load_file(weights))
-    return channels_last(packed(module.eval())), recipe["inputs"]
+    return channels_last(module.eval()), recipe["inputs"]
 
 
 @lru_cache(maxsize=4)
