@@ -156,6 +156,7 @@ class Diffusion(Task):
 
     name = "diffusion"
     qualities = (PSNR, LATENT, MATCH)
+    quantizer = "nas diffusion quantize"
 
     def needs_data(self, quality: Quality) -> bool:
         return False

@@ -12,6 +12,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "eval": ("diffusion.cli.eval", "Prompt match, and the distance to another pipeline's images."),
     "train": ("diffusion.cli.train", "Train a text-to-image pipeline."),
     "distill": ("diffusion.cli.distil", "Make every subnet of a pipeline work."),
+    "quantize": ("diffusion.cli.quantize", "Measure what fewer bits cost and save."),
 }
 
 

@@ -40,7 +40,7 @@ def command(
     the test images of --data where the quality needs some.
     """
     from nas._errors import UsageError
-    from nas.export import is_artifact, quantize_artifact, read_manifest
+    from nas.export import is_artifact, quantize_artifact, read_manifest, require_one_program
     from nas.families import load_model
     from nas.latency.runtimes import get_runtime
     from nas.latency.workload import Workload
@@ -50,6 +50,7 @@ def command(
     folder = output or artifact.with_name(f"{artifact.name}-int8")
     if folder.exists():
         raise UsageError(f"{folder} already exists; name a new folder with --output or remove that one first")
+    require_one_program(artifact)
     loaded = load_model(model or read_manifest(artifact).model)
     data, task = (opened(options) if options["data"] is not None else None), loaded.task
     judges = [

@@ -1,4 +1,4 @@
-"""Static int8 quantization of ONNX files."""
+"""Int8 quantization of ONNX files: static, with ranges found on examples, and dynamic."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas._errors import NasError
-from nas._files import write_atomic
+from nas.latency.runtimes._onnx_files import copy_onnx, data_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,8 +56,10 @@ def quantize_onnx(
 
     with tempfile.TemporaryDirectory(prefix="anyfit-") as scratch, _quiet():
         prepared, made = Path(scratch, "prepared.onnx"), Path(scratch, "int8.onnx")
+        large = data_file(source).exists()
+        beside = {"save_as_external_data": True, "all_tensors_to_one_file": True} if large else {}
         try:
-            quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+            quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True, **beside)
             quantize_static(
                 str(prepared),
                 str(made),
@@ -69,11 +71,40 @@ def quantize_onnx(
                 calibrate_method=CalibrationMethod.MinMax,
                 op_types_to_quantize=None if scope == "everything" else list(_WEIGHTED),
                 nodes_to_exclude=_ends(prepared) if scope == "inner" else None,
+                use_external_data_format=large,
             )
         except Exception as error:
-            reason = str(error).strip().partition("\n")[0] or type(error).__name__
-            raise NasError(f"{source} cannot be quantized ({reason}); use it as it is") from error
-        write_atomic(target, made.read_bytes())
+            raise _refused(source, error) from error
+        copy_onnx(made, target)
+
+
+def quantize_onnx_dynamically(source: Path, target: Path) -> None:
+    """Write `source` with int8 matrix products to `target`: a scale a column; inputs get theirs at each run.
+
+    Needs no calibration. Convolutions stay as they are: int8 ones without known ranges are slower than floats. Raises
+    `NasError` for a file that cannot be quantized.
+    """
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with tempfile.TemporaryDirectory(prefix="anyfit-") as scratch, _quiet():
+        made = Path(scratch, "int8.onnx")
+        try:
+            quantize_dynamic(
+                str(source),
+                str(made),
+                op_types_to_quantize=["MatMul", "Gemm"],
+                per_channel=True,
+                weight_type=QuantType.QInt8,
+                use_external_data_format=data_file(source).exists(),
+            )
+        except Exception as error:
+            raise _refused(source, error) from error
+        copy_onnx(made, target)
+
+
+def _refused(source: Path, error: Exception) -> NasError:
+    reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    return NasError(f"{source} cannot be quantized ({reason}); use it as it is")
 
 
 def _ends(path: Path) -> list[str]:

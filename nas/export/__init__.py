@@ -17,7 +17,7 @@ from nas.export._manifest import (
     read_manifest,
 )
 from nas.export._parity import ParityError, ParityRow
-from nas.export._quantize import Quantized, quantize_artifact
+from nas.export._quantize import Quantized, quantize_artifact, require_one_program
 from nas.export._weights import refuse_pickle
 
 __all__ = [
@@ -45,5 +45,6 @@ __all__ = [
     "quantize_artifact",
     "read_manifest",
     "refuse_pickle",
+    "require_one_program",
     "weightless",
 ]

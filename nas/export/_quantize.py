@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
-from nas._errors import NasError
+from nas._errors import NasError, UsageError
 from nas._files import new_folder
 from nas.export._card import quality_row, table
 from nas.export._formats import Onnx
-from nas.export._load import artifact_subnet
+from nas.export._load import artifact_family, artifact_subnet
 from nas.export._manifest import (
     CARD,
     Latency,
@@ -107,6 +107,18 @@ def quantize_artifact(
         figures = [_latency(name, value, runtime, workload) for name, value in latency.items()]
         _describe(beside, manifest, found, figures)
     return found
+
+
+def require_one_program(folder: Path) -> None:
+    """Raise `UsageError`, naming the command that does it, for an artifact of several programs."""
+    from nas.families._task import get_task
+
+    family = artifact_family(folder, read_manifest(folder))
+    if [*family.programs] != [""]:
+        raise UsageError(
+            f"{folder} holds several programs that make an output together; quantize it with "
+            f"'{get_task(family.task).quantizer} {folder}'"
+        )
 
 
 def _quantize_all(fp32: Path, scratch: Path, inputs: Inputs) -> dict[str, Path]:

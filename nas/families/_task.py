@@ -75,6 +75,8 @@ class Task(ABC):
     name: str
     qualities: tuple[Quality, ...]
     """What subnets can be judged by; the first is what a search maximises unless told otherwise."""
+    quantizer: str = "nas quantize"
+    """The command that quantizes exported networks of this kind."""
 
     def quality(self, name: str | None = None) -> Quality:
         """Return the quality called `name`, or the first; raises `UsageError` for another."""

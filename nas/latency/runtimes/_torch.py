@@ -54,12 +54,13 @@ class TorchEager(Runtime):
             return program
         program = path.with_suffix(".json")
         specs = {name: _spec(x) for name, x in named_inputs(example, "").items()}
-        state = module.state_dict()
-        size = sum(value.numel() * value.element_size() for value in state.values())
+        state, names = module.state_dict(), _once(module)
+        weights = {name: value for name, value in state.items() if name in names}
+        size = sum(value.numel() * value.element_size() for value in weights.values())
         program.write_text(json.dumps({**recipe, "inputs": specs, "bytes": size}))
-        if not any(value.is_meta for value in state.values()):
-            weights = {name: value.contiguous() for name, value in state.items()}
-            save_file(weights, program.with_suffix(".safetensors"))
+        if not any(value.is_meta for value in weights.values()):
+            contiguous = {name: value.contiguous() for name, value in weights.items()}
+            save_file(contiguous, program.with_suffix(".safetensors"))
         return program
 
     def load(self, path: Path, workload: Workload) -> Run:
@@ -155,6 +156,11 @@ def _noise(spec: Spec, batch_size: int, dtype: torch.dtype, device: str) -> Tens
     return torch.randn(batch_size, *shape).to(device, dtype, memory_format=layout)
 
 
+def _once(module: nn.Module) -> set[str]:
+    """Return the names of its tensors, each once: a module may stand in two places, as in `diffusion.denoiser`."""
+    return {name for name, _ in (*module.named_parameters(), *module.named_buffers())}
+
+
 def _open(path: Path, device: str) -> tuple[nn.Module, dict[str, Spec]]:
     """Return the module of a program file and its inputs by name; a single one is called "".
 
@@ -179,7 +185,9 @@ def _open(path: Path, device: str) -> tuple[nn.Module, dict[str, Spec]]:
         module = family.build(family.space.from_dict(recipe["subnet"]))
     module = packed(family.programs[recipe.get("program", "")].view(module))
     if weights.exists():
-        module.load_state_dict(load_file(weights))
+        found = module.load_state_dict(load_file(weights), strict=False)
+        if found.unexpected_keys or {*found.missing_keys} & _once(module):
+            raise ValueError(f"{path} has other weights than its network")
     return channels_last(module.eval()), recipe["inputs"]
 
 
