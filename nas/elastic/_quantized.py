@@ -64,8 +64,9 @@ def quantize_layers(module: nn.Module, bits: int) -> nn.Module:
     require_bits(bits)
     for layer in module.modules():
         if type(layer) in _QUANTIZED and _is_plain(layer):
-            layer.__class__ = _QUANTIZED[type(layer)]
-            layer.bits, layer.is_settled = bits, False  # pyright: ignore[reportAttributeAccessIssue]
+            own: Any = layer
+            own.__class__ = _QUANTIZED[type(layer)]
+            own.bits, own.is_settled = bits, False
     return module
 
 
@@ -141,8 +142,10 @@ class PackedConv2d(_Packed):
 
     def __init__(self, layer: QuantizedConv2d) -> None:
         super().__init__(layer)
-        for name in ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation"):
-            setattr(self, name, getattr(layer, name))
+        self.in_channels, self.out_channels = layer.in_channels, layer.out_channels
+        self.kernel_size, self.stride = layer.kernel_size, layer.stride
+        self.padding: Any = layer.padding
+        self.dilation = layer.dilation
 
     def forward(self, input: Tensor) -> Tensor:
         """Return (batch, outputs, height, width) for (batch, inputs, height, width)."""

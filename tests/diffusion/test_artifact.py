@@ -21,6 +21,7 @@ from diffusion.task import fixed_inputs
 from nas.elastic import call
 from nas.export import Export, parse_formats
 from nas.families import Model, get_family, load_model
+from nas.latency.runtimes import _onnx_files as files
 from nas.latency.runtimes._sequence import read_sequence
 
 
@@ -57,6 +58,26 @@ def test_the_runner_samples_what_the_network_samples(model: Model, exported: Pat
     with pytest.raises(SystemExit, match="at most 8 are taken"):
         runner.inputs(["a red apple on a wooden table"])
     assert runner(["a ship"], [1]).shape == (1, 16, 16, 3)
+
+
+@torch.no_grad()
+def test_weights_of_a_large_pipeline_stand_beside_its_programs(
+    model: Model, tmp_path: Path, nas_run: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "MOST_BYTES", 20_000)
+    subnet = model.space.subnet({**model.space.smallest(), "steps": 1})
+    folder = tmp_path / "large"
+    manifest = Export(model=model, subnet=subnet, formats=parse_formats("onnx")).write(folder)
+    assert {"unet.onnx", "unet.onnx.data"} <= {*manifest.files}
+    assert manifest.files["unet.onnx.data"]["bytes"] > 10_000
+    inputs = fixed_inputs(model, 2)
+    wanted, runner = call(model.extract(subnet), inputs).numpy(), Pipeline(folder, threads=1)
+    arrays = (inputs[name].numpy() for name in ("latents", "prompt", "negative"))
+    made = sample(runner.sampling, runner.run, *arrays)
+    assert np.abs(made - wanted).max() <= 1e-4 * np.abs(wanted).max()
+    (folder / "unet.onnx.data").write_bytes(b"damaged")
+    code, out, err = nas_run("show", folder, "--json")
+    assert json.loads(out)["files"]["unet.onnx.data"] != "ok", (code, err)
 
 
 def test_programs_are_written_for_torch_too(model: Model, exported: Path, tmp_path: Path) -> None:

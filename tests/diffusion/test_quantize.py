@@ -41,7 +41,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _tried(model: Model, name: str, ms: float, size: int, psnr_db: float) -> Tried:
-    measured = Measurement.from_bursts([Burst(ms=[ms])] * 3)
+    measured = Measurement.from_bursts([Burst(ms=(ms,))] * 3)
     way = Way(name, model.space.largest())
     return Tried(way, {}, size, measured, 10 / ms, psnr_db, None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -125,7 +126,7 @@ class _Net(nn.Module):
 def test_floats_settled_and_packed_compute_the_same(bits: int) -> None:
     torch.manual_seed(0)
     plain = _Net().eval()
-    net = quantize_layers(copy.deepcopy(plain), bits)
+    net: Any = quantize_layers(copy.deepcopy(plain), bits)
     assert (type(net.conv), type(net.grouped), type(net.linear)) == (
         QuantizedConv2d,
         nn.Conv2d,
@@ -136,7 +137,7 @@ def test_floats_settled_and_packed_compute_the_same(bits: int) -> None:
     assert not torch.equal(expected, plain(x))
     manual = F.conv2d(x, quantized(plain.conv.weight, bits), plain.conv.bias, 2, 1)
     assert torch.equal(net.conv(x), manual)
-    small = packed(net)
+    small: Any = packed(net)
     assert torch.equal(small(x), expected)
     assert torch.equal(net.conv.weight, plain.conv.weight), "packing leaves the layer as it is"
     settle(net)
@@ -154,7 +155,7 @@ def test_floats_settled_and_packed_compute_the_same(bits: int) -> None:
 
 @torch.no_grad()
 def test_a_settled_layer_is_quantized_anew_after_training_or_loading() -> None:
-    layer = settle(quantize_layers(nn.Linear(4, 3), 4).eval())
+    layer: Any = settle(quantize_layers(nn.Linear(4, 3), 4).eval())
     x = torch.randn(2, 4)
     layer.train()
     layer.weight.add_(0.01)
