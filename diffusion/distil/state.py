@@ -17,7 +17,7 @@ from diffusion.unet import DiffusionUNet, diffusion_unet
 from nas._errors import UsageError
 from nas.elastic import Inputs, Supernet, channels_last
 from nas.space import Subnet
-from nas.train.saved import Saved
+from nas.train.saved import Saved, move_average
 
 
 @dataclass(kw_only=True)
@@ -39,11 +39,9 @@ class State(Saved):
         assert isinstance(family, DiffusionUNet)
         return family
 
-    @torch.no_grad()
     def average(self, beta: float) -> None:
         """Move the averaged weights towards the present ones, keeping `beta` of them."""
-        # One launch for all: hundreds of small ones take longer than the step's arithmetic on a GPU.
-        torch._foreach_lerp_([*self.averaged.parameters()], [*self.supernet.parameters()], 1 - beta)
+        move_average(self.averaged.parameters(), self.supernet.parameters(), beta)
 
 
 def unet_family(pipeline: Any, space: Mapping[str, Any]) -> DiffusionUNet:

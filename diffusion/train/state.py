@@ -17,7 +17,7 @@ from diffusion.train.schedule import Schedule
 from nas._errors import UsageError
 from nas.elastic import channels_last
 from nas.train._random import seed_globals
-from nas.train.saved import Saved
+from nas.train.saved import Saved, move_average
 
 UNET, TEXT = "unet", "text_encoder"
 
@@ -38,11 +38,9 @@ class State(Saved):
         """Return the networks whose weights are trained."""
         return [self.networks]
 
-    @torch.no_grad()
     def average(self, beta: float) -> None:
         """Move the averaged weights towards the present ones, keeping `beta` of them."""
-        # One launch for all: hundreds of small ones take longer than the step's arithmetic on a GPU.
-        torch._foreach_lerp_([*self.averaged.parameters()], [*self.networks.parameters()], 1 - beta)
+        move_average(self.averaged.parameters(), self.networks.parameters(), beta)
 
 
 def build_state(recipe: Recipe, tokenizer: Any, autoencoder: PatchAutoencoder, device: torch.device) -> State:

@@ -15,6 +15,7 @@ from gan_compress.train.recipe import Recipe
 from gan_compress.train.saved import Saved
 from nas.elastic import Supernet, channels_last
 from nas.train._random import seed_globals
+from nas.train.saved import move_average
 
 _Module = TypeVar("_Module", bound=nn.Module)
 
@@ -41,11 +42,9 @@ class State(Saved):
         assert isinstance(family, StyleGAN2)
         return family
 
-    @torch.no_grad()
     def average(self, beta: float) -> None:
         """Move the averaged weights towards the present ones, keeping `beta` of them."""
-        for kept, now in zip(self.averaged.parameters(), self.supernet.parameters(), strict=True):
-            kept.lerp_(now, 1 - beta)
+        move_average(self.averaged.parameters(), self.supernet.parameters(), beta)
 
 
 def make_family(recipe: Recipe, classes: int) -> StyleGAN2:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -58,12 +58,18 @@ class RealImages:
         """Return which images `step` takes; an epoch goes through all in a new order."""
         count, places = len(self.labels), np.arange(step * size, (step + 1) * size)
         epochs = np.unique(places // count)
-        parts = [epoch_order(seed, int(epoch), count) for epoch in epochs]
+        parts = [_order(seed, int(epoch), count) for epoch in epochs]
         return torch.from_numpy(np.concatenate(parts)[places - int(epochs[0]) * count])
 
     def to(self, device: torch.device) -> RealImages:
         """Return the same images on `device`."""
         return RealImages(self.pixels.to(device), self.labels.to(device))
+
+
+@lru_cache(maxsize=4)
+def _order(seed: int, epoch: int, count: int) -> np.ndarray:
+    """Return the order of an epoch, which all of its steps ask for."""
+    return epoch_order(seed, epoch, count)
 
 
 def real_images(data: Data, resolution: int, split: Split = "train", limit: int | None = None) -> RealImages:

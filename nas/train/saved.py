@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from nas._errors import NasError
+
+
+def move_average(kept: Iterable[Tensor], now: Iterable[Tensor], beta: float) -> None:
+    """Move averaged weights towards the present ones, keeping `beta` of them: one launch for all tensors of a device.
+
+    Raises `ValueError` where there are not as many of one as of the other.
+    """
+    first, second = [*kept], [*now]
+    if len(first) != len(second):
+        raise ValueError(f"{len(first)} averaged weights cannot follow {len(second)}")
+    get_ema_multi_avg_fn(beta)(first, second, 0)
 
 
 @dataclass(kw_only=True)
