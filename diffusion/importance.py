@@ -25,12 +25,14 @@ def taylor_importance(
     *,
     threshold: float = 0.05,
     loss: Loss = F.mse_loss,
+    average: Callable[[Iterable[Tensor]], None] | None = None,
 ) -> dict[str, Tensor]:
     """Return the scores of the entries of every elastic axis, for `supernet.sort_channels`.
 
     `examples` are (inputs, target) of the largest network, each a batch of one timestep or of a few neighbours;
     `target` is what it should predict. An entry's score is the sum over examples of |Σ w · ∂L/∂w|. Examples whose loss
-    is below `threshold` times the largest one's do not count. The supernet and its gradients stay as they are. Raises
+    is below `threshold` times the largest one's do not count. Where several processes each have their share of every
+    example, `average` averages tensors over them in place. The supernet and its gradients stay as they are. Raises
     `UsageError` without examples, or where no loss is a number.
     """
     was_training = supernet.training
@@ -38,7 +40,7 @@ def taylor_importance(
     supernet.eval()
     try:
         for inputs, target in examples:
-            found.append(_scores(supernet, inputs, target, loss))
+            found.append(_scores(supernet, inputs, target, loss, average))
     finally:
         supernet.train(was_training)
     losses = torch.tensor([value for value, _ in found])
@@ -55,16 +57,23 @@ def taylor_importance(
 
 
 def _scores(
-    supernet: Supernet, inputs: Inputs, target: Tensor, loss: Loss
+    supernet: Supernet,
+    inputs: Inputs,
+    target: Tensor,
+    loss: Loss,
+    average: Callable[[Iterable[Tensor]], None] | None,
 ) -> tuple[float, dict[str, Tensor]]:
     """Return the loss of one example and each entry's |Σ w · ∂L/∂w|."""
     with torch.enable_grad(), supernet.bound(supernet.space.largest()) as network:
         weights = {name: p for name, p in network.named_parameters() if p.requires_grad}
         value = loss(call(network, inputs), target)
         gradients = torch.autograd.grad(value, list(weights.values()), allow_unused=True)
+    value = value.detach()
+    if average is not None:
+        average([value, *(gradient for gradient in gradients if gradient is not None)])
     products = {
         name: weight.detach() * gradient
         for (name, weight), gradient in zip(weights.items(), gradients, strict=True)
         if gradient is not None
     }
-    return float(value.detach()), entry_scores(supernet.family, products)
+    return float(value), entry_scores(supernet.family, products)

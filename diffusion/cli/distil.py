@@ -58,6 +58,7 @@ def command(
     """
     from diffusion.distil import distil, load_recipe
     from diffusion.pipeline import read_info
+    from nas.train._group import is_leading
 
     data, described = captioned_data(options)
     chosen = load_recipe(recipe).replaced(
@@ -74,6 +75,8 @@ def command(
         threads=threads,
         tensorboard=tensorboard,
     )
+    if not is_leading():
+        return
     if as_json:
         emit_json({"model": model, "run_dir": output, "info": read_info(model)})
     else:

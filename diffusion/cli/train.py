@@ -53,14 +53,17 @@ def command(
       nas diffusion train --recipe cifar10-cpu --data torchvision:CIFAR10 --download --output runs/sd
       nas diffusion train --recipe cifar10-cpu-second --data torchvision:CIFAR10 --start runs/sd --output runs/sd2
       nas diffusion train --recipe mine.toml --data pictures --output runs/mine
+      torchrun --nproc-per-node 4 -m nas diffusion train ...        (or: accelerate launch --num_processes 4 -m nas ...)
 
     A folder with metadata.jsonl (one {"file_name": ..., "text": ...} a line) brings its captions; other data get
     captions from their class names. The run's folder gets checkpoint.pt, log.csv, a grid of samples every few steps
     and, at the end, the folder `model`, which diffusers loads. A stopped or killed run goes on with --resume; while
-    its learning rate is constant it may be given other --steps.
+    its learning rate is constant it may be given other --steps. Several processes share each batch of batch_size images
+    equally, so that they end where one would; where memory is short, --set gradient_checkpointing=true.
     """
     from diffusion.pipeline import read_info
     from diffusion.train import load_recipe, train
+    from nas.train._group import is_leading
 
     data, described = captioned_data(options)
     chosen = load_recipe(recipe).replaced(
@@ -77,6 +80,8 @@ def command(
         threads=threads,
         tensorboard=tensorboard,
     )
+    if not is_leading():
+        return
     if as_json:
         emit_json({"model": model, "run_dir": output, "info": read_info(model)})
     else:

@@ -16,12 +16,13 @@ from diffusion.distil.steps import Steps
 from diffusion.pipeline import find_pipeline, load_pipeline, read_info, weights_digest, write_pipeline
 from diffusion.sample import Settings, generate
 from diffusion.tokenizer import check_prompts
-from diffusion.train.engine import check_length, training_device
+from diffusion.train.engine import check_length, check_machine
 from diffusion.train.images import Captioned, tokenized
 from nas._errors import UsageError
 from nas._files import new_folder, write_json
 from nas._pictures import grid, write_png
-from nas.train._checkpoint import check_same, read_checkpoint
+from nas.train._checkpoint import Checkpoint, check_same, read_checkpoint
+from nas.train._group import Group, joined
 from nas.train._log import LossLog
 from nas.train.data import Data
 from nas.train.engine import CHECKPOINT
@@ -54,6 +55,7 @@ class Job:
     data: Captioned
     groups: list[tuple[str, ...]]
     digest: str
+    group: Group
 
 
 def distil(
@@ -83,29 +85,54 @@ def distil(
     """
     if threads:
         torch.set_num_threads(threads)
-    folder, chosen = Path(folder), training_device(device, recipe)
-    check_folder(folder, resume)
-    checkpoint = read_checkpoint(folder / CHECKPOINT, chosen) if resume else None
-    if checkpoint is None:
+    with joined(device) as group:
+        check_machine(recipe, group)
+        check_folder(Path(folder), resume)
+        job, checkpoint = _begin(recipe, data, Path(folder), start, described, resume, group)
+        state, steps = _state(job, checkpoint)
+        del checkpoint
+        log = DistilLog(
+            job.folder, recipe.steps, state.step, show=show, leads=group.leads, tensorboard=tensorboard
+        )
+        try:
+            _loop(job, state, steps, log)
+            return _finish(job, state, log)
+        finally:
+            log.close()
+
+
+def _begin(
+    recipe: Recipe,
+    data: Data,
+    folder: Path,
+    start: str | Path | None,
+    described: bool,
+    resume: bool,
+    group: Group,
+) -> tuple[Job, Checkpoint | None]:
+    """Return what is to be done, and the checkpoint that is gone on from."""
+    checkpoint = read_checkpoint(folder / CHECKPOINT, group.device) if resume else None
+    if checkpoint is None and group.leads:
         _keep_start(folder, start)
-    job = _job(recipe, data, folder, described, chosen)
+    group.wait()
+    job = _job(recipe, data, folder, described, group)
     if checkpoint is not None:
         check_same(checkpoint, job.digest, recipe.to_dict(), folder / CHECKPOINT)
         check_length(checkpoint, recipe)
-    state, teacher = build_state(recipe, job.pipeline, chosen)
+    if group.leads:
+        write_json(folder / "recipe.json", recipe.to_dict())
+    return job, checkpoint
+
+
+def _state(job: Job, checkpoint: Checkpoint | None) -> tuple[State, Steps]:
+    """Return the state of the checkpoint, or a sorted one of step 0, and what takes its steps."""
+    state, teacher = build_state(job.recipe, job.pipeline, job.group.device)
+    steps = Steps(job.recipe, state, teacher, job.pipeline, job.data, job.group)
     if checkpoint is not None:
         state.load(checkpoint.step, checkpoint.state)
-    steps = Steps(recipe, state, teacher, job.pipeline, job.data)
-    if checkpoint is None and "elastic" not in job.info:  # else they are in order, and subnets rely on it
-        sort_channels(state, steps.importance_examples())
-    del checkpoint
-    write_json(folder / "recipe.json", recipe.to_dict())
-    log = DistilLog(folder, recipe.steps, state.step, show=show, leads=True, tensorboard=tensorboard)
-    try:
-        _loop(job, state, steps, log)
-        return _finish(job, state, log)
-    finally:
-        log.close()
+    elif "elastic" not in job.info:  # else they are in order, and subnets rely on it
+        sort_channels(state, steps.lessons.importance_examples(), job.group)
+    return state, steps
 
 
 def _keep_start(folder: Path, start: str | Path | None) -> None:
@@ -121,8 +148,8 @@ def _keep_start(folder: Path, start: str | Path | None) -> None:
         shutil.copytree(source, copy, dirs_exist_ok=True)
 
 
-def _job(recipe: Recipe, data: Data, folder: Path, described: bool, device: torch.device) -> Job:
-    pipeline = load_pipeline(folder / START, device=str(device))
+def _job(recipe: Recipe, data: Data, folder: Path, described: bool, group: Group) -> Job:
+    pipeline = load_pipeline(folder / START, device=str(group.device))
     for part in (pipeline.vae, pipeline.text_encoder, pipeline.unet):
         part.requires_grad_(False)
     groups = caption_groups(data, described)
@@ -132,9 +159,9 @@ def _job(recipe: Recipe, data: Data, folder: Path, described: bool, device: torc
         raise UsageError(f"the pipeline makes latents of {size[0]} × {size[1]}; only square ones are trained")
     real = real_images(data, size * pipeline.vae_scale_factor)
     digest = recipe.digest(captions=groups, train=len(real.labels), start=weights_digest(folder / START))
-    captioned = tokenized(real, groups, pipeline.tokenizer, device)
+    captioned = tokenized(real, groups, pipeline.tokenizer, group.device)
     info = read_info(folder / START)
-    return Job(recipe, folder, plain_name(data.name), pipeline, info, captioned, groups, digest)
+    return Job(recipe, folder, plain_name(data.name), pipeline, info, captioned, groups, digest, group)
 
 
 def _loop(job: Job, state: State, steps: Steps, log: DistilLog) -> None:
@@ -144,7 +171,10 @@ def _loop(job: Job, state: State, steps: Steps, log: DistilLog) -> None:
         log,
         take=steps.take,
         draw=lambda step: draw_samples(job, state, job.folder / "samples" / f"{step:07d}.png"),
-        save=lambda: save_checkpoint(job.folder, job.recipe, state, job.digest, {"data": job.data_name}),
+        save=lambda: save_checkpoint(
+            job.folder, job.recipe, state, job.digest, {"data": job.data_name}, job.group.leads
+        ),
+        group=job.group,
     )
 
 
@@ -162,6 +192,9 @@ def draw_samples(job: Job, state: State, path: Path) -> None:
 def _finish(job: Job, state: State, log: DistilLog) -> Path:
     """Write the averaged weights as a pipeline folder, which says what its UNet's subnets are."""
     path, recipe = job.folder / "model", job.recipe
+    if not job.group.leads:
+        job.group.wait()
+        return path
     largest = state.family.space.largest()
     made = with_subnet(job.pipeline, state.averaged, largest).to("cpu")
     options = {name: value for name, value in state.family.options.items() if name != "config"}
@@ -170,4 +203,5 @@ def _finish(job: Job, state: State, log: DistilLog) -> Path:
         path, made, {**job.info, "name": recipe.name, "space": {"unet": options}, "elastic": elastic}
     )
     log.say(f"wrote {path}")
+    job.group.wait()
     return path

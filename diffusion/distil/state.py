@@ -17,6 +17,7 @@ from diffusion.unet import DiffusionUNet, diffusion_unet
 from nas._errors import UsageError
 from nas.elastic import Inputs, Supernet, channels_last
 from nas.space import Subnet
+from nas.train._group import Group
 from nas.train.saved import Saved, move_average
 
 
@@ -71,9 +72,12 @@ def build_state(recipe: Recipe, pipeline: Any, device: torch.device) -> tuple[St
     supernet.network.load_state_dict(pipeline.unet.state_dict())
     teacher = supernet.extract(family.space.largest()).requires_grad_(False).to(device)
     supernet = channels_last(supernet.to(device)).train()
+    averaged = copy.deepcopy(supernet).requires_grad_(False).eval()
+    if recipe.gradient_checkpointing:
+        family.template.enable_gradient_checkpointing()  # the networks of all subnets copy its containers
     state = State(
         supernet=supernet,
-        averaged=copy.deepcopy(supernet).requires_grad_(False).eval(),
+        averaged=averaged,
         optimizer=torch.optim.AdamW(
             supernet.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
         ),
@@ -81,11 +85,18 @@ def build_state(recipe: Recipe, pipeline: Any, device: torch.device) -> tuple[St
     return state, channels_last(teacher).eval()
 
 
-def sort_channels(state: State, examples: Iterable[tuple[Inputs, Tensor]]) -> None:
-    """Sort channels, heads and widths by what leaving them out would cost on the examples; no image changes."""
-    importance = taylor_importance(state.supernet, examples)
+def sort_channels(
+    state: State, examples: Iterable[tuple[Inputs, Tensor]], group: Group | None = None
+) -> None:
+    """Sort channels, heads and widths by what leaving them out would cost on the examples; no image changes.
+
+    Of the processes in `group` each brings its own examples, and all end with the same order.
+    """
+    importance = taylor_importance(state.supernet, examples, average=None if group is None else group.average)
     for supernet in (state.supernet, state.averaged):
         supernet.sort_channels(importance)
+    if group is not None:
+        group.follow(state.supernet, state.averaged)
 
 
 def with_subnet(pipeline: Any, supernet: Supernet, subnet: Subnet) -> Any:

@@ -21,11 +21,12 @@ from diffusion.train.steps import Steps
 from nas._errors import UsageError
 from nas._files import write_json
 from nas.train._checkpoint import Checkpoint, check_same, read_checkpoint
+from nas.train._group import Group, joined
 from nas.train._log import LossLog
 from nas.train.data import Data
 from nas.train.engine import CHECKPOINT
 from nas.train.images import RealImages, real_images
-from nas.train.loop import check_folder, one_device, run_steps, save_checkpoint
+from nas.train.loop import check_folder, run_steps, save_checkpoint
 
 
 class DiffusionLog(LossLog):
@@ -46,7 +47,7 @@ class Job:
     groups: list[tuple[str, ...]]
     tokenizer: Any
     digest: str
-    device: torch.device
+    group: Group
     start: str
 
     @property
@@ -85,30 +86,48 @@ def train(
     """
     if threads:
         torch.set_num_threads(threads)
-    folder, chosen = Path(folder), training_device(device, recipe)
-    check_folder(folder, resume)
-    checkpoint = read_checkpoint(folder / CHECKPOINT, chosen) if resume else None
+    with joined(device) as group:
+        check_machine(recipe, group)
+        check_folder(Path(folder), resume)
+        job, state = _begin(recipe, data, Path(folder), start, described, resume, group)
+        if group.leads:
+            write_json(job.folder / "recipe.json", recipe.to_dict())
+        log = DiffusionLog(
+            job.folder, recipe.steps, state.step, show=show, leads=group.leads, tensorboard=tensorboard
+        )
+        try:
+            _loop(job, state, log)
+            return _finish(job, state, log)
+        finally:
+            log.close()
+
+
+def _begin(
+    recipe: Recipe,
+    data: Data,
+    folder: Path,
+    start: str | Path | None,
+    described: bool,
+    resume: bool,
+    group: Group,
+) -> tuple[Job, State]:
+    """Return what is to be done, and the state that it begins or goes on from."""
+    checkpoint = read_checkpoint(folder / CHECKPOINT, group.device) if resume else None
     begin = None if start is None or checkpoint is not None else load_pipeline(start)
     origin = "" if begin is None else weights_digest(find_pipeline(str(start)))
     if checkpoint is not None:
         origin = str(checkpoint.about.get("start", ""))
-    job = _job(recipe, data, folder, described, chosen, origin)
+    job = _job(recipe, data, folder, described, group, origin)
     if checkpoint is not None:
         check_same(checkpoint, job.digest, recipe.to_dict(), folder / CHECKPOINT)
         check_length(checkpoint, recipe)
-    state = build_state(recipe, job.tokenizer, _autoencoder(job, fitted=checkpoint is None), chosen)
+    state = build_state(recipe, job.tokenizer, _autoencoder(job, fitted=checkpoint is None), group.device)
     if checkpoint is not None:
         state.load(checkpoint.step, checkpoint.state)
-        del checkpoint
     elif begin is not None:
         take_over(state, begin, job.tokenizer)
-    write_json(folder / "recipe.json", recipe.to_dict())
-    log = DiffusionLog(folder, recipe.steps, state.step, show=show, leads=True, tensorboard=tensorboard)
-    try:
-        _loop(job, state, log)
-        return _finish(job, state, log)
-    finally:
-        log.close()
+    group.follow(state.networks, state.averaged, state.autoencoder)
+    return job, state
 
 
 def check_length(checkpoint: Checkpoint, recipe: Schedule) -> None:
@@ -121,19 +140,19 @@ def check_length(checkpoint: Checkpoint, recipe: Schedule) -> None:
         )
 
 
-def training_device(name: str | None, recipe: Schedule) -> torch.device:
-    device = one_device(name)
-    if recipe.precision == "bf16" and device.type == "cpu":
+def check_machine(recipe: Schedule, group: Group) -> None:
+    """Raise `UsageError` for a precision that the device does not take, and a batch that cannot be shared equally."""
+    if recipe.precision == "bf16" and group.device.type == "cpu":
         raise UsageError("precision bf16 trains no faster than fp32 on a CPU; use fp32 or auto")
-    return device
+    group.share(recipe.batch_size)
 
 
-def _job(recipe: Recipe, data: Data, folder: Path, described: bool, device: torch.device, start: str) -> Job:
+def _job(recipe: Recipe, data: Data, folder: Path, described: bool, group: Group, start: str) -> Job:
     groups = caption_groups(data, described)
     tokenizer = make_tokenizer(all_captions(groups), recipe.tokens)
     real = real_images(data, recipe.resolution)
     digest = recipe.digest(captions=groups, train=len(real.labels), start=start)
-    return Job(recipe, folder, plain_name(data.name), real, groups, tokenizer, digest, device, start)
+    return Job(recipe, folder, plain_name(data.name), real, groups, tokenizer, digest, group, start)
 
 
 def _autoencoder(job: Job, fitted: bool) -> PatchAutoencoder:
@@ -152,7 +171,8 @@ def _autoencoder(job: Job, fitted: bool) -> PatchAutoencoder:
 
 
 def _loop(job: Job, state: State, log: DiffusionLog) -> None:
-    steps = Steps(job.recipe, state, tokenized(job.real, job.groups, job.tokenizer, job.device))
+    data = tokenized(job.real, job.groups, job.tokenizer, job.group.device)
+    steps = Steps(job.recipe, state, data, job.group)
 
     def draw(step: int) -> None:
         path = job.folder / "samples" / f"{step:07d}.png"
@@ -164,13 +184,17 @@ def _loop(job: Job, state: State, log: DiffusionLog) -> None:
         log,
         take=steps.take,
         draw=draw,
-        save=lambda: save_checkpoint(job.folder, job.recipe, state, job.digest, job.about),
+        save=lambda: save_checkpoint(job.folder, job.recipe, state, job.digest, job.about, job.group.leads),
+        group=job.group,
     )
 
 
 def _finish(job: Job, state: State, log: DiffusionLog) -> Path:
-    """Write the averaged weights as a pipeline folder."""
+    """Write the averaged weights as a pipeline folder; where another process does, wait for it."""
     path = job.folder / "model"
+    if not job.group.leads:
+        job.group.wait()
+        return path
     pipeline = averaged_pipeline(job.recipe, state, job.tokenizer).to("cpu")
     info = {
         "name": job.recipe.name,
@@ -182,4 +206,5 @@ def _finish(job: Job, state: State, log: DiffusionLog) -> Path:
     }
     write_pipeline(path, pipeline, info)
     log.say(f"wrote {path}")
+    job.group.wait()
     return path

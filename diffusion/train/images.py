@@ -29,16 +29,21 @@ class Captioned:
     counts: Tensor
     empty: Tensor
 
-    def batch(self, seed: int, step: int, size: int, *, flip: bool, drop: float) -> tuple[Tensor, Tensor]:
-        """Return images (size, 3, h, w), -1 to 1, and tokens (size, length) of `step`: a function of both numbers."""
+    def batch(
+        self, seed: int, step: int, size: int, *, flip: bool, drop: float, share: slice = slice(None)
+    ) -> tuple[Tensor, Tensor]:
+        """Return images (size, 3, h, w), -1 to 1, and tokens (size, length) of `step`: a function of both numbers.
+
+        With a `share` only these rows of the same batch are made.
+        """
         generator = step_generator(seed, step, 0)
         index = self.real.indices(seed, step, size).to(self.tokens.device)
-        images = self.real.at(index, flip=flip, generator=generator)
+        images = self.real.at(index, flip=flip, generator=generator, share=share)
         group = self.real.labels[index]
         place = torch.rand(size, generator=generator, dtype=torch.float64).to(group.device)
         chosen = self.tokens[group, (place * self.counts[group]).long()]
         dropped = (torch.rand(size, generator=generator) < drop).to(group.device)
-        return images, torch.where(dropped[:, None], self.empty, chosen)
+        return images, torch.where(dropped[:, None], self.empty, chosen)[share]
 
 
 def step_generator(seed: int, step: int, purpose: int) -> torch.Generator:

@@ -15,6 +15,7 @@ class Schedule(Settings):
 
     Attributes:
         name: the trained pipeline's name.
+        batch_size: images a step takes in all; several processes share them equally.
         snr_gamma: the loss of v is weighted by min(SNR + snr_offset, snr_gamma) / (SNR + 1) (min-SNR, Hang et al.
             2023); with the published offset of 0 a last step of noise alone would not be learned, with 1 it weighs as
             all steps of much noise do. 0 turns the weights off.
@@ -26,6 +27,9 @@ class Schedule(Settings):
         flip: mirror half of the images.
         precision: "fp32", "bf16" (autocast) or "auto" (bf16 on CUDA, fp32 on a processor, where bf16 was measured to be
             no faster).
+        gradient_checkpointing: of the UNet's features keep those between blocks and compute the others anew in the
+            backward pass (Chen et al. 2016, "Training deep nets with sublinear memory cost"): less memory, more time,
+            the same gradients.
         sample_steps, guidance: of the sample pictures.
         checkpoint_steps, sample_every, log_every: how often to write a checkpoint, a picture of samples, a row of
             log.csv.
@@ -34,6 +38,7 @@ class Schedule(Settings):
     not_in_digest: ClassVar[tuple[str, ...]] = (
         "name",
         "steps",
+        "gradient_checkpointing",
         "sample_steps",
         "guidance",
         "checkpoint_steps",
@@ -56,6 +61,7 @@ class Schedule(Settings):
     snr_gamma: float = 5.0
     snr_offset: float = 1.0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    gradient_checkpointing: bool = False
     sample_steps: int = 25
     guidance: float = 4.0
     checkpoint_steps: int = 250

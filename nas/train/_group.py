@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -29,6 +30,54 @@ class Group:
         """Wait until every process is here."""
         if self.size > 1:
             distributed.barrier()
+
+    def share(self, batch_size: int) -> slice:
+        """Return which rows of a batch are this process's; raises `UsageError` unless all get equally many."""
+        if batch_size % self.size:
+            raise UsageError(
+                f"batch_size is {batch_size}, which {self.size} processes cannot share equally; give a multiple of "
+                f"{self.size}"
+            )
+        own = batch_size // self.size
+        return slice(self.rank * own, (self.rank + 1) * own)
+
+    def average(self, tensors: Iterable[Tensor]) -> None:
+        """Average tensors of one type over processes, in place; every process must give the same shapes."""
+        if self.size == 1:
+            return
+        given = [*tensors]
+        flat = torch.cat([tensor.reshape(-1) for tensor in given])
+        distributed.all_reduce(flat)
+        parts = flat.div_(self.size).split([tensor.numel() for tensor in given])
+        for tensor, part in zip(given, parts, strict=True):
+            tensor.copy_(part.view(tensor.shape))
+
+    def average_values(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Return numbers averaged over processes, which must all give the same names."""
+        if self.size == 1:
+            return dict(values)
+        found = torch.tensor([*values.values()], dtype=torch.float64)
+        self.average([found])
+        return dict(zip(values, found.tolist(), strict=True))
+
+    def any(self, wish: bool) -> bool:
+        """Whether any process wishes it; told on the processor, so that no device has to be waited for."""
+        if self.size == 1:
+            return wish
+        flag = torch.tensor([int(wish)])
+        distributed.all_reduce(flag)
+        return bool(flag.item())
+
+    @torch.no_grad()
+    def follow(self, *modules: torch.nn.Module) -> None:
+        """Give every process the parameters and buffers that rank 0 has."""
+        if self.size == 1:
+            return
+        for module in modules:
+            for tensor in (*module.parameters(), *module.buffers()):
+                same = tensor.detach().contiguous()
+                distributed.broadcast(same, src=0)
+                tensor.copy_(same)
 
     def average_gradients(self, parameters: Iterable[Tensor], stop: bool) -> bool:
         """Average gradients over processes; returns whether any of them wants to stop.
@@ -76,7 +125,7 @@ def join_group(device: str | None = None) -> Group:
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     if size > 1 and not distributed.is_initialized():
-        distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo")
     return Group(rank, size, chosen)
 
 
@@ -84,3 +133,18 @@ def leave_group(group: Group) -> None:
     """Take down what `join_group` set up."""
     if group.size > 1 and distributed.is_initialized():
         distributed.destroy_process_group()
+
+
+@contextmanager
+def joined(device: str | None = None) -> Iterator[Group]:
+    """Give the processes that were started together, as `join_group`, and leave them at the end."""
+    group = join_group(device)
+    try:
+        yield group
+    finally:
+        leave_group(group)
+
+
+def is_leading() -> bool:
+    """Whether this process is the one that answers: the only one, or rank 0."""
+    return os.environ.get("RANK", "0") == "0"

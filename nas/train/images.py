@@ -46,12 +46,17 @@ class RealImages:
         count = self.labels.bincount()
         return self.labels.argsort(stable=True), count.cumsum(0) - count, count
 
-    def at(self, index: Tensor, *, flip: bool, generator: torch.Generator) -> Tensor:
-        """Return the images (-1 to 1) of `index`, half of them mirrored if `flip`."""
-        images = self.pixels[index].float() / 127.5 - 1
+    def at(
+        self, index: Tensor, *, flip: bool, generator: torch.Generator, share: slice = slice(None)
+    ) -> Tensor:
+        """Return the images (-1 to 1) of the `share` of `index`, half of them mirrored if `flip`.
+
+        What is drawn for an image does not depend on the share.
+        """
+        images = self.pixels[index[share]].float() / 127.5 - 1
         if flip:
             mirrored = torch.rand(len(index), 1, 1, 1, generator=generator, device=generator.device) < 0.5
-            images = torch.where(mirrored.to(images.device), images.flip(3), images)
+            images = torch.where(mirrored[share].to(images.device), images.flip(3), images)
         return images
 
     def indices(self, seed: int, step: int, size: int) -> Tensor:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +15,7 @@ from torch import Tensor
 from nas._errors import NasError, UsageError
 from nas.train._checkpoint import Checkpoint, write_checkpoint
 from nas.train._finish import trained
-from nas.train._group import join_group
+from nas.train._group import Group, join_group
 from nas.train._log import LossLog
 from nas.train.engine import CHECKPOINT, TrainingStopped, stop_signals
 
@@ -76,24 +77,30 @@ def run_steps(
     draw: Callable[[int], None],
     save: Callable[[], None],
     rates: Sequence[str] = ("lr",),
+    group: Group | None = None,
 ) -> None:
     """Take the steps that are left: `take` one and count it, `draw` samples and `save` checkpoints when they are due.
 
-    `rates` names the settings of the learning rates. Raises `NasError` when a loss is no longer finite, and
-    `TrainingStopped` after SIGINT or SIGTERM, when a checkpoint is written.
+    `rates` names the settings of the learning rates. Of the processes in `group`, all take steps and `save`, which must
+    see to it that one writes; rank 0 alone draws and logs the mean losses of all. Raises `NasError` when a loss is no
+    longer finite or memory runs out, and `TrainingStopped` after SIGINT or SIGTERM, when a checkpoint is written.
     """
-    means = Means()
+    means, group = Means(), group or Group(0, 1, state.device)
     with stop_signals() as stopping:
         while state.step < plan.steps:
-            means.add(take())
-            done, at_end, stop = state.step, state.step == plan.steps, stopping()
+            with memory_advice(plan, state.step + 1, group.size):
+                means.add(take())
+            done, at_end, stop = state.step, state.step == plan.steps, group.any(stopping())
             saves = at_end or stop or done % plan.checkpoint_steps == 0
             if state.device.type == "cpu" or done % 20 == 0 or saves:
-                log.told(done, plan.batch_size, _checked(means.values(), done, plan, rates))
+                losses = _checked(group.average_values(means.values()), done, plan, rates)
+                log.told(done, plan.batch_size, losses)
             if at_end or done % plan.log_every == 0:
-                log.row(done, plan.batch_size, means.values())
+                losses = group.average_values(means.values())
+                if group.leads:
+                    log.row(done, plan.batch_size, losses)
                 means = Means()
-            if at_end or done % plan.sample_every == 0:
+            if group.leads and (at_end or done % plan.sample_every == 0):
                 draw(done)
             if saves:
                 save()
@@ -101,16 +108,51 @@ def run_steps(
                 raise TrainingStopped(f"stopped after step {done} of {plan.steps}; resume to go on")
 
 
-def save_checkpoint(folder: Path, plan: Plan, state: Progress, digest: str, about: dict[str, Any]) -> None:
-    """Write a checkpoint unless a weight is no longer finite; then the one before stays, and `NasError` is raised."""
+@contextmanager
+def memory_advice(plan: Plan, step: int, processes: int = 1) -> Iterator[None]:
+    """Turn the many errors of memory that runs out into a `NasError` that says which settings need less."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        # A processor's allocator raises a plain RuntimeError.
+        known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+        if not known and "allocate memory" not in str(error):
+            raise
+        advice = []
+        if plan.batch_size > processes:
+            half = max(plan.batch_size // (2 * processes), 1) * processes
+            advice.append(f"a smaller batch_size, such as {half}")
+        if getattr(plan, "gradient_checkpointing", None) is False:
+            advice.append("gradient_checkpointing = true")
+        if getattr(plan, "precision", None) == "fp32" and torch.cuda.is_available():
+            advice.append('precision = "bf16"')
+        fits = ", or ".join(advice) or "a device with more memory, or a smaller network"
+        raise NasError(
+            f"memory ran out at step {step} with batch_size {plan.batch_size}; what needs less is {fits}"
+        ) from error
+
+
+def save_checkpoint(
+    folder: Path,
+    plan: Plan,
+    state: Progress,
+    digest: str,
+    about: dict[str, Any],
+    writes: bool = True,
+) -> None:
+    """Write a checkpoint unless a weight is no longer finite; then the one before stays, and `NasError` is raised.
+
+    Where not it but another process `writes`, it only looks at the weights.
+    """
     if not state.is_finite():
         raise NasError(
             f"weights are no longer finite at step {state.step}, the last checkpoint before it is kept; lower lr "
             f"(now {plan.lr}) and train anew"
         )
-    write_checkpoint(
-        folder / CHECKPOINT, Checkpoint(state.step, digest, plan.to_dict(), about, state.to_dict())
-    )
+    if writes:
+        write_checkpoint(
+            folder / CHECKPOINT, Checkpoint(state.step, digest, plan.to_dict(), about, state.to_dict())
+        )
 
 
 def _checked(losses: dict[str, float], step: int, plan: Plan, rates: Sequence[str]) -> dict[str, float]:

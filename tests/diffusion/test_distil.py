@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 
 from diffusion.distil import Recipe, distil, load_recipe, recipe_names
+from diffusion.distil.features import feature_error, stage_features
 from diffusion.distil.state import build_state, sort_channels, unet_family, with_subnet
-from diffusion.distil.steps import Steps, feature_error, stage_features
+from diffusion.distil.steps import Steps
 from diffusion.pipeline import load_pipeline, read_info
 from diffusion.sample import Settings, generate
 from nas._errors import NasError, UsageError
