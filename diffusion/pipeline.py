@@ -190,9 +190,12 @@ def weights_digest(folder: Path) -> str:
     ).hexdigest()[:16]
 
 
-def write_pipeline(path: str | Path, pipeline: Any, info: Mapping[str, Any]) -> None:
+def write_pipeline(
+    path: str | Path, pipeline: Any, info: Mapping[str, Any], files: Mapping[str, Any] | None = None
+) -> None:
     """Write a pipeline's folder as a whole or not at all, with what is known of it in `anyfit.json`.
 
+    `files` are JSON values that lie beside it, by the file's name.
     An existing `path` raises `UsageError`.
     """
     with new_folder(path) as folder, quiet():
@@ -202,6 +205,8 @@ def write_pipeline(path: str | Path, pipeline: Any, info: Mapping[str, Any]) -> 
             _write_vocabulary(folder / "tokenizer")
         forget_places(folder)
         write_json(folder / INFO, dict(info))
+        for name, value in (files or {}).items():
+            write_json(folder / name, value)
 
 
 def read_info(folder: str | Path) -> dict[str, Any]:

@@ -41,22 +41,29 @@ def sensitivity(
     batches: Iterable[Inputs],
     dimensions: Sequence[str] | None = None,
     progress: Callable[[int, int], None] = lambda done, count: None,
+    *,
+    changes: Sequence[tuple[str, Choice]] | None = None,
 ) -> list[Sensitivity]:
     """Return a row for every smaller choice of `dimensions`, most harmful first; by default of all of the network's.
 
+    `changes` names single choices by their dimension instead.
     `batches` are inputs of the network, of timesteps from all over the schedule. `progress` hears how many rows of how
     many are done. Raises `UsageError` without batches and for a dimension that the space has not.
     """
     space, inputs = supernet.space, list(batches)
     if not inputs:
         raise UsageError("a sensitivity table needs inputs, but none are given; give at least one batch")
-    names = [name for name in dimensions or space.names if name not in supernet.family.pass_dimensions]
+    wanted_names = dimensions or (
+        space.names if changes is None else list(dict.fromkeys(name for name, _ in changes))
+    )
+    names = [name for name in wanted_names if name not in supernet.family.pass_dimensions]
     if unknown := [name for name in names if name not in space]:
         raise UsageError(
             f"{space.name} has no dimension {unknown[0]!r}; its first ones are {', '.join(space.names[:6])}"
         )
     largest = space.largest()
-    changes = [(name, choice) for name in names for choice in space[name].choices[:-1]]
+    if changes is None:
+        changes = [(name, choice) for name in names for choice in space[name].choices[:-1]]
     was_training = supernet.training
     supernet.eval()
     try:

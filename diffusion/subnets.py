@@ -59,7 +59,7 @@ def _become(model: Any, kind: str, config: Mapping[str, Any], subnet: Mapping[st
             'the configuration\'s subnet is no object with "options" and "choices"; give the config.json that was '
             "written with the weights"
         ) from error
-    family = _FAMILIES[kind]({**config, "_class_name": kind}, **options)
+    family = FAMILIES[kind]({**config, "_class_name": kind}, **options)
     # Loaders of weights build models without values, by a hook that a module made here shows.
     with torch.device(nn.Linear(1, 1).weight.device):
         network: Any = packed(family.build(family.space.subnet(choices)))
@@ -102,7 +102,7 @@ class SubnetPixArtTransformer2DModel(PixArtTransformer2DModel):
     __init__ = _constructor(PixArtTransformer2DModel)
 
 
-_FAMILIES: Mapping[str, Callable[..., DenoiserFamily]] = {
+FAMILIES: Mapping[str, Callable[..., DenoiserFamily]] = {
     CONDITIONAL: diffusion_unet,
     UNCONDITIONAL: diffusion_unet,
     DIT: diffusion_transformer,

@@ -11,7 +11,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sample": ("diffusion.cli.sample", "Make images of prompts and seeds."),
     "eval": ("diffusion.cli.eval", "Prompt match, and the distance to another pipeline's images."),
     "train": ("diffusion.cli.train", "Train a text-to-image pipeline."),
-    "distill": ("diffusion.cli.distil", "Make every subnet of a pipeline work."),
+    "distill": ("diffusion.cli.distil", "Make every subnet of a pipeline work, or one."),
+    "prune": ("diffusion.cli.prune", "Make a smaller pipeline of a trained one."),
     "quantize": ("diffusion.cli.quantize", "Measure what fewer bits cost and save."),
 }
 

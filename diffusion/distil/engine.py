@@ -9,15 +9,15 @@ from typing import Any, ClassVar
 
 import torch
 
-from diffusion.captions import caption_groups, plain_name
+from diffusion.captions import plain_name
 from diffusion.distil.recipe import Recipe
 from diffusion.distil.state import State, build_state, sort_channels, with_subnet
 from diffusion.distil.steps import Steps
 from diffusion.pipeline import find_pipeline, load_pipeline, read_info, weights_digest, write_pipeline
 from diffusion.sample import Settings, generate
-from diffusion.tokenizer import check_prompts
+from diffusion.train.captioned import captioned_images
 from diffusion.train.engine import check_length, check_machine
-from diffusion.train.images import Captioned, tokenized
+from diffusion.train.images import Captioned
 from nas._errors import UsageError
 from nas._files import new_folder, write_json
 from nas._pictures import grid, write_png
@@ -26,7 +26,6 @@ from nas.train._group import Group, joined
 from nas.train._log import LossLog
 from nas.train.data import Data
 from nas.train.engine import CHECKPOINT
-from nas.train.images import real_images
 from nas.train.loop import check_folder, run_steps, save_checkpoint
 
 START = "start"
@@ -152,14 +151,9 @@ def _job(recipe: Recipe, data: Data, folder: Path, described: bool, group: Group
     pipeline = load_pipeline(folder / START, device=str(group.device))
     for part in (pipeline.vae, pipeline.text_encoder, pipeline.unet):
         part.requires_grad_(False)
-    groups = caption_groups(data, described)
-    check_prompts(pipeline.tokenizer, [text for group in groups for text in group])
-    size = pipeline.unet.config.sample_size
-    if not isinstance(size, int):
-        raise UsageError(f"the pipeline makes latents of {size[0]} × {size[1]}; only square ones are trained")
-    real = real_images(data, size * pipeline.vae_scale_factor)
-    digest = recipe.digest(captions=groups, train=len(real.labels), start=weights_digest(folder / START))
-    captioned = tokenized(real, groups, pipeline.tokenizer, group.device)
+    captioned, groups = captioned_images(pipeline, data, described)
+    facts = {"captions": groups, "train": len(captioned.real.labels)}
+    digest = recipe.digest(**facts, start=weights_digest(folder / START))
     info = read_info(folder / START)
     return Job(recipe, folder, plain_name(data.name), pipeline, info, captioned, groups, digest, group)
 

@@ -1,0 +1,97 @@
+"""What a denoiser is judged on: latents that its pipeline samples itself, made noisy again; no data is needed."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from diffusion.captions import TEMPLATES
+from diffusion.prune.opened import Opened
+from diffusion.sample import Settings, generate
+from diffusion.train.noise import Noise
+from diffusion.train.schedule import Schedule
+
+Example = tuple[dict[str, Tensor], Tensor]
+"""Inputs of the denoiser, a batch of one timestep, and what it should predict (batch, c, h, w)."""
+TIMESTEPS = 12
+_THINGS = (
+    "a dog",
+    "a city at night",
+    "a woman",
+    "a mountain lake",
+    "a bowl of fruit",
+    "a train",
+    "a horse",
+    "a house",
+)
+
+
+def prompts_of(opened: Opened, count: int) -> list[str]:
+    """Return prompts in turn: those that the pipeline was trained with where it says so, else of common things."""
+    known = [str(prompt) for prompt in opened.info.get("prompts") or ()]
+    known = known or [TEMPLATES[0].format(thing) for thing in _THINGS]
+    return [known[index % len(known)] for index in range(count)]
+
+
+def settings_of(opened: Opened, steps: int) -> Settings:
+    """Return how the pipeline's images are made: with its own guidance."""
+    return Settings(steps=steps, guidance=float(opened.info.get("guidance") or 5.0))
+
+
+def own_examples(opened: Opened, count: int, *, seed: int = 0, steps: int = 25) -> list[Example]:
+    """Return examples of `count` latents that the pipeline samples in `steps` steps, from little noise to all noise.
+
+    The conditions are those that the pipeline itself gives its denoiser.
+    """
+    prompts, seeds = prompts_of(opened, count), range(seed, seed + count)
+    device, dtype = opened.denoiser.device, opened.denoiser.dtype
+    latents = generate(opened.pipeline, prompts, seeds, settings_of(opened, steps), latents=True)
+    clean = torch.from_numpy(latents).to(device, dtype)
+    with recorded(opened.denoiser) as calls:
+        generate(opened.pipeline, prompts, seeds, Settings(steps=1, guidance=1.0), latents=True)
+    names = [*opened.family.example_input(opened.family.space.largest())]
+    given = {
+        name: torch.cat([call[name] for call in calls])[:count] for name in names[2:] if name in calls[0]
+    }
+    noise = Noise(opened.pipeline.scheduler, Schedule(), torch.device(device))
+    generator, found = torch.Generator().manual_seed(seed), []
+    for timestep in torch.linspace(0, len(noise.weights) - 1, TIMESTEPS).long().to(device):
+        drawn = torch.randn(clean.shape, generator=generator).to(device, dtype)
+        noisy, target = noise.at(clean, drawn, timestep.expand(count))
+        inputs = {names[0]: noisy, names[1]: timestep.float().expand(count), **given}
+        found.append((inputs, target))
+    return found
+
+
+@contextmanager
+def recorded(denoiser: nn.Module) -> Iterator[list[dict[str, Tensor]]]:
+    """Give a list of the tensors, by name, that calls of the denoiser are given."""
+    calls: list[dict[str, Tensor]] = []
+    signature = inspect.signature(denoiser.forward)
+
+    def keep(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        calls.append(dict(_tensors(signature.bind(*args, **kwargs).arguments)))
+
+    hook = denoiser.register_forward_pre_hook(keep, with_kwargs=True)
+    try:
+        yield calls
+    finally:
+        hook.remove()
+
+
+def _tensors(given: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
+    for name, value in given.items():
+        if isinstance(value, Mapping):  # added_cond_kwargs, kwargs
+            yield from _tensors(value)
+        elif isinstance(value, Tensor):
+            yield name, value.detach()
+
+
+def prediction_error(predicted: Tensor, target: Tensor) -> Tensor:
+    """Return the mean squared error; of a denoiser that predicts a variance too, that part does not count."""
+    return (predicted[:, : target.shape[1]] - target).square().mean()
