@@ -68,15 +68,15 @@ def sensitivity(
     supernet.eval()
     try:
         wanted = [supernet(x, largest) for x in inputs]
-        full, rows = supernet.count(largest), []
-        for done, (name, choice) in enumerate(changes, 1):
-            subnet = _changed(supernet, largest, name, choice)
-            own = supernet.count(subnet)
-            error = _error([supernet(x, subnet) for x in inputs], wanted)
-            rows.append(
-                Sensitivity(name, choice, error, 1 - own.macs / full.macs, 1 - own.params / full.params)
-            )
-            progress(done, len(changes))
+        subnets = [_changed(supernet, largest, name, choice) for name, choice in changes]
+        counts = supernet.counts(space.codes([largest, *subnets]))
+        saved = {kind: 1 - counts[kind][1:] / counts[kind][0] for kind in ("macs", "params")}
+        rows = []
+        for place, (name, choice) in enumerate(changes):
+            error = _error([supernet(x, subnets[place]) for x in inputs], wanted)
+            macs, params = (float(saved[kind][place]) for kind in ("macs", "params"))
+            rows.append(Sensitivity(name, choice, error, macs, params))
+            progress(place + 1, len(changes))
     finally:
         supernet.train(was_training)
     return sorted(rows, key=lambda row: -row.error)

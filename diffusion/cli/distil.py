@@ -1,4 +1,4 @@
-"""`nas diffusion distill`: make every subnet of a pipeline's UNet work."""
+"""`nas diffusion distill`: make every subnet of a pipeline's UNet work, or recover one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _recipes() -> list[str]:
 
 
 @click.command()
-@recipe_option(_recipes, "cifar10-elastic, ..., or a TOML file.")
+@recipe_option(_recipes, "cifar10-elastic, bk-sdm, lora, or a TOML file.")
 @data_options(required=True)
 @click.option(
     "--caption-column", default="text", show_default=True, help="metadata.jsonl: the key with the captions."
@@ -30,6 +30,20 @@ def _recipes() -> list[str]:
     "--start", metavar="NAME|PATH|ID", default=None, help="The trained pipeline; not read with --resume."
 )
 @resume_option
+@click.option(
+    "--subnet",
+    metavar="NAME|JSON|PATH",
+    default=None,
+    help="Train this one alone: half, bk-sdm-base, ..., choices as JSON, or a pruned pipeline.",
+)
+@click.option(
+    "--lora",
+    "lora_rank",
+    metavar="RANK",
+    type=click.IntRange(min=0),
+    default=None,
+    help="Train low-rank adapters of --subnet, and merge them at the end; 0: its weights.",
+)
 @click.option("--steps", type=click.IntRange(min=1), default=None)
 @click.option("--batch-size", type=click.IntRange(min=1), default=None)
 @click.option("--lr", type=float, default=None, help="Peak learning rate.")
@@ -47,14 +61,21 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Train every subnet of a pipeline's UNet at once, with the frozen original as teacher.
+    """Train every subnet of a pipeline's UNet at once, or one of them, with the frozen original as teacher.
 
     \b
       nas diffusion distill --recipe cifar10-elastic --start runs/sd --data torchvision:CIFAR10 --output runs/elastic
+      nas diffusion distill --recipe bk-sdm --start sd15 --subnet bk-sdm-small --data laion --output runs/small
+      nas diffusion distill --recipe lora --start sd15 --subnet pruned --data laion --output runs/recovered
+      torchrun --nproc-per-node 4 -m nas diffusion distill ...
+
+    With --subnet one subnet alone is trained, and becomes a pipeline of its size: from a folder that `nas diffusion
+    prune` wrote with the weights there, else with what matters most of the original. With --lora only adapters are
+    trained (kept beside it in `adapters`), which takes far less memory. --start names the original in all cases.
 
     The run's folder gets a copy of the original, checkpoint.pt, log.csv, a grid of samples (largest, half, narrowest
-    subnet) every few steps and, at the end, the folder `model`: a pipeline that can be searched. A stopped or killed
-    run goes on with --resume.
+    subnet; or original and subnet) every few steps and, at the end, the folder `model`. A stopped or killed run goes on
+    with --resume. Several processes share each batch of batch_size images equally, so that they end where one would.
     """
     from diffusion.distil import distil, load_recipe
     from diffusion.pipeline import read_info
@@ -62,7 +83,7 @@ def command(
 
     data, described = captioned_data(options)
     chosen = load_recipe(recipe).replaced(
-        **overrides(settings, options, ("steps", "batch_size", "lr", "seed"))
+        **overrides(settings, options, ("steps", "batch_size", "lr", "seed", "subnet", "lora_rank"))
     )
     model = distil(
         chosen,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from diffusion.train.schedule import Schedule
 from nas._errors import UsageError
@@ -16,16 +16,24 @@ class Recipe(Schedule):
     """How the subnets of a pipeline's UNet are trained beside the frozen original; the rest is in `Schedule`.
 
     Every step trains the largest subnet, the narrowest (least inner channels, heads and widths in all blocks) and
-    `random_subnets` drawn at random (the sandwich rule, Yu & Huang 2019).
+    `random_subnets` drawn at random (the sandwich rule, Yu & Huang 2019); or, where `subnet` names one, that alone.
 
     Attributes:
+        subnet: the one that is trained, as `diffusion.prune.spec.read_subnet` takes it; empty for all.
+        lora_rank: above 0, the rank of the adapters that are trained in the place of the one subnet's weights (LoRA, Hu
+            et al. 2022) and merged into them at the end.
         space: options of `diffusion.unet.diffusion_unet`: which sizes are offered.
         uniform_share: share of the random subnets that have one size everywhere.
         task_weight: of the error against the data; output_weight: against the original's prediction; feature_weight:
             against the original's features after each stage, relative to their size (BK-SDM, Kim et al. 2024).
     """
 
+    # A subnet is bound to a checkpoint by its choices, and both did not exist in the first checkpoints.
+    not_in_digest: ClassVar[tuple[str, ...]] = (*Schedule.not_in_digest, "subnet", "lora_rank")
+
     name: str = "elastic-sd"
+    subnet: str = ""
+    lora_rank: int = 0
     space: Mapping[str, Any] = field(default_factory=dict)
     random_subnets: int = 1
     uniform_share: float = 0.5
@@ -35,7 +43,7 @@ class Recipe(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.at_least(0, "random_subnets", "task_weight", "output_weight", "feature_weight")
+        self.at_least(0, "lora_rank", "random_subnets", "task_weight", "output_weight", "feature_weight")
         self.is_share("uniform_share")
         if not self.task_weight + self.output_weight + self.feature_weight > 0:
             raise UsageError(

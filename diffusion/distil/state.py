@@ -36,13 +36,17 @@ class State(Saved):
     @property
     def family(self) -> DiffusionUNet:
         """The UNet's family."""
-        family = self.supernet.family
-        assert isinstance(family, DiffusionUNet)
-        return family
+        return family_of(self.supernet)
 
     def average(self, beta: float) -> None:
         """Move the averaged weights towards the present ones, keeping `beta` of them."""
         move_average(self.averaged.parameters(), self.supernet.parameters(), beta)
+
+
+def family_of(supernet: Supernet) -> DiffusionUNet:
+    """Return the family of a UNet's supernet."""
+    assert isinstance(supernet.family, DiffusionUNet)
+    return supernet.family
 
 
 def unet_family(pipeline: Any, space: Mapping[str, Any]) -> DiffusionUNet:
@@ -64,17 +68,24 @@ def unet_family(pipeline: Any, space: Mapping[str, Any]) -> DiffusionUNet:
         ) from error
 
 
-def build_state(recipe: Recipe, pipeline: Any, device: torch.device) -> tuple[State, nn.Module]:
-    """Return the state of step 0, its channels in the original's order, and the frozen original."""
+def build_supernet(recipe: Recipe, pipeline: Any, device: torch.device) -> tuple[Supernet, nn.Module]:
+    """Return a supernet with the original's weights, its channels in the original's order, and the frozen original."""
     family = unet_family(pipeline, recipe.space)
     with torch.random.fork_rng(devices=[]):
         supernet = Supernet(family)
     supernet.network.load_state_dict(pipeline.unet.state_dict())
     teacher = supernet.extract(family.space.largest()).requires_grad_(False).to(device)
-    supernet = channels_last(supernet.to(device)).train()
+    return channels_last(supernet.to(device)).train(), channels_last(teacher).eval()
+
+
+def build_state(recipe: Recipe, pipeline: Any, device: torch.device) -> tuple[State, nn.Module]:
+    """Return the state of step 0, its channels in the original's order, and the frozen original."""
+    supernet, teacher = build_supernet(recipe, pipeline, device)
     averaged = copy.deepcopy(supernet).requires_grad_(False).eval()
     if recipe.gradient_checkpointing:
-        family.template.enable_gradient_checkpointing()  # the networks of all subnets copy its containers
+        family_of(
+            supernet
+        ).template.enable_gradient_checkpointing()  # the networks of all subnets copy its containers
     state = State(
         supernet=supernet,
         averaged=averaged,
@@ -82,7 +93,7 @@ def build_state(recipe: Recipe, pipeline: Any, device: torch.device) -> tuple[St
             supernet.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
         ),
     )
-    return state, channels_last(teacher).eval()
+    return state, teacher
 
 
 def sort_channels(
@@ -101,11 +112,14 @@ def sort_channels(
 
 def with_subnet(pipeline: Any, supernet: Supernet, subnet: Subnet) -> Any:
     """Return the pipeline with a subnet's UNet, cut out of the supernet, in the place of its own."""
+    return with_unet(pipeline, to_diffusers(family_of(supernet), subnet, supernet.extract(subnet)))
+
+
+def with_unet(pipeline: Any, unet: Any) -> Any:
+    """Return the pipeline with another UNet in the place of its own."""
     from diffusion.pipeline import quiet
 
-    family = supernet.family
-    assert isinstance(family, DiffusionUNet)
-    parts = {**pipeline.components, "unet": to_diffusers(family, subnet, supernet.extract(subnet))}
+    parts = {**pipeline.components, "unet": unet}
     with quiet():
         made = type(pipeline)(**parts, requires_safety_checker=False)
     made.set_progress_bar_config(disable=True)

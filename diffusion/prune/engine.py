@@ -14,10 +14,10 @@ from torch import Tensor
 from diffusion.importance import taylor_importance
 from diffusion.pipeline import write_pipeline
 from diffusion.prune.costs import costs_of, wanted_rows
-from diffusion.prune.examples import Example, own_examples, prediction_error, prompts_of, settings_of
+from diffusion.prune.examples import Example, joined, own_examples, prediction_error, prompts_of, settings_of
 from diffusion.prune.greedy import fit, read_limit
 from diffusion.prune.opened import Opened, open_pipeline
-from diffusion.prune.spec import PRUNED, read_subnet
+from diffusion.prune.spec import PRUNED, cuts_entries, read_subnet
 from diffusion.quality import psnr
 from diffusion.sample import generate
 from diffusion.sensitivity import Sensitivity, sensitivity
@@ -142,7 +142,7 @@ def prune(
             raise UsageError(f"the pipeline is within --{kind} {getattr(wish, kind)} already; ask for less")
     subnet = None if wish.subnet is None else read_subnet(opened.family, wish.subnet)
     examples, rows, source = None, [], ""
-    if wish.table or limits or (subnet is not None and _cuts_entries(opened, subnet)):
+    if wish.table or limits or (subnet is not None and cuts_entries(opened.family, subnet)):
         examples, source = _examples(opened, wish, data, described, tell)
     if examples is not None:
         importance = _sort(opened, examples)
@@ -153,18 +153,6 @@ def prune(
     if subnet is None or output is None:
         return Pruned(opened.name, None, None, before, before, None, None, 0, True, source, rows)
     return _write(opened, subnet, Path(output), wish, (before, rows, source), runtime, threads, tell)
-
-
-def _cuts_entries(opened: Opened, subnet: Subnet) -> bool:
-    """Whether the subnet keeps some of the entries of an axis, so that their order matters."""
-    space, axes = opened.family.space, _axes(opened)
-    return any(name in axes and choice != space[name].choices[-1] for name, choice in subnet.items())
-
-
-def _axes(opened: Opened) -> set[str]:
-    """Return the dimensions that say how many entries of an axis are kept."""
-    layouts = (layout for part in opened.family.parts for layout in part.layouts.values())
-    return {name for layout in layouts for axis in layout.axes for name in axis.dimensions}
 
 
 def _examples(
@@ -200,7 +188,7 @@ def _rows(
     changes = None if wish.table else wanted_rows(opened.family, importance)
     return sensitivity(
         opened.supernet,
-        [inputs for inputs, _ in examples],
+        joined([inputs for inputs, _ in examples]),
         progress=lambda done, count: tell("sensitivity", done, count),
         changes=changes,
     )

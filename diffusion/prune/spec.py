@@ -51,6 +51,13 @@ def pruned_folder(text: str) -> Path | None:
     return None
 
 
+def cuts_entries(family: DenoiserFamily, subnet: Subnet) -> bool:
+    """Whether the subnet keeps some of the entries of an axis, so that their order matters."""
+    layouts = (layout for part in family.parts for layout in part.layouts.values())
+    axes = {name for layout in layouts for axis in layout.axes for name in axis.dimensions}
+    return any(name in axes and choice != family.space[name].choices[-1] for name, choice in subnet.items())
+
+
 def _parsed(text: str) -> Any:
     try:
         return json.loads(text)

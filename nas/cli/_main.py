@@ -16,7 +16,12 @@ from nas.cli._group import cli
 _INTERRUPTED = 130
 # What SQLite, safetensors and torch say in exceptions of their own instead of an OSError.
 _FULL_DISK = ("No space left on device", "disk is full", "Disk quota exceeded")
-_EXTRAS = {"diffusers": "diffusion", "tokenizers": "diffusion", "transformers": "diffusion"}
+_EXTRAS = {
+    "diffusers": "diffusion",
+    "peft": "diffusion",
+    "tokenizers": "diffusion",
+    "transformers": "diffusion",
+}
 """Packages that only an extra brings, with its name."""
 _MAKE_ROOM = "free some space and run the command again"
 
