@@ -47,11 +47,35 @@ def has_metadata(spec: str) -> bool:
     return (Path(spec).expanduser() / METADATA).is_file()
 
 
-def open_captioned(folder: str | Path, column: str = "text") -> Data:
+def caption_files(spec: str, chosen: bool) -> list[Path]:
+    """Return the parquet files that `spec` names, if they bring captions or a column of them was `chosen`."""
+    from nas.train._sources._parquet import has_captions, parquet_files
+
+    path = Path(spec).expanduser()
+    files = [path] if path.is_file() and path.suffix == ".parquet" else parquet_files(path)
+    return files if files and (chosen or has_captions(files)) else []
+
+
+def open_captioned_parquet(
+    files: Sequence[Path], image: str | None = None, column: str | None = None
+) -> Data:
+    """Open parquet files with images and captions, as `datasets` lays them out.
+
+    The caption's column is "text", "caption" or "prompt" unless it is named. The data's classes are the captions, each
+    once. Raises `UsageError` or `NasError` naming the file and the row or column that is wrong.
+    """
+    from nas.train._sources._parquet import captioned_parquet
+    from nas.train.data import Data
+
+    return Data(captioned_parquet(list(files), image_column=image, caption_column=column))
+
+
+def open_captioned(folder: str | Path, column: str | None = None) -> Data:
     """Open a folder of images with `metadata.jsonl`: one object a line, with "file_name" and the caption `column`.
 
-    This is the layout of diffusers and of the `imagefolder` of `datasets`. The data's classes are the captions, each
-    once. Raises `UsageError` or `NasError` naming the line that is wrong.
+    Without `column` it is "text", or "caption" where the first line has that alone. This is the layout of diffusers and
+    of the `imagefolder` of `datasets`. The data's classes are the captions, each once. Raises `UsageError` or
+    `NasError` naming the line that is wrong.
     """
     import numpy as np
 
@@ -76,7 +100,7 @@ def open_captioned(folder: str | Path, column: str = "text") -> Data:
     return Data(Source(str(root), tuple(captions), Table(labels, open_one)))
 
 
-def _rows(path: Path, column: str) -> list[tuple[str, str]]:
+def _rows(path: Path, column: str | None) -> list[tuple[str, str]]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -89,6 +113,9 @@ def _rows(path: Path, column: str) -> list[tuple[str, str]]:
             value = json.loads(line)
         except ValueError as error:
             raise NasError(f"{path} line {number} is no JSON object ({error}); mend that line") from error
+        if column is None:
+            known = value if isinstance(value, dict) else {}
+            column = "caption" if "caption" in known and "text" not in known else "text"
         missing = [
             key
             for key in ("file_name", column)

@@ -134,13 +134,30 @@ def pipeline_name(spec: str) -> str:
 
 def captioned_data(options: dict[str, Any]) -> tuple[Data, bool]:
     """Take the data options and --caption-column out of `options`; returns the data and whether they bring captions."""
-    from diffusion.captions import has_metadata, open_captioned
+    from diffusion.captions import caption_files, has_metadata, open_captioned, open_captioned_parquet
+    from nas._errors import UsageError
     from nas.cli._data import opened
 
-    folder, column = options["data"], options.pop("caption_column")
-    described = has_metadata(folder)
-    if not described:
+    place, column = options["data"], options.pop("caption_column")
+    if has_metadata(place):
+        data = open_captioned(place, column)
+    elif options["label_column"] is None and (files := caption_files(place, column is not None)):
+        data = open_captioned_parquet(files, options["image_column"], column)
+    elif column is not None:
+        raise UsageError(
+            f"--caption-column is {column!r}, but {place} is no folder with metadata.jsonl and no parquet files "
+            "without --label-column; leave it out"
+        )
+    else:
         return opened(options), False
     for name in ("data", "data_root", "download", "image_column", "label_column"):
         options.pop(name)
-    return open_captioned(folder, column), True
+    return data, True
+
+
+caption_option: Decorator = click.option(
+    "--caption-column",
+    metavar="NAME",
+    default=None,
+    help="metadata.jsonl and parquet: where the captions are (default: text, or caption).",
+)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from diffusion.cli._options import captioned_data
+from diffusion.cli._options import caption_option, captioned_data
 from nas.cli._data import data_options
 from nas.cli._output import emit_json
 from nas.cli._training import machine_options, output_option, overrides, recipe_option, resume_option
@@ -22,9 +22,7 @@ def _recipes() -> list[str]:
 @click.command()
 @recipe_option(_recipes, "cifar10-elastic, bk-sdm, lora, or a TOML file.")
 @data_options(required=True)
-@click.option(
-    "--caption-column", default="text", show_default=True, help="metadata.jsonl: the key with the captions."
-)
+@caption_option
 @output_option
 @click.option(
     "--start", metavar="NAME|PATH|ID", default=None, help="The trained pipeline; not read with --resume."

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from diffusion.cli._options import (
+    caption_option,
     captioned_data,
     device_option,
     pipeline_option,
@@ -37,7 +38,7 @@ _SHOWN = 20
 @click.option("--params", metavar="SHARE|COUNT", default=None, help="At most so many parameters: 50% or 2M.")
 @click.option("--output", type=click.Path(path_type=Path), default=None, help="The new pipeline's folder.")
 @data_options(required=False)
-@click.option("--caption-column", default=None, help="The captions' key or column.")
+@caption_option
 @click.option(
     "--sensitivity", is_flag=True, help="Measure and keep what each choice of each block costs and saves."
 )

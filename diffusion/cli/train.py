@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from diffusion.cli._options import captioned_data
+from diffusion.cli._options import caption_option, captioned_data
 from nas.cli._data import data_options
 from nas.cli._output import emit_json
 from nas.cli._training import machine_options, output_option, overrides, recipe_option, resume_option
@@ -22,9 +22,7 @@ def _recipes() -> list[str]:
 @click.command()
 @recipe_option(_recipes, "cifar10-cpu, ..., or a TOML file.")
 @data_options(required=True)
-@click.option(
-    "--caption-column", default="text", show_default=True, help="metadata.jsonl: the key with the captions."
-)
+@caption_option
 @output_option
 @click.option(
     "--start", metavar="NAME|PATH|ID", default=None, help="A pipeline whose weights are gone on from."
@@ -55,11 +53,12 @@ def command(
       nas diffusion train --recipe mine.toml --data pictures --output runs/mine
       torchrun --nproc-per-node 4 -m nas diffusion train ...        (or: accelerate launch --num_processes 4 -m nas ...)
 
-    A folder with metadata.jsonl (one {"file_name": ..., "text": ...} a line) brings its captions; other data get
-    captions from their class names. The run's folder gets checkpoint.pt, log.csv, a grid of samples every few steps
-    and, at the end, the folder `model`, which diffusers loads. A stopped or killed run goes on with --resume; while
-    its learning rate is constant it may be given other --steps. Several processes share each batch of batch_size images
-    equally, so that they end where one would; where memory is short, --set gradient_checkpointing=true.
+    A folder with metadata.jsonl (one {"file_name": ..., "text": ...} a line) and parquet files with a column `text` or
+    `caption` bring their captions; other data get captions from their class names. The run's folder gets checkpoint.pt,
+    log.csv, a grid of samples every few steps and, at the end, the folder `model`, which diffusers loads. A stopped or
+    killed run goes on with --resume; while its learning rate is constant it may be given other --steps. Several
+    processes share each batch of batch_size images equally, so that they end where one would; where memory is short,
+    --set gradient_checkpointing=true.
     """
     from diffusion.pipeline import read_info
     from diffusion.train import load_recipe, train

@@ -9,7 +9,7 @@ import torch
 from diffusers.models.resnet import ResnetBlock2D
 
 from diffusion.distil.lessons import Lessons
-from diffusion.distil.state import build_state
+from diffusion.distil.state import build_state, family_of
 from diffusion.train.images import tokenized
 from diffusion.train.state import UNET
 from diffusion.train.state import build_state as build_training
@@ -75,7 +75,7 @@ def test_a_subnet_in_a_supernet_runs_again_for_the_same_gradients(monkeypatch: p
             errors.loss.backward()
         gradients = {n: p.grad for n, p in state.supernet.named_parameters() if p.grad is not None}
         found.append((gradients, forward, calls[0] - forward, kept))
-        assert not state.averaged.family.template.down_blocks[0].gradient_checkpointing
+        assert not family_of(state.averaged).template.down_blocks[0].gradient_checkpointing
     (plain, first, again, much), (thrifty, second, repeated, little) = found
     assert first == second > 0
     assert (again, repeated) == (0, second - 1)  # diffusers keeps the first block of the middle

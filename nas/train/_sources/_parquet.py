@@ -1,12 +1,14 @@
-"""Parquet files as the `datasets` library writes them: `image` {bytes, path} and an integer label."""
+"""Parquet files as the `datasets` library writes them: `image` {bytes, path} and an integer label, or a caption."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from nas._errors import NasError, UsageError
 from nas.train._sources._table import Source, Table, check_classes, decode
@@ -14,6 +16,7 @@ from nas.train._sources._table import Source, Table, check_classes, decode
 _WORDS = {"train": ("train",), "val": ("val", "valid", "validation", "dev"), "test": ("test",)}
 _IMAGES = ("image", "img", "jpg", "png")
 _LABELS = ("label", "labels", "fine_label", "target", "class")
+_CAPTIONS = ("text", "caption", "prompt")
 
 
 def parquet_files(root: Path) -> list[Path]:
@@ -29,14 +32,7 @@ def parquet(
     classes: tuple[str, ...] | None = None,
 ) -> Source:
     """Open parquet files; the split is the first word of a file's name (`train-00000-of-00002.parquet`)."""
-    splits: dict[str, list[Path]] = {}
-    for file in files:
-        splits.setdefault(_split_of(file, single=len(files) == 1), []).append(file)
-    if "train" not in splits:
-        raise NasError(
-            f"{files[0].parent} has parquet files but none of them is called train*.parquet; rename one "
-            "or give a single file"
-        )
+    splits = _splits(files)
     columns = {"image": image_column, "label": label_column}
     names: tuple[str, ...] | None = classes
     tables: dict[str, Table] = {}
@@ -51,6 +47,72 @@ def parquet(
         check_classes(tables[split].labels, names, str(splits[split][0]))
     assert names is not None
     return Source(_name(files), names, tables["train"], tables.get("val"), tables.get("test"))
+
+
+def has_captions(files: list[Path]) -> bool:
+    """Whether the first file has a column of text with the name of a caption's."""
+    import pyarrow as pa
+
+    schema = _schema(files[0])
+    texts = [name for name in _CAPTIONS if name in schema.names]
+    return any(
+        pa.types.is_string(schema.field(name).type) or pa.types.is_large_string(schema.field(name).type)
+        for name in texts
+    )
+
+
+def captioned_parquet(
+    files: list[Path], *, image_column: str | None = None, caption_column: str | None = None
+) -> Source:
+    """Open parquet files with a caption for each image; the classes are the captions, each once.
+
+    Splits are as for `parquet`. Raises `UsageError` for a column that is not there or holds no text, `NasError` for a
+    broken file and a row without a caption.
+    """
+    found: dict[str, tuple[Table, list[str]]] = {}
+    for split, own in _splits(files).items():
+        if split in _WORDS:
+            found[split] = _captioned_table(own, {"image": image_column, "caption": caption_column})
+    captions = tuple(dict.fromkeys(text for _, texts in found.values() for text in texts))
+    place = {text: index for index, text in enumerate(captions)}
+    tables = {
+        split: Table(np.asarray([place[text] for text in texts], dtype=np.int64), table.open)
+        for split, (table, texts) in found.items()
+    }
+    return Source(_name(files), captions, tables["train"], tables.get("val"), tables.get("test"))
+
+
+def _captioned_table(files: list[Path], columns: dict[str, str | None]) -> tuple[Table, list[str]]:
+    images: list[Any] = []
+    texts: list[list[str]] = []
+    for file in files:
+        table, image, caption = _columns(file, columns, ("image", _IMAGES), ("caption", _CAPTIONS))
+        values = table.column(caption).to_pylist()
+        wrong = next((row for row, text in enumerate(values) if not isinstance(text, str)), None)
+        if wrong is not None and values[wrong] is not None:
+            raise UsageError(
+                f"{file}: column {caption!r} holds {table.column(caption).type}, expected text; name another with "
+                "--caption-column"
+            )
+        if wrong is not None:
+            raise NasError(f"{file} row {wrong} has no caption in column {caption!r}; drop such rows")
+        images.append(table.column(image))
+        texts.append(values)
+    joined = [text for part in texts for text in part]
+    return Table(np.zeros(len(joined), dtype=np.int64), _opener(files, images)), joined
+
+
+def _splits(files: list[Path]) -> dict[str, list[Path]]:
+    """Return the files of each split; raises `NasError` without one to train on."""
+    splits: dict[str, list[Path]] = {}
+    for file in files:
+        splits.setdefault(_split_of(file, single=len(files) == 1), []).append(file)
+    if "train" not in splits:
+        raise NasError(
+            f"{files[0].parent} has parquet files but none of them is called train*.parquet; rename one "
+            "or give a single file"
+        )
+    return splits
 
 
 def _name(files: list[Path]) -> str:
@@ -77,7 +139,12 @@ def _table(files: list[Path], columns: dict[str, str | None]) -> tuple[Table, tu
         images.append(part)
         labels.append(part_labels)
         names = names or part_names
-    starts = np.cumsum([0, *(len(part) for part in labels)])
+    return Table(np.concatenate(labels), _opener(files, images)), names
+
+
+def _opener(files: list[Path], images: list[Any]) -> Callable[[int], Image.Image]:
+    """Return what decodes the image of a row, counted over all files."""
+    starts = np.cumsum([0, *(len(part) for part in images)])
 
     def open_one(index: int):
         at = int(np.searchsorted(starts, index, side="right")) - 1
@@ -89,23 +156,13 @@ def _table(files: list[Path], columns: dict[str, str | None]) -> tuple[Table, tu
             raise NasError(f"{where} holds no image bytes; write the data set with its images embedded")
         return decode(data, where)
 
-    return Table(np.concatenate(labels), open_one), names
+    return open_one
 
 
 def _read(file: Path, columns: dict[str, str | None]) -> tuple[Any, np.ndarray, tuple[str, ...] | None]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    try:
-        schema = pq.read_schema(file)
-        image, label = (
-            _column(file, schema.names, columns[kind], kind, known)
-            for kind, known in (("image", _IMAGES), ("label", _LABELS))
-        )
-        table = pq.read_table(file, columns=[image, label])
-    except (pa.ArrowInvalid, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise NasError(f"{file} is no readable parquet file ({reason}); copy or download it again") from error
+    table, image, label = _columns(file, columns, ("image", _IMAGES), ("label", _LABELS))
     values = table.column(label)
     if values.null_count:
         row = next(i for i, value in enumerate(values) if not value.is_valid)
@@ -115,7 +172,37 @@ def _read(file: Path, columns: dict[str, str | None]) -> tuple[Any, np.ndarray, 
             f"{file}: column {label!r} holds {values.type}, expected whole numbers from 0; name another"
         )
     labels = values.to_numpy().astype(np.int64)
-    return table.column(image), labels, _class_names(schema.metadata, label)
+    return table.column(image), labels, _class_names(table.schema.metadata, label)
+
+
+def _columns(
+    file: Path, columns: dict[str, str | None], *kinds: tuple[str, tuple[str, ...]]
+) -> tuple[Any, str, str]:
+    """Read two columns, each the named one or the first of the known; returns the table and their names."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    present = _schema(file).names
+    first, second = (_column(file, present, columns[kind], kind, known) for kind, known in kinds)
+    try:
+        return pq.read_table(file, columns=[first, second]), first, second
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _unreadable(file, error) from error
+
+
+def _schema(file: Path) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_schema(file)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(file: Path, error: Exception) -> NasError:
+    reason = str(error).splitlines()[0]
+    return NasError(f"{file} is no readable parquet file ({reason}); copy or download it again")
 
 
 def _column(file: Path, present: list[str], wanted: str | None, kind: str, known: tuple[str, ...]) -> str:
