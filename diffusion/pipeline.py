@@ -215,6 +215,11 @@ def read_info(folder: str | Path) -> dict[str, Any]:
     return read_json(path) if path.is_file() else {}
 
 
+def is_elastic(info: Mapping[str, Any]) -> bool:
+    """Whether a pipeline's UNet was trained so that its slices work: then its channels are in an order to be kept."""
+    return "elastic" in info
+
+
 def forget_places(folder: Path) -> None:
     """Remove from a pipeline's configurations the paths on this machine that its parts were read from."""
     for file in (folder / "model_index.json", *folder.glob("*/*config.json")):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from diffusion.distil.state import build_state, sort_channels, with_subnet
 from diffusion.distil.steps import Steps
+from diffusion.pipeline import is_elastic
 from nas.train._log import LossLog
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Elastic:
         self.state, teacher = build_state(job.recipe, job.pipeline, job.group.device)
         steps = Steps(job.recipe, self.state, teacher, job.pipeline, job.data, job.group)
         self.take = steps.take
-        if not resumed:
+        if not resumed and not is_elastic(job.info):
             sort_channels(self.state, steps.lessons.importance_examples(), job.group)
 
     def rows(self) -> list[Any]:

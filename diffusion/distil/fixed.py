@@ -16,7 +16,7 @@ from diffusion.distil.lora import add_adapters, merged, write_adapters
 from diffusion.distil.recipe import Recipe
 from diffusion.distil.state import build_supernet, family_of, unet_family, with_unet
 from diffusion.importance import taylor_importance
-from diffusion.pipeline import load_pipeline
+from diffusion.pipeline import is_elastic, load_pipeline
 from diffusion.prune.spec import PRUNED, cuts_entries, pruned_folder, read_subnet
 from diffusion.stock import stock_config, stock_names
 from diffusion.subnets import to_diffusers
@@ -149,7 +149,7 @@ class Fixed:
             if not resumed:
                 _take_over(network, chosen)
         else:
-            if cuts_entries(self._family, chosen.subnet):
+            if cuts_entries(self._family, chosen.subnet) and not is_elastic(job.info):
                 examples = lessons.importance_examples()
                 supernet.sort_channels(taylor_importance(supernet, examples, average=job.group.average))
             network = supernet.extract(chosen.subnet)

@@ -47,7 +47,7 @@ def wanted_rows(family: Family, importance: Mapping[str, Tensor]) -> list[tuple[
 
 
 def costs_of(space: SearchSpace, importance: Mapping[str, Tensor], rows: Iterable[Sensitivity]) -> Costs:
-    """Return the costs by measured `rows` and, for sorted entries between them, by importance."""
+    """Return the costs by measured `rows` and between them by `importance`, of entries as they stand: first, kept."""
     measured: dict[str, dict[Choice, float]] = {}
     for row in rows:
         measured.setdefault(row.dimension, {})[row.choice] = row.error
@@ -61,7 +61,7 @@ def _costs(choices: Sequence[Choice], known: Mapping[Choice, float], scores: Ten
     errors = np.array([known.get(choice, np.nan) for choice in choices[:-1]] + [0.0])
     if np.isnan(errors).any():
         assert scores is not None
-        ordered = scores.sort(descending=True).values.double().cpu().numpy()
+        ordered = scores.double().cpu().numpy()
         lost = np.array([ordered[int(choice) :].sum() for choice in choices])
         errors = np.where(np.isnan(errors), errors[0] * lost / max(lost[0], 1e-300), errors)
     # More left out never costs less: what a measurement says beyond that is chance.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from diffusion.importance import taylor_importance
-from diffusion.pipeline import write_pipeline
+from diffusion.pipeline import is_elastic, write_pipeline
 from diffusion.prune.costs import costs_of, wanted_rows
 from diffusion.prune.examples import Example, joined, own_examples, prediction_error, prompts_of, settings_of
 from diffusion.prune.greedy import fit, read_limit
@@ -167,12 +167,17 @@ def _examples(
 
 
 def _sort(opened: Opened, examples: Sequence[Example]) -> dict[str, Tensor]:
-    """Put the most important entries of every axis first; returns the scores in the new order."""
+    """Put the most important entries of every axis first; returns the scores in the new order.
+
+    The order of an elastic pipeline is one that its subnets were trained for, and stays.
+    """
     opened.supernet.requires_grad_(True)
     importance = taylor_importance(opened.supernet, examples, loss=prediction_error)
     opened.supernet.requires_grad_(False)
+    if is_elastic(opened.info):
+        return importance
     opened.supernet.sort_channels(importance)
-    return importance
+    return {name: scores.sort(descending=True).values for name, scores in importance.items()}
 
 
 def _rows(

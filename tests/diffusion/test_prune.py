@@ -86,7 +86,7 @@ def test_a_limit_is_kept_by_what_costs_least(tiny: Path) -> None:
 def test_between_measured_choices_importance_decides(tiny: Path) -> None:
     opened = open_pipeline(tiny)
     family, name = opened.family, "mid_block.resnets.0.groups"
-    importance = {name: torch.tensor([1.0, 6.0, 2.0, 1.0])}
+    importance = {name: torch.tensor([6.0, 2.0, 1.0, 1.0])}
     wanted = wanted_rows(family, importance)
     assert [choice for dimension, choice in wanted if dimension == name] == [1]
     assert {"mid", "mid_block.attentions.0.depth"} <= {dimension for dimension, _ in wanted}
@@ -95,6 +95,16 @@ def test_between_measured_choices_importance_decides(tiny: Path) -> None:
     # A measurement that says less is worse is chance.
     rows = [Sensitivity(name, choice, error, 0.1, 0.1) for choice, error in ((1, 0.5), (2, 0.1), (3, 0.3))]
     np.testing.assert_allclose(costs_of(family.space, importance, rows).table[name], [0.5, 0.3, 0.3, 0.0])
+
+
+def test_an_elastic_pipeline_is_cut_in_the_order_it_was_trained_for(tiny: Path, tmp_path: Path) -> None:
+    opened = open_pipeline(tiny)
+    elastic = tmp_path / "elastic"
+    write_pipeline(elastic, opened.pipeline, {**opened.info, "elastic": {"steps": 1}})
+    prune(elastic, tmp_path / "half", Wish(subnet="half", **QUICK))
+    made = load_pipeline(tmp_path / "half").unet.state_dict()
+    wanted = opened.supernet.extract(opened.family.named()["half"]).state_dict()
+    assert made.keys() == wanted.keys() and all(torch.equal(made[name], wanted[name]) for name in made)
 
 
 def test_examples_are_the_pipelines_own_samples(tiny: Path) -> None:
