@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from gan_compress.edit import label_scores
-from gan_compress.features import feature_space, kid
 from gan_compress.generate import generator_family, latents, load_generator, unit
 from gan_compress.task import full_size
+from nas.train.features import feature_space, kid
 
 if TYPE_CHECKING:
     from nas.families import Model

@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gan_compress._tensors import read_tensors, weights_digest, write_tensors
-from gan_compress.features import DEFAULT, feature_space
 from gan_compress.generate import generator_family, latents, load_generator, unit
 from nas._errors import UsageError
+from nas.train.features import DEFAULT, feature_space
 
 if TYPE_CHECKING:
     from nas.families import Model

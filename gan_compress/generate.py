@@ -17,13 +17,13 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from gan_compress.family import RATIOS, StyleGAN2
-from gan_compress.features import feature_space
 from gan_compress.stylegan2 import Generator, StyledConv
 from gan_compress.task import full_size
 from nas._errors import UsageError
 from nas._files import replacing
 from nas._pictures import check_output as check_output  # for the commands
 from nas._pictures import grid, listed, write_png
+from nas.train.features import feature_space
 
 if TYPE_CHECKING:
     from nas.families import Model

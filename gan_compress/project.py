@@ -1,7 +1,7 @@
 """Find the style whose image is a given picture, for the full generator and small ones together.
 
 Adam with fading noise, as in StyleGAN2 (Karras et al. 2020, appendix D), then L-BFGS; the loss is the feature distance
-(`gan_compress.features`) plus the pixel error, averaged over the generators, so that what is done to the style later
+(`nas.train.features`) plus the pixel error, averaged over the generators, so that what is done to the style later
 shows in each of them. All randomness comes from the seed.
 """
 
@@ -19,11 +19,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gan_compress._tensors import read_tensors, weights_digest, write_tensors
-from gan_compress.features import DEFAULT, FeatureSpace, feature_space
 from gan_compress.generate import class_shares, generator_family, latents, load_generator, mean_style, unit
 from gan_compress.stylegan2 import Generator
 from gan_compress.task import full_size
 from nas._errors import NasError, UsageError
+from nas.train.features import DEFAULT, FeatureSpace, feature_space
 
 if TYPE_CHECKING:
     from nas.families import Model

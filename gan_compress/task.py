@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gan_compress.features import DEFAULT, feature_space, kid
 from nas._errors import UsageError
 from nas.families import Judge, Quality, Task, load_model
 from nas.families._task import SPLIT_WORDS, Forward, Split
+from nas.train.features import DEFAULT, feature_space, kid
 
 if TYPE_CHECKING:
     from nas.families import Model

@@ -82,9 +82,9 @@ def _labelled(model: Model, data: Any, limit: int) -> Labelled:
 
 
 def _show(rows: list[Consistency]) -> None:
-    from gan_compress.features import DEFAULT
     from nas.cli._tables import plain_table
     from nas.latency.units import format_count
+    from nas.train.features import DEFAULT
 
     columns = ["subnet", "MACs", "distance", "pixel error", "path length", "spread"]
     cells = [

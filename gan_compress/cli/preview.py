@@ -57,7 +57,6 @@ def command(
     The latencies are measured side by side, in a process of their own. The distance is in the features of a
     classifier, of the preview enlarged to full size; the pixel error is the root mean square, of pixels from 0 to 1.
     """
-    from gan_compress.features import DEFAULT
     from gan_compress.generate import (
         check_output,
         class_index,
@@ -70,6 +69,7 @@ def command(
         write_png,
     )
     from nas._files import new_folder
+    from nas.train.features import DEFAULT
 
     check_output(output)
     loaded, found = open_model(model, [subnet, FINAL])
@@ -134,10 +134,10 @@ def _show(
     distance: float,
     error: float,
 ) -> None:
-    from gan_compress.features import DEFAULT
     from nas.cli._output import result_console
     from nas.cli._tables import latency_words, plain_table
     from nas.latency.units import format_count, format_ms
+    from nas.train.features import DEFAULT
 
     rows = []
     for part, name in (("preview", subnet), ("final", FINAL)):

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from gan_compress.features import DEFAULT, feature_space
 from gan_compress.task import with_weights
 from gan_compress.translation.pairs import SAME, get_pairs, psnr, to_bytes
 from nas._errors import UsageError
 from nas.families import Judge, Quality, Task
 from nas.families._task import SPLIT_WORDS, Forward, Split
+from nas.train.features import DEFAULT, feature_space
 
 if TYPE_CHECKING:
     from nas.families import Model

@@ -17,7 +17,6 @@ from pathlib import Path
 import torch
 
 from gan_compress.consistency import Consistency, Labelled, consistency, uniform_subnets
-from gan_compress.features import feature_space, kid
 from gan_compress.generate import latents, unit
 from gan_compress.task import resolution_of
 from gan_compress.train import load_recipe, train
@@ -26,6 +25,7 @@ from gan_compress.train.recipe import Recipe
 from nas._files import write_atomic
 from nas.families import Model, load_model
 from nas.train.data import Data, open_data
+from nas.train.features import feature_space, kid
 
 RESULTS = Path(__file__).with_name("results") / "generator_consistency.csv"
 COUNT = 500

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from gan_compress.edit import Directions, find_directions, fit_directions, label_scores
-from gan_compress.features import feature_space
 from gan_compress.generate import latents, load_generator, styles, synthesize, unit
 from nas._errors import NasError, UsageError
 from nas.families import Model
+from nas.train.features import feature_space
 
 NAMES = ("dark", "bright")
 

@@ -13,7 +13,6 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from gan_compress.edit import Directions, label_scores
-from gan_compress.features import feature_space
 from gan_compress.generate import latents, load_generator, ratio_subnet, styles
 from gan_compress.task import resolution_of
 from gan_compress.train.images import real_images
@@ -21,6 +20,7 @@ from gan_compress.translation.pairs import blur
 from nas.families import Model, available_models, load_model
 from nas.search.scorer import judge_predictor
 from nas.train.data import open_data
+from nas.train.features import feature_space
 
 MODELS = Path(__file__).parents[2] / "gan_compress" / "models"
 SHIPPED = sorted(path.name for path in MODELS.iterdir())

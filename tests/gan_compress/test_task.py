@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from gan_compress.features import feature_space, fid, kid
 from gan_compress.task import DISTANCE, KID, DistributionJudge, Generation, resolution_of
 from gan_compress.train.images import real_images
 from nas._errors import UsageError
 from nas.elastic import Supernet
 from nas.families import Model, get_family, load_model, save_model
 from nas.train.data import open_data
+from nas.train.features import feature_space, fid, kid
 
 
 @pytest.fixture(scope="module")

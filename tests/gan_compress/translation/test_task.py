@@ -12,12 +12,12 @@ import pytest
 import torch
 from PIL import Image
 
-from gan_compress.features import feature_space
 from gan_compress.translation.pairs import blur, psnr
 from gan_compress.translation.task import DISTANCE, PSNR, Translation
 from nas._errors import UsageError
 from nas.families import Model, load_model
 from nas.train.data import open_data
+from nas.train.features import feature_space
 from tests.gan_compress.translation.conftest import save_tiny
 
 
