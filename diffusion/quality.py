@@ -16,6 +16,7 @@ from torch import Tensor
 from diffusion.captions import TEMPLATES, class_prompt
 from diffusion.sample import Settings, generate, is_conditional, takes_classes
 from nas._errors import UsageError
+from nas.train import similarity
 
 CLASSIFIER = "mbv3-cifar10"
 _BATCH = 250
@@ -210,8 +211,8 @@ def relative_error(values: np.ndarray, truth: np.ndarray) -> float:
 
 def psnr(first: np.ndarray, second: np.ndarray) -> float:
     """Return the peak signal-to-noise ratio in dB of uint8 pictures, over all their pixels together."""
-    error = float(np.square(first.astype(np.float64) - second).mean())
-    return math.inf if error == 0 else 10 * math.log10(255**2 / error)
+    a, b = (torch.from_numpy(each)[None].double() for each in (first, second))
+    return float(similarity.psnr(a, b, peak=255))
 
 
 def ssim(first: np.ndarray, second: np.ndarray) -> float:

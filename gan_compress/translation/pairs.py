@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nas._errors import UsageError
+from nas.train import similarity
 
 SIGMA = 1.5
 """The blur's standard deviation, in pixels."""
@@ -78,5 +79,4 @@ def psnr(made: Tensor, truth: Tensor) -> Tensor:
 
     Of each picture by itself, over all its pixels and colours; 60 dB, what rounding to 8 bits costs, is the most.
     """
-    error = ((made.clamp(-1, 1) - truth) / 2).square().mean((1, 2, 3))
-    return -10 * error.clamp_min(1e-6).log10()
+    return similarity.psnr(made.clamp(-1, 1), truth, peak=2, most=60)
