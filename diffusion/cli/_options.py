@@ -47,13 +47,17 @@ def sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --steps, --guidance, --negative and --rescale; hand their values to `settings_of`."""
     options = (
         click.option(
-            "--steps", type=click.IntRange(min=1), default=25, show_default=True, help="Denoising steps."
+            "--steps",
+            type=click.IntRange(min=1),
+            default=None,
+            show_default="the pipeline's own, or 25",
+            help="Denoising steps.",
         ),
         click.option(
             "--guidance",
             type=click.FloatRange(0, 100),
-            default=4.0,
-            show_default=True,
+            default=None,
+            show_default="the pipeline's own, or 7.5",
             help="How strongly the prompt is followed; 1 or less: no guidance, half the time.",
         ),
         click.option("--negative", metavar="PROMPT", default="", help="What the images shall not show."),
@@ -70,11 +74,15 @@ def sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def settings_of(options: dict[str, Any]) -> Settings:
-    """Take the values of `sampling_options` out of `options`."""
-    from diffusion.sample import Settings
+def settings_of(options: dict[str, Any], pipeline: str) -> Settings:
+    """Take the values of `sampling_options` out of `options`; what was not given is the pipeline's own."""
+    from diffusion.defaults import own_settings, remarks
+    from nas.cli._output import log
 
-    return Settings(**{name: options.pop(name) for name in ("steps", "guidance", "negative", "rescale")})
+    given = {name: options.pop(name) for name in ("steps", "guidance", "negative", "rescale")}
+    if remark := remarks(pipeline):
+        log(remark)
+    return own_settings(pipeline, **given)
 
 
 def opened_pipeline(spec: str, device: str, threads: int | None) -> Any:

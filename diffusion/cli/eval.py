@@ -69,7 +69,7 @@ def command(
     """Measure prompt match: the share of images in which a classifier sees the class that their prompt names.
 
     \b
-      nas diffusion eval --images 1000 --guidance 5
+      nas diffusion eval --images 1000
       nas diffusion eval --pipeline compressed --against tiny-sd-cifar10
 
     Without PROMPT, each class is asked for in turn. Images of no class that the classifier knows, such as those of an
@@ -79,7 +79,8 @@ def command(
     from diffusion import quality
     from nas._errors import UsageError
 
-    settings = settings_of(options)
+    theirs = None if against is None else settings_of(dict(options), against)
+    settings = settings_of(options, pipeline)
     loaded = opened_pipeline(pipeline, device, threads)
     other = None if against is None else opened_pipeline(against, device, threads)
     judge = quality.classifier(classifier)
@@ -100,7 +101,7 @@ def command(
         pairs = quality.prompts_and_seeds(
             asked or asked_prompts((), pipeline, loaded), min(compared, images), seed
         )
-        difference = quality.compare(loaded, other, *pairs, settings)
+        difference = quality.compare(loaded, other, *pairs, settings, other_settings=theirs)
     if as_json:
         emit_json(
             {

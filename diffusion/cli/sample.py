@@ -69,7 +69,7 @@ def command(
     A pipeline of classes takes their names or numbers for prompts, an unconditional one takes none.
 
     \b
-      nas diffusion sample "a photo of a ship" "a photo of a horse" --guidance 5
+      nas diffusion sample "a photo of a ship" "a photo of a horse"
       nas diffusion sample --pipeline runs/mine --steps 10 --single --output images
 
     The same seeds are used for every prompt.
@@ -78,9 +78,9 @@ def command(
     from nas._files import new_folder
     from nas._pictures import check_output, grid, write_png
 
-    settings = settings_of(options)
     output = output or Path("samples" if single else "sample.png")
     check_output(output, () if single else (".png",))
+    settings = settings_of(options, pipeline)
     loaded = opened_pipeline(pipeline, device, threads)
     asked = asked_prompts(prompts, pipeline, loaded)
     seeds = list(range(seed, seed + count))

@@ -52,7 +52,9 @@ def tiny_pipeline(recipe: Recipe | None = None, seed: int = 0) -> Any:
 def write_tiny(path: Path, seed: int = 0) -> Path:
     """Write the untrained pipeline's folder."""
     write_pipeline(
-        path, tiny_pipeline(seed=seed), {"name": "tiny", "prompts": [class_prompt(name) for name in CLASSES]}
+        path,
+        tiny_pipeline(seed=seed),
+        {"name": "tiny", "prompts": [class_prompt(name) for name in CLASSES], "guidance": 3.0},
     )
     return path
 

@@ -44,7 +44,7 @@ def test_help_is_there(run, name):
 def test_a_grid_has_a_row_for_each_prompt(run, tiny, tmp_path):
     done = run("sample", "a dark", "a bright", "--pipeline", tiny, "--count", "3", "--steps", "1")
     assert done.code == 0, done.stderr
-    assert "wrote sample.png: 6 images by tiny, 1 steps, guidance 4" in done.stdout
+    assert "wrote sample.png: 6 images by tiny, 1 steps, guidance 3" in done.stdout
     with Image.open(tmp_path / "sample.png") as picture:
         assert picture.size == (3 * 18 - 2, 2 * 18 - 2)
         grid = np.array(picture)
