@@ -151,12 +151,22 @@ def _batches(run: Any, inputs: dict[str, Tensor]) -> Tensor:
     return torch.cat(in_batches(make, len(inputs[LATENTS]), _BATCH, size)).float()
 
 
+def _foreign_prompt(model: Model) -> str | None:
+    """Return the first of a pipeline's prompts that asks for no class of our classifier."""
+    judge = classifier()
+    return next((prompt for prompt in prompts_of(model) if judge.class_of(prompt) is None), None)
+
+
 class Diffusion(Task):
     """Noise and prompts in, pictures out."""
 
     name = "diffusion"
     qualities = (PSNR, LATENT, MATCH)
     quantizer = "nas diffusion quantize"
+
+    def qualities_of(self, model: Model) -> tuple[Quality, ...]:
+        has_match = _foreign_prompt(model) is None
+        return tuple(quality for quality in self.qualities if quality != MATCH or has_match)
 
     def needs_data(self, quality: Quality) -> bool:
         return False
@@ -177,10 +187,9 @@ class Diffusion(Task):
         if quality == MATCH:
             if not _family(model).conditions.inputs:
                 raise UsageError("pictures of no prompt have none to match; choose --quality psnr")
-            judge = classifier()
-            if foreign := [prompt for prompt in prompts_of(model) if judge.class_of(prompt) is None]:
+            if (foreign := _foreign_prompt(model)) is not None:
                 raise UsageError(
-                    f"prompt match is judged by {CLASSIFIER}, but the prompt {foreign[0]!r} asks for none of its "
+                    f"prompt match is judged by {CLASSIFIER}, but the prompt {foreign!r} asks for none of its "
                     "classes alone; choose --quality psnr"
                 )
             return MatchJudge()

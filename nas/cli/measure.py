@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -58,7 +59,8 @@ def command(
 
     loaded = load_model(model)
     data, task = (opened(options) if options["data"] is not None else None), loaded.task
-    chosen = [*task.qualities] if data is not None else _without_data(task)
+    known = task.qualities_of(loaded)
+    chosen = [*known] if data is not None else _without_data(task, known)
     judges = [task.judge(loaded, quality, data) for quality in chosen]
     codes, split = choose_subnets(loaded, count, held_out, seed)
     path = loaded.path / "subnets.csv"
@@ -104,8 +106,8 @@ def command(
             )
 
 
-def _without_data(task: Task) -> list[Quality]:
-    chosen = [quality for quality in task.qualities if not task.needs_data(quality)]
+def _without_data(task: Task, known: Sequence[Quality]) -> list[Quality]:
+    chosen = [quality for quality in known if not task.needs_data(quality)]
     if not chosen:
-        raise click.UsageError(f"{task.qualities[0].label} is measured on images; name some with --data")
+        raise click.UsageError(f"{known[0].label} is measured on images; name some with --data")
     return chosen

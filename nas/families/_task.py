@@ -86,6 +86,10 @@ class Task(ABC):
         known = ", ".join(quality.name for quality in self.qualities)
         raise UsageError(f"there is no quality {name!r} for {self.name}; choose from {known}")
 
+    def qualities_of(self, model: Model) -> tuple[Quality, ...]:
+        """Return those of the qualities that subnets of `model` can be judged by; all by default."""
+        return self.qualities
+
     @abstractmethod
     def needs_data(self, quality: Quality) -> bool:
         """Whether judging this quality needs images of the user's."""

@@ -26,8 +26,9 @@ from nas.families._task import Forward
 from nas.train.evaluate import fold_batch_norm
 
 if TYPE_CHECKING:
+    from nas.elastic import Family
     from nas.families import Judge, Model
-    from nas.space import SearchSpace
+    from nas.space import SearchSpace, Subnet
 
 FIT, HELD_OUT = "fit", "held-out"
 _BATCH = 250
@@ -152,7 +153,7 @@ def _job(row: np.ndarray) -> Values:
 def _measured(work: _Work, model: Model, row: np.ndarray) -> Values:
     subnet = model.space.from_codes(row)
     module = model.extract(subnet, work.judges[0].calibration if work.real_calibration else None)
-    forward = quick_forward(module, model.family.example_input(subnet))
+    forward = quick_forward(module, model.family, subnet)
     return tuple(judge(model, forward, subnet) for judge in work.judges)
 
 
@@ -194,25 +195,47 @@ def _table(
     )
 
 
-def quick_forward(module: nn.Module, example: Inputs) -> Forward:
-    """Return what computes `module` fastest here: ONNX Runtime, lowering included, takes two thirds of torch's time."""
-    if torch.cuda.is_available() or find_spec("onnxruntime") is None:
+def quick_forward(module: nn.Module, family: Family, subnet: Subnet) -> Forward:
+    """Return what computes a static network, or the programs that it is made of, fastest here.
+
+    ONNX Runtime, lowering included, takes two thirds of torch's time.
+    """
+    names = dict.fromkeys(step.program for step in family.passes(subnet))
+    is_torch = torch.cuda.is_available() or find_spec("onnxruntime") is None
+    if is_torch:
         fold_batch_norm(module)
-        return partial(call, module)
+    views = {name: family.programs[name].view(module).eval() for name in names}
+    if is_torch:
+        return family.compose({name: partial(call, view) for name, view in views.items()}, subnet)
+    from nas.latency.runtimes._onnx import to_onnx
+
+    programs: dict[str, Forward] = {}
+    with tempfile.TemporaryDirectory(prefix="anyfit-") as folder:
+        for number, (name, view) in enumerate(views.items()):
+            path = Path(folder, f"{number}.onnx")
+            to_onnx(view, family.programs[name].example(subnet, 1), path)
+            most = min(_BATCH, getattr(view, "max_batch", _BATCH))
+            programs[name] = onnx_forward(path, torch.get_num_threads(), most)
+    return family.compose(programs, subnet)
+
+
+def onnx_forward(path: Path, threads: int, most: int = _BATCH) -> Forward:
+    """Return what computes a program file by ONNX Runtime, at most `most` inputs at a time."""
     import onnxruntime
 
-    from nas.latency.runtimes._onnx import INPUT, to_onnx
+    from nas.latency.runtimes._onnx import INPUT
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    with tempfile.TemporaryDirectory(prefix="anyfit-") as folder:
-        path = Path(folder, "model.onnx")
-        to_onnx(module, example, path)
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    wanted = {value.name for value in session.get_inputs()}
 
     def forward(x: Inputs) -> Tensor:
-        feeds = (named_inputs(part, INPUT) for part in split_inputs(x, _BATCH))
-        parts = (session.run(None, {n: x.contiguous().numpy() for n, x in feed.items()})[0] for feed in feeds)
+        feeds = (named_inputs(part, INPUT) for part in split_inputs(x, most))
+        parts = (
+            session.run(None, {n: x.contiguous().numpy() for n, x in feed.items() if n in wanted})[0]
+            for feed in feeds
+        )
         return torch.cat([torch.from_numpy(np.asarray(part)) for part in parts])
 
     return forward

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -45,3 +48,19 @@ def test_prompt_match_needs_prompts_of_classes(pipeline: Path, tmp_path: Path) -
     largest = model.space.largest()
     found = MatchJudge(20)(model, model.extract(largest), largest)
     assert 0 <= found <= 100 and found % 5 == 0
+
+
+def test_measure_judges_composed_programs(nas_run: Callable, pipeline: Path, tmp_path: Path) -> None:
+    """A pipeline is run program by program; one without class prompts has no prompt match."""
+    folder = shutil.copytree(pipeline, tmp_path / "measured")
+    done = nas_run("measure", folder, "--count", "10", "--held-out", "0", "--jobs", "1", "--json")
+    assert done.code == 0, done.stderr
+    assert [*json.loads(done.stdout)["qualities"]] == ["psnr", "latent"]
+    model = load_model(folder)
+    table = model.table()
+    assert table is not None and len(table) == 10
+    row = 3
+    subnet = model.space.from_codes(table.codes[row])
+    network = model.extract(subnet)
+    assert table.values["latent"][row] == pytest.approx(LatentJudge()(model, network, subnet), rel=1e-3)
+    assert table.values["psnr"][row] == pytest.approx(PsnrJudge()(model, network, subnet), abs=0.05)
