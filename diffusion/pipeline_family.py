@@ -22,6 +22,7 @@ from diffusion.conditions import LATENTS
 from diffusion.denoiser import Denoiser, ShallowDenoiser
 from diffusion.family import DenoiserFamily
 from diffusion.kinds import TEXT, TEXT_2, TRANSFORMER, UNET, VAE, Kind, find_kind
+from diffusion.merging import choices_for
 from diffusion.plan import Step, plan_steps
 from diffusion.sampling import Pipeline, Sampled
 from diffusion.told import conditions_of
@@ -243,11 +244,12 @@ def diffusion_pipeline(
     """Return the space of a pipeline of the class `kind` of diffusers.
 
     `unet` or `transformer` are the options of `diffusion_unet` or `diffusion_transformer`, among them its "config";
-    weights may have 4, 8 and 32 bits unless its "bits" say otherwise. The others are the configurations of the
-    pipeline's parts. `zeros` is Stable Diffusion XL's `force_zeros_for_empty_prompt`. The last of `steps`, `guided`,
-    `reuse` and `schedulers` is how the original samples; without `schedulers` only its own, or where that adds noise at
-    every step its deterministic relative, is offered. `scale` is the guidance, 1 or less for none. Raises `UsageError`
-    for a part that is not supported and for choices that make no sense.
+    weights may have 4, 8 and 32 bits unless its "bits" say otherwise, and a UNet's "merge" is offered unasked where the
+    outermost self-attentions have many tokens. The others are the configurations of the pipeline's parts. `zeros` is
+    Stable Diffusion XL's `force_zeros_for_empty_prompt`. The last of `steps`, `guided`, `reuse` and `schedulers` is how
+    the original samples; without `schedulers` only its own, or where that adds noise at every step its deterministic
+    relative, is offered. `scale` is the guidance, 1 or less for none. Raises `UsageError` for a part that is not
+    supported and for choices that make no sense.
     """
     own = find_kind(kind)
     given = {UNET: unet, TRANSFORMER: transformer, TEXT: text_encoder, TEXT_2: text_encoder_2, VAE: vae}
@@ -258,7 +260,9 @@ def diffusion_pipeline(
             f"a {kind} has the parts {', '.join(own.weighted)}, but {', '.join(missing + extra)} "
             f"{'is missing' if missing else 'is given too'}; give these"
         )
-    denoiser = _FAMILIES[own.denoiser](**{"bits": (*BITS, FULL), **(given[own.denoiser] or {})})
+    options = dict(given[own.denoiser] or {})
+    unasked = {"merge": choices_for(options["config"])} if own.denoiser == UNET else {}
+    denoiser = _FAMILIES[own.denoiser](**{"bits": (*BITS, FULL), **unasked, **options})
     sampling = _sampling(own, denoiser, steps, guided, reuse, schedulers, scale, scheduler)
     configs = {name: given[name] or {} for name in own.weighted if name != own.denoiser}
     return DiffusionPipeline(own, denoiser, {**configs, "scheduler": scheduler}, sampling, bool(zeros))

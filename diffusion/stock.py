@@ -14,6 +14,7 @@ from torch import nn
 
 from diffusion.blocks import NoAttention, Nothing, NoTransformer, Shortcut
 from diffusion.family import DenoiserFamily
+from diffusion.merging import is_merged
 from diffusion.unet import ConditionalNetwork, DiffusionUNet, UnconditionalNetwork
 from nas.elastic import quantized_layers
 from nas.space import Subnet
@@ -71,7 +72,7 @@ def _is_whole(network: nn.Module, template: nn.Module) -> bool:
     if any(tensor.shape != full[name].shape for name, tensor in network.state_dict().items()):
         return False
     for name, module in network.named_modules():
-        if isinstance(module, Shortcut | Nothing):
+        if isinstance(module, Shortcut | Nothing) or is_merged(module):
             return False
         if isinstance(module, BasicTransformerBlock):
             stock = template.get_submodule(name)

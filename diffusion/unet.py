@@ -28,6 +28,7 @@ from diffusion.blocks import (
 )
 from diffusion.configuration import CONDITIONAL, UNCONDITIONAL
 from diffusion.family import DenoiserFamily, require_shares, times
+from diffusion.merging import NONE, add_merging
 from nas.space import Dimension, Subnet
 
 BATCH = 63
@@ -74,7 +75,8 @@ class DiffusionUNet(DenoiserFamily):
     mid block), "stageN.layers" (pairs of residual block and transformer going down, and their partners going up), and
     by the module's path "groups" (inner channels of a residual block, in norm groups), "heads" of an attention, "width"
     of a feed-forward, "depth" of a transformer (its blocks; 0 leaves it out). "attention.bits", "feed_forward.bits" and
-    "resnet.bits" are those of all weights of a kind. Then come the dimensions of `sampling`,
+    "resnet.bits" are those of all weights of a kind; "merge", the share of tokens merged in the outermost
+    self-attentions, touches no weight (`diffusion.merging`). Then come the dimensions of `sampling`,
     which no network reads. Inputs are `sample` (batch, channels, size, size), `timestep` (batch), float32, and what the
     configuration asks for: `encoder_hidden_states` (batch, tokens, features), `text_embeds`, `time_ids`,
     `class_labels`.
@@ -83,13 +85,21 @@ class DiffusionUNet(DenoiserFamily):
     name = "diffusion-unet"
     kinds: ClassVar = {CONDITIONAL: ConditionalNetwork, UNCONDITIONAL: UnconditionalNetwork}
 
+    def __init__(self, *args: Any, merge: Sequence[float] = NONE) -> None:
+        self._merge = merge
+        super().__init__(*args)
+        if len(merge) > 1:
+            self.options = {**self.options, "merge": list(merge)}
+
     @property
     def conditional(self) -> bool:
         """Whether the network takes a text condition."""
         return self.kind == CONDITIONAL
 
     def plan(self, shares: Shares, removable: bool) -> Plan:
-        return _plan(self.template, shares, removable)
+        plan = _plan(self.template, shares, removable)
+        add_merging(plan, self.config, self.size, self._merge)
+        return plan
 
     def assemble(self, modules: Mapping[str, nn.Module], subnet: Subnet) -> nn.Module:
         network = super().assemble(modules, subnet)
@@ -234,6 +244,7 @@ def diffusion_unet(
     removable: bool = True,
     sampling: Mapping[str, Sequence[Any]] | None = None,
     tokens: int = 77,
+    merge: Sequence[float] = NONE,
 ) -> DiffusionUNet:
     """Return the space of a UNet of diffusers.
 
@@ -242,8 +253,9 @@ def diffusion_unet(
     `bits` are those that weights of a kind of layer may have, of 4, 8 and 32, ascending; None for floats alone.
     `removable` offers leaving out layers of a stage, the mid block and innermost stages. `sampling` adds dimensions
     that no network reads, such as {"steps": [4, 12, 25]}, cheapest choice first. `tokens` is the length of the text
-    condition that costs are counted for. Raises `UsageError` for a configuration of another network.
+    condition that costs are counted for. `merge` are the shares of tokens merged in the outermost self-attentions, 0
+    the last. Raises `UsageError` for a configuration of another network.
     """
     shares = Shares(resnet, self_attention, cross_attention, feed_forward, depth, bits)
     require_shares(shares, tokens)
-    return DiffusionUNet(config, shares, bool(removable), dict(sampling or {}), tokens)
+    return DiffusionUNet(config, shares, bool(removable), dict(sampling or {}), tokens, merge=merge)

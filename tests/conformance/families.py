@@ -39,7 +39,7 @@ FAMILIES: dict[str, Callable[[], Family]] = {
     "unet-sd1": lambda: get_family(
         "diffusion-unet", config=SD1, tokens=5, sampling={"steps": [4, 8], "cache": [3, 2, 1]}
     ),
-    "unet-sd2": lambda: get_family("diffusion-unet", config=SD2, tokens=5),
+    "unet-sd2": lambda: get_family("diffusion-unet", config=SD2, tokens=5, merge=(0.5, 0.0)),
     # Every branch may be left out, transformers of several blocks included.
     "unet-sdxl": lambda: get_family(
         "diffusion-unet",
@@ -57,7 +57,9 @@ FAMILIES: dict[str, Callable[[], Family]] = {
     "pixart": lambda: get_family(
         "diffusion-transformer", config=PIXART, tokens=5, sampling={"steps": [4, 8]}
     ),
-    "diffusion-pipeline": lambda: get_family("diffusion", **options()),
+    "diffusion-pipeline": lambda: get_family(
+        "diffusion", **options(unet={**options()["unet"], "merge": [0.5, 0.25, 0.0]})
+    ),
     **{
         f"{name}-pipeline": lambda name=name: get_family("diffusion", **kinds.options(name))
         for name in ("sdxl", "ddim", "dit", "pixart")
