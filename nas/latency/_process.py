@@ -103,6 +103,10 @@ class MeasuringProcess:
         reply = self._ask(do="burst", key=key, warm=warm, runs=runs)
         return Burst(tuple(ns / 1e6 for ns in reply["ns"]))
 
+    def peak_memory(self) -> int | None:
+        """Return the most memory, in bytes, that the process ever had; None where the system does not tell."""
+        return self._ask(do="memory")["bytes"]
+
     def _ask(self, **request: Any) -> dict[str, Any]:
         process = self._process
         if process is None or process.stdin is None or process.stdout is None:

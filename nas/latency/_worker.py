@@ -28,7 +28,7 @@ class Worker:
         self._runs: dict[str, Run] = {}
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Carry out one request: "open", "load", "drop" or "burst"."""
+        """Carry out one request: "open", "load", "drop", "burst" or "memory"."""
         return getattr(self, f"_{request.pop('do')}")(**request)
 
     def _open(self, runtime: str, workload: dict[str, Any], cpus: list[int]) -> dict[str, Any]:
@@ -62,6 +62,24 @@ class Worker:
             times.append(perf_counter_ns() - start)
         gc.enable()
         return {"ns": times}
+
+    def _memory(self) -> dict[str, Any]:
+        """Return the most memory, in bytes, that this process ever had; None where the system does not tell."""
+        return {"bytes": _peak_bytes()}
+
+
+def _peak_bytes() -> int | None:
+    try:
+        status = Path("/proc/self/status").read_text()
+        return next(1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        pass
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def _private_stdout() -> IO[str]:

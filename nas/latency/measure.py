@@ -106,6 +106,22 @@ def measure(
     return result
 
 
+def measure_memory(program: Path, runtime: Runtime, workload: Workload) -> int | None:
+    """Return the most memory, in bytes, of a process that runs a program file once, interpreter and runtime included.
+
+    None where the system does not tell. Raises `NasError` when the program does not run.
+    """
+    with MeasuringProcess(runtime, workload) as process:
+        process.load("", program)
+        process.burst("", 0, 1)
+        return process.peak_memory()
+
+
+def program_bytes(path: Path) -> int:
+    """Return the bytes on disk of a program file, or of all the files of a sequence, each once."""
+    return _size(path)
+
+
 def _groups(programs: Mapping[Key, Path]) -> Iterator[list[Key]]:
     """Split the programs so that a group fits into memory."""
     group: list[Key] = []

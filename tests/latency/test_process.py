@@ -17,7 +17,7 @@ from nas._errors import NasError
 from nas.latency import _process
 from nas.latency._process import Burst, MeasuringProcess, choose_cpus
 from nas.latency._rounds import Plan
-from nas.latency.measure import measure
+from nas.latency.measure import measure, measure_memory, program_bytes
 from nas.latency.runtimes import get_runtime
 from nas.latency.runtimes._onnx import to_onnx
 from nas.latency.workload import Workload
@@ -98,3 +98,13 @@ def test_cores_are_allowed_ones_and_first_threads_come_first(monkeypatch: pytest
     monkeypatch.setattr(os, "sched_setaffinity", lambda *_: None, raising=False)
     assert choose_cpus(2) == (0, 1)
     assert choose_cpus(3) == (0, 1, 2)
+
+
+def test_memory_is_that_of_the_process_that_runs_a_program(program: Path, tmp_path: Path) -> None:
+    large = tmp_path / "large.onnx"
+    to_onnx(nn.Linear(4000, 4000).eval(), torch.zeros(1, 4000), large)
+    ballast = bytearray(300 * 2**20)  # this process's memory is not that one's
+    small, big = (measure_memory(path, get_runtime("onnxruntime"), ONE) for path in (program, large))
+    assert small is not None and big is not None
+    assert 2**20 < small < len(ballast) < 64e6 + small + len(ballast)
+    assert big - small > 0.9 * program_bytes(large) > 57e6
