@@ -19,6 +19,8 @@ from nas._errors import UsageError
 from nas.train import similarity
 
 CLASSIFIER = "mbv3-cifar10"
+WINDOW = 11
+"""The pixels of SSIM's window."""
 _BATCH = 250
 _Z95 = 1.959964
 
@@ -47,13 +49,13 @@ class Difference:
 
     Attributes:
         psnr_db: of all pixels together; infinite for equal images.
-        ssim: mean structural similarity, 1 for equal images.
+        ssim: mean structural similarity, 1 for equal images; None for images that are too small for it.
         latent: root mean square error of the final latents relative to their size; None where shapes differ.
     """
 
     images: int
     psnr_db: float
-    ssim: float
+    ssim: float | None
     latent: float | None
 
 
@@ -110,7 +112,7 @@ def interval(right: int, count: int) -> tuple[float, float]:
     share, z2 = right / count, _Z95**2
     centre = (share + z2 / (2 * count)) / (1 + z2 / count)
     half = _Z95 / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
-    return 100 * max(0.0, centre - half), 100 * min(1.0, centre + half)
+    return 100 * max(0.0, min(share, centre - half)), 100 * min(1.0, max(share, centre + half))
 
 
 def class_prompts(judge: Classifier) -> list[str]:
@@ -196,10 +198,24 @@ def compare(
         raise UsageError(
             f"the pipelines make images of {first.shape[1:3]} and {second.shape[1:3]} pixels; compare two of one size"
         )
-    latents = [generate(each, prompts, seeds, how, latents=True) for each, how in runs]
-    same = latents[0].shape == latents[1].shape
+    return compare_pictures(
+        first, second, *(generate(each, prompts, seeds, how, latents=True) for each, how in runs)
+    )
+
+
+def compare_pictures(
+    first: np.ndarray, second: np.ndarray, latents: np.ndarray, others: np.ndarray
+) -> Difference:
+    """Compare pictures, uint8 (n, h, w, 3), and their final latents with the `second` and their `others`.
+
+    Pictures of less than 11 pixels have no SSIM.
+    """
+    small = min(first.shape[1:3]) < WINDOW
     return Difference(
-        len(first), psnr(first, second), ssim(first, second), relative_error(*latents) if same else None
+        len(first),
+        psnr(first, second),
+        None if small else ssim(first, second),
+        relative_error(latents, others) if latents.shape == others.shape else None,
     )
 
 
@@ -222,13 +238,13 @@ def ssim(first: np.ndarray, second: np.ndarray) -> float:
     raise `UsageError`.
     """
     a, b = (torch.from_numpy(each).permute(0, 3, 1, 2).double() for each in (first, second))
-    if min(a.shape[-2:]) < 11:
+    if min(a.shape[-2:]) < WINDOW:
         raise UsageError(
-            f"pictures of {a.shape[-1]} × {a.shape[-2]} pixels are too small for SSIM, which needs 11"
+            f"pictures of {a.shape[-1]} × {a.shape[-2]} pixels are too small for SSIM, which needs {WINDOW}"
         )
-    places = torch.arange(11, dtype=torch.float64) - 5
+    places = torch.arange(WINDOW, dtype=torch.float64) - WINDOW // 2
     line = torch.exp(-(places**2) / (2 * 1.5**2))
-    window = (line[:, None] * line / line.sum() ** 2).expand(a.shape[1], 1, 11, 11)
+    window = (line[:, None] * line / line.sum() ** 2).expand(a.shape[1], 1, WINDOW, WINDOW)
 
     def mean(x: Tensor) -> Tensor:
         return F.conv2d(x, window, groups=x.shape[1])

@@ -52,10 +52,14 @@ def _family(model: Model) -> DiffusionPipeline:
 
 def fixed_inputs(model: Model, count: int) -> dict[str, Tensor]:
     """Return `count` inputs of a pipeline: its prompts in turn, each with the noise of its own seed, from 0 on."""
-    chosen, _ = prompts_and_seeds(prompts_of(model), count, 0)
+    return make_inputs(model, *prompts_and_seeds(prompts_of(model), count, 0))
+
+
+def make_inputs(model: Model, prompts: Sequence[str], seeds: Sequence[int]) -> dict[str, Tensor]:
+    """Return the inputs of a pipeline for pairs of a prompt and a seed; a seed's noise is its own in every batch."""
     shape = model.family.example_input(model.space.largest())[LATENTS].shape[1:]
-    noise = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in range(count)]
-    return {LATENTS: torch.stack(noise), **prompt_inputs(model.path, _family(model).conditions, chosen)}
+    noise = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    return {LATENTS: torch.stack(noise), **prompt_inputs(model.path, _family(model).conditions, prompts)}
 
 
 class _OriginalJudge(Judge):
@@ -103,7 +107,7 @@ class LatentJudge(_OriginalJudge):
     quality = LATENT
 
     def _made(self, forward: Any, inputs: dict[str, Tensor]) -> np.ndarray:
-        return _batches(forward.sample_latents, inputs).numpy()
+        return latents_of(forward, inputs)
 
     def _compare(self, made: np.ndarray, wanted: np.ndarray) -> float:
         return relative_error(made, wanted)
@@ -139,6 +143,11 @@ def pictures(forward: Any, inputs: dict[str, Tensor]) -> np.ndarray:
             "a picture is not finite: the weights are broken or overflow; fetch the pipeline again"
         )
     return ((made / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+
+
+def latents_of(forward: Any, inputs: dict[str, Tensor]) -> np.ndarray:
+    """Return the final latents, float32 (n, channels, height, width)."""
+    return _batches(forward.sample_latents, inputs).numpy()
 
 
 def _batches(run: Any, inputs: dict[str, Tensor]) -> Tensor:

@@ -9,6 +9,7 @@ from nas.cli._group import LazyGroup
 # name -> (module that defines `command`, short help); the order is that of the help page
 COMMANDS: dict[str, tuple[str, str]] = {
     "sample": ("diffusion.cli.sample", "Make images of prompts and seeds."),
+    "compare": ("diffusion.cli.compare", "Pipelines side by side: pictures, time, memory, likeness."),
     "eval": ("diffusion.cli.eval", "Prompt match, and the distance to another pipeline's images."),
     "train": ("diffusion.cli.train", "Train a text-to-image pipeline."),
     "distill": ("diffusion.cli.distil", "Make every subnet of a pipeline work, or one."),

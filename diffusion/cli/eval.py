@@ -128,8 +128,9 @@ def _tell(match: Any, difference: Any, against: str | None) -> None:
             console.print(f"  {percent:5.1f}%  {prompt}", soft_wrap=True, markup=False)
     if difference is not None:
         latent = "" if difference.latent is None else f", latent error {difference.latent:.3f}"
+        similar = "" if difference.ssim is None else f", SSIM {difference.ssim:.3f}"
         console.print(
-            f"against {against}: PSNR {difference.psnr_db:.1f} dB, SSIM {difference.ssim:.3f}{latent}, "
+            f"against {against}: PSNR {difference.psnr_db:.1f} dB{similar}{latent}, "
             f"{difference.images} images of the same seeds",
             soft_wrap=True,
             markup=False,
