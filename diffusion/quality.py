@@ -134,31 +134,32 @@ def prompts_and_seeds(prompts: Sequence[str], images: int, seed: int) -> tuple[l
     return [prompts[i % len(prompts)] for i in range(images)], list(range(seed, seed + images))
 
 
-def match(pictures: np.ndarray, prompts: Sequence[str], judge: Classifier) -> Match:
-    """Judge pictures, uint8 (n, h, w, 3), by the class that each one's prompt names.
-
-    Raises `UsageError` for a prompt that names none of the classifier's classes, or several.
-    """
-    wanted = _wanted(prompts, judge)
-    right = judge.labels(pictures) == np.asarray([wanted[prompt] for prompt in prompts])
-    by_prompt = {
-        prompt: 100 * float(right[[p == prompt for p in prompts]].mean()) for prompt in dict.fromkeys(prompts)
-    }
-    low, high = interval(int(right.sum()), len(right))
-    return Match(judge.name, len(right), 100 * float(right.mean()), low, high, by_prompt)
-
-
-def _wanted(prompts: Sequence[str], judge: Classifier) -> dict[str, int]:
-    """Return the class that each prompt asks for."""
-    wanted = {}
+def require_classes(prompts: Sequence[str], judge: Classifier) -> dict[str, int]:
+    """Return the class that each prompt names; raises `UsageError` for one that names none, or several."""
+    wanted: dict[str, int] = {}
     for prompt in dict.fromkeys(prompts):
-        if (label := judge.class_of(prompt)) is None:
+        label = judge.class_of(prompt)
+        if label is None:
             raise UsageError(
                 f"the prompt {prompt!r} does not name exactly one class of {judge.name} "
                 f"({', '.join(judge.classes)}); use prompts such as {TEMPLATES[0].format('a ship')!r}"
             )
         wanted[prompt] = label
     return wanted
+
+
+def match(pictures: np.ndarray, prompts: Sequence[str], judge: Classifier) -> Match:
+    """Judge pictures, uint8 (n, h, w, 3), by the class that each one's prompt names.
+
+    Raises `UsageError` for a prompt that names none of the classifier's classes, or several.
+    """
+    wanted = require_classes(prompts, judge)
+    right = judge.labels(pictures) == np.asarray([wanted[prompt] for prompt in prompts])
+    by_prompt = {
+        prompt: 100 * float(right[[p == prompt for p in prompts]].mean()) for prompt in dict.fromkeys(prompts)
+    }
+    low, high = interval(int(right.sum()), len(right))
+    return Match(judge.name, len(right), 100 * float(right.mean()), low, high, by_prompt)
 
 
 def evaluate_match(
@@ -177,7 +178,7 @@ def evaluate_match(
     """
     judge = judge or classifier()
     asked, seeds = prompts_and_seeds(prompts or class_prompts(judge), images, seed)
-    _wanted(asked, judge)
+    require_classes(asked, judge)
     return match(generate(pipeline, asked, seeds, settings, advance=advance), asked, judge)
 
 

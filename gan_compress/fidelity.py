@@ -21,6 +21,7 @@ from torch.utils.data import Dataset
 from gan_compress.generate import latents, load_generator, to_pixels
 from gan_compress.train.images import real_images
 from nas._errors import NasError, UsageError
+from nas.train.plain import read_plain
 
 if TYPE_CHECKING:
     from nas.families import Model
@@ -74,7 +75,7 @@ def fidelity(
     package = _package()
     options = {"feature_extractor_weights_path": None if weights is None else str(weights)}
     if weights is not None:
-        _check_plain(weights)
+        read_plain(weights, "--weights", "Inception's weights as torch-fidelity has them")
     with _explained(extractor):  # before the minutes that the images take
         package.open_extractor(extractor, options)
     network = load_generator(model, subnet)
@@ -130,18 +131,3 @@ def _package() -> Any:
         torch_fidelity.utils.create_feature_extractor(name, layers, cuda=False, verbose=False, **options)
 
     return SimpleNamespace(calculate_metrics=torch_fidelity.calculate_metrics, open_extractor=open_extractor)
-
-
-def _check_plain(weights: str | Path) -> None:
-    """Refuse a file that holds more than tensors: torch-fidelity would unpickle it."""
-    try:
-        torch.load(weights, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise UsageError(
-            f"--weights {weights} does not exist; give Inception's file as torch-fidelity has it"
-        ) from error
-    except Exception as error:
-        reason = str(error).splitlines()[0]
-        raise NasError(
-            f"{weights} is no file of plain tensors ({reason}); give Inception's weights as torch-fidelity has them"
-        ) from error

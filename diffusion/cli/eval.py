@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,8 +19,13 @@ from diffusion.cli._options import (
     settings_of,
     threads_option,
 )
+from nas.cli._data import data_options, opened
 from nas.cli._options import json_option
 from nas.cli._output import emit_json, progress_bar, result_console
+
+if TYPE_CHECKING:
+    from diffusion.metrics import Figure
+    from nas.train.data import Data
 
 
 @click.command()
@@ -50,6 +56,25 @@ from nas.cli._output import emit_json, progress_bar, result_console
     show_default=True,
     help="Which classifier judges.",
 )
+@data_options(required=False)
+@click.option(
+    "--clip",
+    metavar="FOLDER|ID|cache",
+    default=None,
+    help="Also the CLIP score, by this model of transformers; nothing is downloaded.",
+)
+@click.option(
+    "--lpips",
+    metavar="FILE|cache",
+    default=None,
+    help="Also LPIPS to --against, by torchvision's weights of AlexNet or VGG-16.",
+)
+@click.option(
+    "--inception",
+    metavar="FILE|cache",
+    default=None,
+    help="Also FID to --data, by Inception's weights as torch-fidelity has them.",
+)
 @device_option
 @threads_option
 @json_option
@@ -61,6 +86,9 @@ def command(
     compared: int,
     seed: int,
     classifier: str,
+    clip: str | None,
+    lpips: str | None,
+    inception: str | None,
     device: str,
     threads: int | None,
     as_json: bool,
@@ -72,36 +100,48 @@ def command(
       nas diffusion eval --images 1000
       nas diffusion eval --pipeline compressed --against tiny-sd-cifar10
 
-    Without PROMPT, each class is asked for in turn. Images of no class that the classifier knows, such as those of an
-    unconditional pipeline, can only be compared. The classifier is our own: it is no CLIP score, and it is wrong
-    about some real images too.
+    Without PROMPT, each class is asked for in turn. The classifier is our own: it is no CLIP score, and it is wrong
+    about some real images too. Prompts without one class each, and images of no class that the classifier knows, such
+    as those of an unconditional pipeline, are judged where --against, --data or --clip is given. Every distance names
+    its features; "cache" is what the libraries have downloaded before.
     """
     from diffusion import quality
+    from diffusion.metrics import Extras
+    from diffusion.sample import generate
     from nas._errors import UsageError
 
+    _require(lpips, against, "--lpips", "--against: a pipeline to compare with")
+    _require(inception, options["data"], "--inception", "--data: real images to compare with")
+    data = _data(options)
     theirs = None if against is None else settings_of(dict(options), against)
     settings = settings_of(options, pipeline)
+    judge = quality.classifier(classifier)
+    extras = Extras.opened(clip, lpips, inception)
     loaded = opened_pipeline(pipeline, device, threads)
     other = None if against is None else opened_pipeline(against, device, threads)
-    judge = quality.classifier(classifier)
     asked = asked_prompts(prompts, pipeline, loaded) if prompts else quality.prompts_for(loaded, judge)
-    match = None
-    if asked:
-        with progress_bar("images") as advance:
-            match = quality.evaluate_match(
-                loaded, asked, images=images, seed=seed, settings=settings, judge=judge, advance=advance
-            )
-    elif other is None:
+    if not asked and not (against or data):
         raise UsageError(
             f"the images of {pipeline} are of no class that {classifier} knows, so that nothing can be judged; name "
-            "another pipeline with --against to compare them with"
+            "another pipeline with --against, or real images with --data, to compare them with"
         )
-    difference = None
+    is_judged = bool(asked)
+    if is_judged and (against or data or clip):
+        is_judged = all(judge.class_of(prompt) is not None for prompt in asked)
+    if is_judged:
+        quality.require_classes(asked, judge)
+    pairs = quality.prompts_and_seeds(asked or asked_prompts((), pipeline, loaded), images, seed)
+    with progress_bar("images") as advance:
+        made = generate(loaded, *pairs, settings, advance=advance)
+    match = quality.match(made, pairs[0], judge) if is_judged else None
+    figures, difference = extras.of_prompts(made, pairs[0]), None
     if other is not None:
-        pairs = quality.prompts_and_seeds(
-            asked or asked_prompts((), pipeline, loaded), min(compared, images), seed
-        )
-        difference = quality.compare(loaded, other, *pairs, settings, other_settings=theirs)
+        count = min(compared, images)
+        few = pairs[0][:count], pairs[1][:count]
+        difference = quality.compare(loaded, other, *few, settings, other_settings=theirs)
+        figures += extras.of_pairs(made[:count], generate(other, *few, theirs), str(against))
+    if data is not None:
+        figures += extras.of_sets(made, _real(data, made.shape[1]))
     if as_json:
         emit_json(
             {
@@ -110,13 +150,35 @@ def command(
                 "match": None if match is None else asdict(match),
                 "against": None if against is None else pipeline_name(against),
                 "difference": None if difference is None else asdict(difference),
+                "figures": [asdict(figure) for figure in figures],
             }
         )
         return
-    _tell(match, difference, against)
+    _tell(match, difference, figures, against)
 
 
-def _tell(match: Any, difference: Any, against: str | None) -> None:
+def _require(value: str | None, other: str | None, option: str, needed: str) -> None:
+    if value is not None and other is None:
+        raise click.UsageError(f"{option} is given, but it needs {needed}")
+
+
+def _data(options: dict[str, Any]) -> Data | None:
+    """Take the data options out of `options`; open the data where there is any."""
+    if options["data"] is not None:
+        return opened(options)
+    for name in ("data", "data_root", "download", "image_column", "label_column"):
+        options.pop(name)
+    return None
+
+
+def _real(data: Data, size: int) -> Any:
+    """Return the training images of data, uint8 (n, size, size, 3)."""
+    from nas.train.images import real_images
+
+    return real_images(data, size).pixels.permute(0, 2, 3, 1).numpy()
+
+
+def _tell(match: Any, difference: Any, figures: Sequence[Figure], against: str | None) -> None:
     console = result_console()
     if match is not None:
         console.print(
@@ -132,6 +194,12 @@ def _tell(match: Any, difference: Any, against: str | None) -> None:
         console.print(
             f"against {against}: PSNR {difference.psnr_db:.1f} dB{similar}{latent}, "
             f"{difference.images} images of the same seeds",
+            soft_wrap=True,
+            markup=False,
+        )
+    for figure in figures:
+        console.print(
+            f"{figure.name} {figure.value:.4g} to {figure.against} ({figure.features}, {figure.images} images)",
             soft_wrap=True,
             markup=False,
         )

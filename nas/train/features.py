@@ -116,8 +116,14 @@ def kid(first_nd: Tensor, second_nd: Tensor) -> float:
 def fid(first_nd: Tensor, second_nd: Tensor) -> float:
     """Return the Fréchet distance of two sets of features (Heusel et al. 2017), each taken as a normal distribution."""
     x, y = first_nd.double(), second_nd.double()
+    if min(len(x), len(y)) < 2:
+        raise UsageError(
+            f"a Fréchet distance needs two images or more on each side, not {min(len(x), len(y))}; give more"
+        )
     means, covariances = (x.mean(0), y.mean(0)), (torch.cov(x.T), torch.cov(y.T))
-    # The trace of the root of a product of two covariances is the sum of the roots of its eigenvalues.
-    roots = torch.linalg.eigvals(covariances[0] @ covariances[1]).real.clamp_min(0).sqrt().sum()
+    # The root of a product of two covariances has the trace of that of a symmetric matrix, which is stable.
+    values, vectors = torch.linalg.eigh(covariances[0])
+    root = vectors * values.clamp_min(0).sqrt() @ vectors.T
+    roots = torch.linalg.eigvalsh(root @ covariances[1] @ root).clamp_min(0).sqrt().sum()
     shift = (means[0] - means[1]).square().sum()
     return float(shift + covariances[0].trace() + covariances[1].trace() - 2 * roots)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from diffusion.cli import COMMANDS
-from tests.diffusion.small import write_tiny
+from tests.diffusion.small import write_pictures, write_tiny
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +108,30 @@ def test_eval_tells_match_and_difference(run, tiny, tmp_path):
     assert "prompt match" in told.stdout
     assert "judged by mbv3-cifar10" in told.stdout
     assert "SSIM" in told.stdout
+
+
+def test_eval_measures_distances_in_named_features(run, tiny, tmp_path):
+    real = write_pictures(tmp_path / "real", 8)
+    other = write_tiny(tmp_path / "other", seed=1)
+    args = ("--pipeline", tiny, "--against", other, "--data", real, "--images", "3", "--steps", "1")
+    done = run("eval", "a dark", *args, "--json")
+    assert done.code == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["match"] is None  # no prompt of a class
+    figures = {each["name"]: each for each in answer["figures"]}
+    assert set(figures) == {"feature distance", "Fréchet distance", "kernel distance × 1000"}
+    assert {each["features"] for each in figures.values()} == {"mbv3-cifar10 features"}
+    assert figures["feature distance"]["against"] == str(other) and figures["feature distance"]["value"] > 0
+    told = run("eval", "a dark", *args)
+    assert "real images (mbv3-cifar10 features, 3 images)" in told.stdout
+
+
+def test_eval_refuses_metrics_without_what_they_need(run, tiny, tmp_path):
+    refused(run("eval", "--pipeline", tiny, "--lpips", "cache"), "it needs --against")
+    refused(run("eval", "--pipeline", tiny, "--inception", "cache"), "it needs --data")
+    refused(run("eval", "--pipeline", tiny, "--images", "0"), "0 is not in the range")
+    absent = run("eval", "--pipeline", tiny, "--clip", tmp_path / "none", "--images", "1")
+    refused(absent, "is not on this machine", code=1)
 
 
 def test_wrong_input_costs_a_sentence(run, tiny, tmp_path):
