@@ -12,13 +12,17 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from diffusion.cli._candidates import read_candidates
 from diffusion.comparison import Row
 from diffusion.quality import Difference, Match
 from diffusion.sheet import draw_sheet, label, scaled, wrapped
+from nas._errors import NasError, UsageError
 from nas._files import write_json
 from nas.export import Export, parse_formats
 from nas.families import load_model
 from nas.latency.measure import Measurement
+from nas.search import RunFolder
+from nas.search._folder import FINISHED
 from tests.diffusion.test_diffusion_commands import refused
 from tests.diffusion.tiny import VAE, make_pipeline
 
@@ -113,6 +117,30 @@ def test_wrong_input_costs_a_sentence(run, pipeline, exported, tmp_path):
     larger.save_pretrained(tmp_path / "other", safe_serialization=True)
     write_json(tmp_path / "other" / "anyfit.json", {"space": {"steps": [1]}})
     wrong("16 × 16 pixels and other of 8 × 8; compare pipelines of one size", pipeline, tmp_path / "other")
+
+
+def test_a_run_shows_its_answers(pipeline, tmp_path):
+    model = load_model(pipeline)
+    answer, other = (model.space.subnet({**model.space.largest(), "steps": steps}) for steps in (2, 1))
+    folder = RunFolder.create(tmp_path / "fast", {"model": str(pipeline)})
+
+    def found(subnet, ms):
+        return {"subnet": subnet.to_dict(), "latency_ms": {"predicted": ms, "measured": None, "p90": None}}
+
+    result = {"answer": found(answer, 50), "ladder": [found(other, 25), found(answer, 50)]}
+    folder.set_state(FINISHED, result=result)
+    with pytest.raises(NasError, match="has no answer"):
+        read_candidates(str(tmp_path / "fast"), None, None, False)
+    write_json(tmp_path / "fast" / "subnet.json", answer.to_dict())
+    (alone,) = read_candidates(str(tmp_path / "fast"), 4, None, False)
+    assert alone.name == "fast" and alone.sampling["steps"] == 2
+    names = [
+        (each.name, each.sampling["steps"])
+        for each in read_candidates(str(tmp_path / "fast"), None, None, True)
+    ]
+    assert names == [("fast", 2), ("fast at 25 ms", 1)]
+    with pytest.raises(UsageError, match="samples as it was searched"):
+        read_candidates(f"{tmp_path / 'fast'}@steps=4", None, None, False)
 
 
 def some_row(name: str, ms: float, **more) -> Row:
