@@ -109,7 +109,7 @@ def label(row: Row, first: Row) -> list[Text]:
                 else ""
             )
         lines.append(Text(f"{format_ms(row.latency.median_ms)} an image{faster}", _TIME, _BLUE, True))
-    lines.append(Text(_sampling(row.sampling)))
+    lines += [Text(line) for line in wrapped(_sampling(row.sampling), _LABEL - 20, _PLAIN, lines=2)]
     sizes = [format_bytes(row.size_bytes)] if row.size_bytes is not None else []
     sizes += [f"{format_bytes(row.memory_bytes)} in memory"] if row.memory_bytes is not None else []
     lines += [Text(", ".join(sizes))] if sizes else []

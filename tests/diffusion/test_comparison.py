@@ -157,11 +157,12 @@ def test_labels_say_what_was_found():
             "second", 100, difference=Difference(3, 20.0, None, 0.5), match=Match("c", 3, 50, 20.4, 80.4, {})
         ),
     )
-    words = [line.words for line in label(second, first)]
-    assert words == [
-        "second", "100 ms an image, 3× faster".replace("3×", "3.0×"), "8 steps, guidance 3 in 50%, deep features every 2",
-        "10 MB, 100 MB in memory", "PSNR 20.0 dB", "prompt match 50% (20–80%)",
-    ]  # fmt: skip
+    lines = label(second, first)
+    assert " ".join(line.words for line in lines) == (
+        "second 100 ms an image, 3.0× faster 8 steps, guidance 3 in 50%, deep features every 2 10 MB, 100 MB in memory "
+        "PSNR 20.0 dB prompt match 50% (20–80%)"
+    )
+    assert len(lines) == 7  # how it samples takes two
     assert label(first, first)[0].words == "first"
     assert any("3.0× slower" in line.words for line in label(first, second))
 
