@@ -37,6 +37,7 @@ from nas.elastic._quantized import (
     quantize_layers,
     quantized_layers,
     settle,
+    unpacked_state,
 )
 from nas.elastic._sorting import entry_scores, l1_importance
 from nas.elastic._supernet import Supernet
@@ -94,4 +95,5 @@ __all__ = [
     "settle",
     "split_inputs",
     "unpack",
+    "unpacked_state",
 ]

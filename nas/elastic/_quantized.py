@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import copy
 from typing import Any
 
@@ -179,3 +179,25 @@ def _packed(module: nn.Module, known: dict[nn.Module, nn.Module]) -> nn.Module:
         }
     known[module] = twin
     return twin
+
+
+def unpacked_state(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the state of `packed(module)` as that of `module`: floats for the weights of its layers of few bits.
+
+    What does not fit a layer is left as it is, for whoever loads the state to refuse.
+    """
+    found = dict(state)
+    for name, layer in quantized_layers(module):
+        prefix = f"{name}." if name else ""
+        names = f"{prefix}packed_weight", f"{prefix}weight_scale"
+        if not all(each in found for each in names):
+            continue
+        whole, scale = (found[each] for each in names)
+        shape = layer.weight.shape
+        inputs = torch.Size(shape[1:]).numel()
+        wide = tuple(whole.shape) == (shape[0], inputs if layer.bits == 8 else -(-inputs // 2))
+        if wide and len(scale) == shape[0]:
+            whole = unpack(whole, inputs) if layer.bits == 4 else whole
+            found[f"{prefix}weight"] = dequantize(whole, scale, layer.bits).reshape(shape)
+            del found[names[0]], found[names[1]]
+    return found

@@ -31,10 +31,13 @@ def refuse_pickle(path: str | Path) -> None:
 
 
 def save_weights(module: nn.Module, facts: Mapping[str, str]) -> bytes:
-    """Return the module's parameters and buffers as a safetensors file."""
+    """Return the module's parameters and buffers as a safetensors file, weights of few bits packed."""
     from safetensors.torch import save
 
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    from nas.elastic import packed
+
+    state = packed(module).state_dict()
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     return save(tensors, metadata=dict(facts))
 
 
@@ -55,6 +58,9 @@ def load_weights(module: nn.Module, path: str | Path) -> nn.Module:
         raise NasError(
             f"{path} is no intact safetensors file ({error}); get an intact copy or make it again"
         ) from error
+    from nas.elastic import channels_last, unpacked_state
+
+    tensors = unpacked_state(module, tensors)
     expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if expected != found:
@@ -64,6 +70,4 @@ def load_weights(module: nn.Module, path: str | Path) -> nn.Module:
             f"{expected.get(wrong)}; get an intact copy or make it again"
         )
     module.load_state_dict(tensors, assign=True)
-    from nas.elastic import channels_last
-
     return channels_last(module.eval())

@@ -19,7 +19,7 @@ from diffusion.pipeline_family import DiffusionPipeline
 from diffusion.prompts import prompt_inputs
 from diffusion.task import fixed_inputs
 from nas.elastic import call
-from nas.export import Export, parse_formats
+from nas.export import Export, load_artifact, parse_formats
 from nas.families import Model, get_family, load_model
 from nas.latency.runtimes import _onnx_files as files
 from nas.latency.runtimes._sequence import read_sequence
@@ -159,6 +159,11 @@ torch.save(made, {str(tmp_path / "made.pt")!r})
     made = torch.load(tmp_path / "made.pt", weights_only=True)
     wanted = (call(model.extract(subnet), fixed_inputs(model, 1)) / 2 + 0.5).clamp(0, 1)
     torch.testing.assert_close(made, wanted, rtol=0, atol=1e-5)
+    loaded = load_artifact(tmp_path / "out")
+    assert torch.equal(
+        call(loaded, fixed_inputs(model, 1)), call(model.extract(subnet), fixed_inputs(model, 1))
+    )
+    assert (tmp_path / "out" / "model.safetensors").stat().st_size < 1.1 * manifest.size_bytes + 60_000
     original = (call(model.extract(model.space.largest()), fixed_inputs(model, 1)) / 2 + 0.5).clamp(0, 1)
     assert (original - wanted).abs().max() > 1e-3
 

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from diffusion.unet import DiffusionUNet, diffusion_unet
 from nas.elastic import Supernet, call
@@ -47,7 +48,7 @@ def test_files_compute_what_the_supernet_computes(
 
 @pytest.mark.parametrize(("name", "bits"), [("onnx", 8), ("onnx", 4), ("safetensors", 4), ("pt2", 4)])
 def test_files_hold_few_bits(name: str, bits: int, tmp_path: Path) -> None:
-    """Each but the safetensors file, which `nas.load` trains further, is as small as the subnet is counted."""
+    """Each is about as small as the subnet is counted."""
     family = diffusion_unet(SD2, tokens=5, bits=(4, 8, 32))
     assert isinstance(family, DiffusionUNet)
     supernet = Supernet(family).eval()
@@ -58,6 +59,9 @@ def test_files_hold_few_bits(name: str, bits: int, tmp_path: Path) -> None:
     forward = format.open(path, lambda: build_weightless(family, subnet))
     references = supernet_references(supernet, subnet, {}, split_batches(family.example_input(subnet, 5)))
     assert compare(name, forward, references, tolerance=format.tolerance, images="noise").ok
+    if name == "safetensors":
+        held = sum(tensor.nbytes for tensor in load_file(path).values())
+        assert held == supernet.count(subnet).size_bytes
     if name == "onnx":
         held = sum(len(t.raw_data) for t in onnx.load(str(path)).graph.initializer if t.data_type != 7)
         size = supernet.count(subnet).size_bytes

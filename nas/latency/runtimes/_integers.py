@@ -62,18 +62,21 @@ def with_integers(model: Any, module: nn.Module) -> Any:
     """
     from onnx import TensorProto
 
-    graph, weights = model.graph, [*_weights(module)]
-    if not weights:
+    graph, known, wanted = model.graph, {}, []
+    for weight in _weights(module):
+        keys = {_key(floats): (weight, turned) for floats, turned in _as_floats(weight)}
+        known |= keys
+        wanted.append((weight, {*keys}))
+    if not known:
         return model
-    known = {_key(floats): (weight, turned) for weight in weights for floats, turned in _as_floats(weight)}
     places, nodes, met = [], [], set()
     for place, tensor in enumerate(graph.initializer):
         key = _key_of(tensor) if tensor.data_type == TensorProto.FLOAT else None
         if key in known:
             places.append((place, *known[key]))
             met.add(key)
-    for weight in weights:
-        if not met & {_key(floats) for floats, _ in _as_floats(weight)}:
+    for weight, keys in wanted:
+        if not met & keys:
             raise NasError(
                 f"a weight of shape {weight.shape} and {weight.bits} bits was changed by the exporter; give the "
                 "network 32 bits there"
