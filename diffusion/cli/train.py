@@ -51,7 +51,7 @@ def command(
       nas diffusion train --recipe cifar10-cpu --data torchvision:CIFAR10 --download --output runs/sd
       nas diffusion train --recipe cifar10-cpu-second --data torchvision:CIFAR10 --start runs/sd --output runs/sd2
       nas diffusion train --recipe mine.toml --data pictures --output runs/mine
-      torchrun --nproc-per-node 4 -m nas diffusion train ...        (or: accelerate launch --num_processes 4 -m nas ...)
+      torchrun --nproc-per-node 4 -m nas diffusion train ...        (or: accelerate launch --multi_gpu -m nas ...)
 
     A folder with metadata.jsonl (one {"file_name": ..., "text": ...} a line) and parquet files with a column `text` or
     `caption` bring their captions; other data get captions from their class names. The run's folder gets checkpoint.pt,
