@@ -8,25 +8,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from nas._errors import NasError
+from nas._memory import is_out_of_memory
 from nas.latency.units import format_bytes
 
-_SIGNS = (
-    "can't allocate memory",
-    "not enough memory",
-    "out of memory",
-    "cannot allocate memory",
-    "alloc_cpu",
-)
 Made = TypeVar("Made")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on a GPU or here."""
-    import torch
-
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _SIGNS)
 
 
 def in_batches(make: Callable[[int, int], Made], count: int, batch: int, size: str) -> list[Made]:

@@ -9,10 +9,11 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffusion.memory import is_out_of_memory, room_for
+from diffusion.memory import room_for
 from diffusion.pipeline import quiet
 from nas._errors import NasError, UsageError
 from nas._files import read_json, sha256
+from nas._memory import is_out_of_memory
 from nas.families import Source
 
 if TYPE_CHECKING:

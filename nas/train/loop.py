@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from nas._errors import NasError, UsageError
+from nas._memory import is_out_of_memory
 from nas.train._checkpoint import Checkpoint, write_checkpoint
 from nas.train._finish import trained
 from nas.train._group import Group, join_group
@@ -113,10 +114,8 @@ def memory_advice(plan: Plan, step: int, processes: int = 1) -> Iterator[None]:
     """Turn the many errors of memory that runs out into a `NasError` that says which settings need less."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        # A processor's allocator raises a plain RuntimeError.
-        known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-        if not known and "allocate memory" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
             raise
         advice = []
         if plan.batch_size > processes:

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 import diffusion.sample
-from diffusion.memory import in_batches, is_out_of_memory, room_for
+from diffusion.memory import in_batches, room_for
 from diffusion.pipeline import load_pipeline
 from diffusion.sample import Settings, generate
 from diffusion.task import fixed_inputs, pictures
 from nas._errors import NasError
+from nas._memory import is_out_of_memory
 from nas.families import load_model
 
 
