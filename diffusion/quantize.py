@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffusion.pipeline_family import SHALLOW, WHOLE
+from diffusion.pipeline_family import DiffusionPipeline
 from diffusion.quality import psnr
 from diffusion.task import MATCH, PSNR, fixed_inputs, pictures
 from nas._errors import UsageError
@@ -181,7 +181,9 @@ class Trial:
         }
         if not way.scope:
             return files
-        own = {name: self._folder / f"{way.scope}-{name}.onnx" for name in (WHOLE, SHALLOW) if name in files}
+        assert isinstance(family, DiffusionPipeline)
+        denoisers = [name for name in (family.whole, family.shallow) if name in files]
+        own = {name: self._folder / f"{way.scope}-{name}.onnx" for name in denoisers}
         for name, target in own.items():
             self._quantize(way, name, files[name], target)
         return {**files, **own}
