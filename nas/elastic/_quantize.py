@@ -80,8 +80,8 @@ class _StraightThrough(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: object, weight: Tensor, bits: int) -> Tensor:
-        found = dequantize(*quantize(weight, bits), bits)
-        return found.reshape(weight.shape).to(weight.dtype)
+        found = dequantize(*quantize(weight, bits), bits).reshape(weight.shape)
+        return torch.empty_like(weight).copy_(found)  # in the memory order of the weight
 
     @staticmethod
     def backward(ctx: object, *grads: Tensor) -> tuple[Tensor, None]:

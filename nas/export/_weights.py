@@ -58,7 +58,7 @@ def load_weights(module: nn.Module, path: str | Path) -> nn.Module:
         raise NasError(
             f"{path} is no intact safetensors file ({error}); get an intact copy or make it again"
         ) from error
-    from nas.elastic import channels_last, unpacked_state
+    from nas.elastic import channels_last, settle, unpacked_state
 
     tensors = unpacked_state(module, tensors)
     expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
@@ -70,4 +70,4 @@ def load_weights(module: nn.Module, path: str | Path) -> nn.Module:
             f"{expected.get(wrong)}; get an intact copy or make it again"
         )
     module.load_state_dict(tensors, assign=True)
-    return channels_last(module.eval())
+    return settle(channels_last(module.eval()))
