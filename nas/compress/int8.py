@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nas._errors import NasError
 from nas.latency.runtimes._onnx_files import copy_onnx, data_file
@@ -57,7 +57,9 @@ def quantize_onnx(
     with tempfile.TemporaryDirectory(prefix="anyfit-") as scratch, _quiet():
         prepared, made = Path(scratch, "prepared.onnx"), Path(scratch, "int8.onnx")
         large = data_file(source).exists()
-        beside = {"save_as_external_data": True, "all_tensors_to_one_file": True} if large else {}
+        beside: dict[str, Any] = (
+            {"save_as_external_data": True, "all_tensors_to_one_file": True} if large else {}
+        )
         try:
             quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True, **beside)
             quantize_static(
