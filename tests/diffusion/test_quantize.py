@@ -125,8 +125,8 @@ def test_a_file_that_onnx_runtime_quantized_takes_the_place_of_floats(
     assert {row["format"] for row in manifest.parity} >= {"onnx text_encoder", "safetensors unet"}
     assert not {row["format"] for row in manifest.parity} & {"onnx unet", "onnx unet_shallow"}
     runner, inputs = Pipeline(tmp_path / "out", threads=1), fixed_inputs(model, 2)
-    arrays = (inputs[name].numpy() for name in ("latents", "prompt", "negative"))
-    made, wanted = sample(runner.sampling, runner.run, *arrays), call(model.extract(start), inputs).numpy()
+    arrays = {name: x.numpy() for name, x in inputs.items()}
+    made, wanted = sample(runner.sampling, runner.run, arrays), call(model.extract(start), inputs).numpy()
     assert 1e-4 < np.abs(made - wanted).max() / np.abs(wanted).max() < 0.5
     with pytest.raises(UsageError, match="already exists"):
         write_quantized(model, static, floats, runtime, workload, tmp_path / "out")
