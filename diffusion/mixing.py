@@ -54,7 +54,9 @@ def mixing(scheduler: Any, count: int) -> dict[str, Any]:
 
 
 def _fresh(scheduler: Any, count: int, **changed: Any) -> Any:
-    made = type(scheduler).from_config({**scheduler.config, **changed})
+    # What begins with _ says which values are defaults, and would take back what is changed.
+    config = {key: value for key, value in scheduler.config.items() if not key.startswith("_")}
+    made = type(scheduler).from_config({**config, **changed})
     made.set_timesteps(count)
     return made
 
