@@ -41,12 +41,12 @@ def test_clipped_images_are_mixed_as_the_scheduler_mixes_them(
     x = torch.randn(2, 3, 4, 4, generator=generator)
     known = [x.numpy()]
     for index, time in enumerate(scheduler.timesteps):
-        assert np.abs(mixed(np.float32(told["mix"][index]), known) - x.numpy()).max() < 1e-4
+        assert np.abs(mixed(np.asarray(told["mix"][index], np.float32), known) - x.numpy()).max() < 1e-4
         made = torch.randn(x.shape, generator=generator)
         known.append(made.numpy())
         known += clean(told, index, known)
         x = scheduler.step(made, time, x).prev_sample
-    assert np.abs(mixed(np.float32(told["mix"][-1]), known) - x.numpy()).max() < 1e-4
+    assert np.abs(mixed(np.asarray(told["mix"][-1], np.float32), known) - x.numpy()).max() < 1e-4
     assert np.abs(known[2]).max() == np.float32(0.8)
 
 
