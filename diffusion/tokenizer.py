@@ -58,7 +58,7 @@ def check_prompts(tokenizer: Any, prompts: Sequence[str], longest: int | None = 
     """Raise `UsageError` for a prompt of more tokens than `tokenizer` takes, or than `longest`."""
     most = min(tokenizer.model_max_length, longest or tokenizer.model_max_length)
     for prompt in prompts:
-        count = len(tokenizer(prompt, truncation=False).input_ids)
+        count = len(tokenizer(prompt, truncation=False, verbose=False).input_ids)
         if count > most:
             raise UsageError(
                 f"the prompt {_short(prompt)!r} has {count} tokens, at most {most} are taken (marks around it "

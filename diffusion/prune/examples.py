@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from diffusion.captions import TEMPLATES
+from diffusion.prompts import some_classes
 from diffusion.prune.opened import Opened
-from diffusion.sample import Settings, generate
+from diffusion.sample import Settings, generate, takes_classes
 from diffusion.train.noise import Noise
 from diffusion.train.schedule import Schedule
 from nas.elastic import Inputs, cat_inputs
@@ -35,8 +36,10 @@ _THINGS = (
 
 
 def prompts_of(opened: Opened, count: int) -> list[str]:
-    """Return prompts in turn: those that the pipeline was trained with where it says so, else of common things."""
+    """Return prompts or classes in turn: those that the pipeline names, else common ones."""
     known = [str(prompt) for prompt in opened.info.get("prompts") or ()]
+    if not known and takes_classes(opened.pipeline):
+        known = some_classes(int(opened.denoiser.config.num_embeds_ada_norm))
     known = known or [TEMPLATES[0].format(thing) for thing in _THINGS]
     return [known[index % len(known)] for index in range(count)]
 

@@ -10,14 +10,12 @@ from typing import Any
 import torch
 
 from diffusion.family import DenoiserFamily
-from diffusion.pipeline import find_pipeline, load_pipeline, quiet, read_info
+from diffusion.pipeline import DENOISERS, find_pipeline, load_pipeline, quiet, read_info
 from diffusion.subnets import FAMILIES, to_diffusers
 from nas._errors import UsageError
 from nas.elastic import Supernet, channels_last
 from nas.families import load_published
 from nas.space import Subnet
-
-PARTS = ("unet", "transformer")
 
 
 @dataclass(frozen=True)
@@ -58,10 +56,10 @@ def open_pipeline(spec: str | Path, device: str = "cpu") -> Opened:
     Raises `UsageError` for a pipeline whose denoiser is none of our families', and for one that is pruned already.
     """
     folder = find_pipeline(spec)
-    info, pipeline = read_info(folder), load_pipeline(spec, device=device)
-    part = next((name for name in PARTS if getattr(pipeline, name, None) is not None), None)
+    info, pipeline = read_info(folder), load_pipeline(spec, device=device, denoisers=DENOISERS)
+    part = next((name for name in DENOISERS if getattr(pipeline, name, None) is not None), None)
     if part is None:
-        raise UsageError(f"{spec} has no part called {' or '.join(PARTS)}; give a pipeline with one")
+        raise UsageError(f"{spec} has no part called {' or '.join(DENOISERS)}; give a pipeline with one")
     denoiser = getattr(pipeline, part).requires_grad_(False).eval()
     family = _family(denoiser, pipeline, dict(dict(info.get("space") or {}).get(part) or {}), spec)
     with torch.random.fork_rng(devices=[]):

@@ -97,6 +97,18 @@ def test_wrong_input_costs_a_sentence(folders, run, tmp_path) -> None:
     refused(run(*sample, folders["sdxl"], "a ship " * 10), "at most 8 are taken")
 
 
+@pytest.mark.parametrize("name", ["sdxl", "dit"])
+def test_prune_takes_every_kind(folders, run, tmp_path, name) -> None:
+    how = ("--images", "0", "--samples", "1", "--steps", "1")
+    prompts = {"prompts": ["a ship"]} if name == "sdxl" else {}
+    folder = write_kind(name, tmp_path / name, **prompts)
+    done = run("diffusion", "prune", "--pipeline", folder, "--subnet", "smallest", "--output", "small", *how)
+    assert done.code == 0, done.stderr
+    assert "parameters" in done.stdout and "length" not in done.stderr
+    made = open_kind(tmp_path / "small")
+    assert generate(made, ["a ship" if name == "sdxl" else "7"], [0], Settings(steps=1)).std() > 1
+
+
 def change_index(folder: Path, **parts: Any) -> None:
     path = folder / "model_index.json"
     index = {**json.loads(path.read_text()), **parts}
