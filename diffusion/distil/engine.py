@@ -13,6 +13,7 @@ from diffusion.captions import plain_name
 from diffusion.distil.elastic import Elastic
 from diffusion.distil.fixed import Chosen, Fixed, choose, keep
 from diffusion.distil.recipe import Recipe
+from diffusion.distil.state import require_taught
 from diffusion.pipeline import find_pipeline, load_pipeline, read_info, weights_digest, write_pipeline
 from diffusion.sample import Settings, generate
 from diffusion.train.captioned import captioned_images
@@ -133,6 +134,7 @@ def _keep_start(folder: Path, start: str | Path | None) -> None:
             "a distillation needs a trained pipeline; name one, such as tiny-sd-cifar10, as start"
         )
     source = find_pipeline(start)
+    require_taught(source)
     if (folder / START).is_dir():  # of a run that was killed before its first checkpoint
         shutil.rmtree(folder / START)
     with new_folder(folder / START) as copy:

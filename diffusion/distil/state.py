@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,9 +13,11 @@ from torch import Tensor, nn
 
 from diffusion.distil.recipe import Recipe
 from diffusion.importance import taylor_importance
+from diffusion.pipeline import DENOISERS, INDEX, quiet, read_index
 from diffusion.subnets import to_diffusers
 from diffusion.unet import DiffusionUNet, diffusion_unet
 from nas._errors import UsageError
+from nas._files import read_json
 from nas.elastic import Inputs, Supernet, channels_last
 from nas.space import Subnet
 from nas.train._group import Group
@@ -55,10 +58,8 @@ def unet_family(pipeline: Any, space: Mapping[str, Any]) -> DiffusionUNet:
     Raises `UsageError` for a pipeline whose UNet takes more than text, or no text.
     """
     tokenizer, config = getattr(pipeline, "tokenizer", None), dict(pipeline.unet.config)
-    if tokenizer is None or config.get("addition_embed_type") is not None:
-        raise UsageError(
-            f"{type(pipeline).__name__} is trained by none of our recipes; give a pipeline of Stable Diffusion 1 or 2"
-        )
+    _require_text(type(pipeline).__name__, tokenizer is not None, config)
+    assert tokenizer is not None
     known = {"_class_name": type(pipeline.unet).__name__, **config}
     try:
         return diffusion_unet(known, **{"tokens": tokenizer.model_max_length, **space})
@@ -66,6 +67,20 @@ def unet_family(pipeline: Any, space: Mapping[str, Any]) -> DiffusionUNet:
         raise UsageError(
             f"recipe: space has an option that the UNet does not take ({error}); remove it"
         ) from error
+
+
+def require_taught(folder: Path) -> None:
+    """Raise `UsageError` for a folder with a pipeline that cannot be distilled, before any of it is copied."""
+    parts, index = read_index(folder, DENOISERS), read_json(folder / INDEX)
+    config = read_json(folder / "unet" / "config.json") if "unet" in parts else None
+    _require_text(str(index.get("_class_name")), "tokenizer" in parts, config)
+
+
+def _require_text(kind: str, has_text: bool, unet: Mapping[str, Any] | None) -> None:
+    if unet is None or not has_text or unet.get("addition_embed_type") is not None:
+        raise UsageError(
+            f"{kind} is trained by none of our recipes; give a pipeline of Stable Diffusion 1 or 2"
+        )
 
 
 def build_supernet(recipe: Recipe, pipeline: Any, device: torch.device) -> tuple[Supernet, nn.Module]:
@@ -117,8 +132,6 @@ def with_subnet(pipeline: Any, supernet: Supernet, subnet: Subnet) -> Any:
 
 def with_unet(pipeline: Any, unet: Any) -> Any:
     """Return the pipeline with another UNet in the place of its own."""
-    from diffusion.pipeline import quiet
-
     parts = {**pipeline.components, "unet": unet}
     with quiet():
         made = type(pipeline)(**parts, requires_safety_checker=False)

@@ -18,6 +18,7 @@ from diffusion.pipeline import DENOISERS, load_pipeline
 from diffusion.sample import Settings, generate
 from nas._errors import UsageError
 from tests.diffusion.kinds import write_kind
+from tests.diffusion.small import write_pictures
 from tests.diffusion.test_diffusion_commands import refused
 
 
@@ -107,6 +108,14 @@ def test_prune_takes_every_kind(folders, run, tmp_path, name) -> None:
     assert "parameters" in done.stdout and "length" not in done.stderr
     made = open_kind(tmp_path / "small")
     assert generate(made, ["a ship" if name == "sdxl" else "7"], [0], Settings(steps=1)).std() > 1
+
+
+@pytest.mark.parametrize("name", ["sdxl", "dit", "ddpm"])
+def test_a_pipeline_that_is_not_distilled_leaves_nothing_behind(folders, run, tmp_path, name) -> None:
+    data = write_pictures(tmp_path / "pictures", 2)
+    how = ("--recipe", "cifar10-elastic", "--data", data, "--output", "taught", "--steps", "1")
+    refused(run("diffusion", "distill", "--start", folders[name], *how), "is trained by none of our recipes")
+    assert not (tmp_path / "taught").exists()
 
 
 def change_index(folder: Path, **parts: Any) -> None:
