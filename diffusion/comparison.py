@@ -14,6 +14,7 @@ import numpy as np
 
 from diffusion.pipeline import quiet
 from diffusion.pipeline_family import DiffusionPipeline
+from diffusion.prompts import require_prompts
 from diffusion.quality import (
     Classifier,
     Difference,
@@ -24,7 +25,6 @@ from diffusion.quality import (
     prompts_and_seeds,
 )
 from diffusion.task import latents_of, make_inputs, pictures
-from diffusion.tokenizer import check_prompts
 from nas._errors import NasError, UsageError
 from nas.elastic import call
 from nas.latency.measure import Measurement, measure, measure_memory, program_bytes
@@ -120,7 +120,9 @@ class Comparison:
         self.pairs = prompts_and_seeds(self.prompts, self.images, self.seed)
         with quiet():
             for candidate in self.candidates:
-                check_prompts(_tokenizer(candidate.model.path), list(dict.fromkeys(self.pairs[0])))
+                family = candidate.network.family
+                assert isinstance(family, DiffusionPipeline)
+                require_prompts(candidate.model.path, family.conditions, list(dict.fromkeys(self.pairs[0])))
 
     def run(self, folder: Path) -> list[Row]:
         """Compare; programs are written below `folder`, which must be empty. The rows have the candidates' order.
@@ -223,13 +225,9 @@ def _called(view: nn.Module) -> Forward:
     return lambda inputs: call(view, inputs)
 
 
-def _tokenizer(folder: Path) -> Any:
-    from transformers import CLIPTokenizer
-
-    return CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-
-
 def _judge_of(prompts: Sequence[str]) -> Classifier | None:
     """Return our classifier where every prompt names one of its classes."""
+    if not all(prompts):
+        return None
     judge = classifier()
     return judge if all(judge.class_of(prompt) is not None for prompt in prompts) else None

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from diffusion.conditions import Conditions, Label, Tokens, negative
+from diffusion.tokenizer import check_prompts
 from nas._errors import NasError, UsageError
 from nas._files import read_json
 
@@ -53,6 +54,19 @@ def prompt_inputs(folder: Path, conditions: Conditions, prompts: Sequence[str]) 
         if conditions.negatives:
             found[negative(name)] = tokenize(folder, value, [""] * len(prompts))
     return found
+
+
+def require_prompts(folder: Path, conditions: Conditions, prompts: Sequence[str]) -> None:
+    """Raise `UsageError` for a prompt that the pipeline in a folder does not take: too long, no class, or any."""
+    if not conditions.inputs and (given := next(filter(None, prompts), None)) is not None:
+        raise UsageError(f"{folder} is unconditional, but the prompt {given!r} is given; leave it out")
+    for value in conditions.inputs.values():
+        if isinstance(value, Tokens):
+            check_prompts(load_tokenizer(folder, value.tokenizer), prompts, longest=value.length)
+            continue
+        labels = read_labels(folder)
+        for prompt in prompts:
+            find_label(labels, value.classes, prompt)
 
 
 def load_tokenizer(folder: Path, name: str) -> Any:

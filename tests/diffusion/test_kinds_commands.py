@@ -85,6 +85,21 @@ def test_eval_compares_what_has_no_prompt(folders, run) -> None:
     assert answer["difference"]["latent"] == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "prompts"), [("sdxl", ["a ship"]), ("ddpm", []), ("dit", ["boat", "7"]), ("pixart", ["a cat"])]
+)
+def test_compare_takes_texts_classes_or_nothing(folders, run, name, prompts) -> None:
+    asked = [word for prompt in prompts for word in ("--prompt", prompt)]
+    how = ("--images", "2", "--runtime", "torch", "--threads", "1", "--no-measure")
+    refused(
+        run("diffusion", "compare", *[folders[name]] * 2, "--prompt", "a whale " * 9, *how),
+        {"ddpm": "is unconditional", "dit": "has no class"}.get(name, "at most 8 are taken"),
+    )
+    done = run("diffusion", "compare", f"{folders[name]}@steps=2", f"{folders[name]}@steps=1", *asked, *how)
+    assert done.code == 0, done.stderr
+    assert "dB" in done.stdout and "wrote compare.png" in done.stdout
+
+
 def test_wrong_input_costs_a_sentence(folders, run, tmp_path) -> None:
     sample = ("diffusion", "sample", "--output", "new.png", "--steps", "1", "--pipeline")
     refused(run(*sample, folders["ddpm"], "a ship"), "is unconditional, but the prompt 'a ship'")
