@@ -70,12 +70,22 @@ def find_pipeline(spec: str | Path) -> Path:
         return path / "model"
     if path.exists():
         raise UsageError(f"{spec} is no pipeline: it has no {INDEX}; name the folder that diffusers saved")
-    if str(spec).count("/") == 1 and not str(spec).startswith((".", "/", "~")):
+    if may_be_hub_id(str(spec)):
         return _download(str(spec))
     names = ", ".join(known) or "none"
     raise UsageError(
         f"there is no pipeline {str(spec)!r}; give a folder, a hub id, or a shipped one: {names}"
     )
+
+
+def may_be_hub_id(text: str) -> bool:
+    """Whether `text` looks like "owner/name", and not like a missing folder inside one that there is."""
+    return text.count("/") == 1 and not text.startswith((".", "/", "~")) and not Path(text).parent.exists()
+
+
+def hub_reason(error: Exception) -> str:
+    """Return why a hub gave nothing, in its first words: what stands in brackets there is advice to programmers."""
+    return str(error).strip().partition("\n")[0].partition(" (")[0] or type(error).__name__
 
 
 def _download(name: str) -> Path:
@@ -85,8 +95,9 @@ def _download(name: str) -> Path:
         with quiet():
             return Path(DiffusionPipeline.download(name, use_safetensors=True, trust_remote_code=False))
     except Exception as error:  # a hub fails in many ways: no network, no such id, no safetensors
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise NasError(f"the pipeline {name} cannot be fetched ({reason}); give a folder instead") from error
+        raise NasError(
+            f"the pipeline {name} cannot be fetched ({hub_reason(error)}); give a folder instead"
+        ) from error
 
 
 def read_index(folder: Path, denoisers: Sequence[str] = ("unet",)) -> dict[str, tuple[str, str]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffusion.memory import room_for
-from diffusion.pipeline import quiet
+from diffusion.pipeline import hub_reason, may_be_hub_id, quiet
 from nas._errors import NasError, UsageError
 from nas._files import read_json, sha256
 from nas._memory import is_out_of_memory
@@ -45,7 +45,7 @@ class PipelineSource(Source):
             raise UsageError(
                 f"{path} is no pipeline of diffusers: it has no {INDEX}; give a folder that `save_pretrained` wrote"
             )
-        if place.count("/") != 1 or place.startswith((".", "/", "~")):
+        if not may_be_hub_id(place):
             raise UsageError(f"{place} does not exist; give the folder of a pipeline, or its name in the hub")
         return _from_hub(place)
 
@@ -87,9 +87,8 @@ def _from_hub(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0]
         raise NasError(
-            f"{name} is no folder here and cannot be fetched from the hub ({reason}); give the folder of a pipeline"
+            f"{name} is no folder here, and cannot be fetched from the hub ({hub_reason(error)}); give a folder"
         ) from error
 
 

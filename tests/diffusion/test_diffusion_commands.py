@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from diffusion.cli import COMMANDS
+from diffusion.pipeline import hub_reason
 from tests.diffusion.small import write_pictures, write_tiny
 
 
@@ -134,10 +135,21 @@ def test_eval_refuses_metrics_without_what_they_need(run, tiny, tmp_path):
     refused(absent, "is not on this machine", code=1)
 
 
+def test_what_a_hub_says_is_told_in_its_first_words():
+    said = OSError(
+        "Cannot load model a/b: it is not cached (set local_files_only).\nSee the stacktrace above."
+    )
+    assert hub_reason(said) == "Cannot load model a/b: it is not cached"
+    assert hub_reason(OSError()) == "OSError"
+
+
 def test_wrong_input_costs_a_sentence(run, tiny, tmp_path):
     refused(run("sample", "a dark", "--pipeline", tiny, "--steps", "0"), "0 is not in the range")
     refused(run("sample", "dark " * 40, "--pipeline", tiny), "at most 12 are taken")
     refused(run("sample", "a dark", "--pipeline", "nothing"), "there is no pipeline 'nothing'")
+    (tmp_path / "runs").mkdir()  # then runs/nothing is no hub id
+    refused(run("sample", "a dark", "--pipeline", "runs/nothing"), "there is no pipeline 'runs/nothing'")
+    refused(run("compare", tiny, "diffusion:runs/nothing"), "runs/nothing does not exist")
     refused(run("sample", "a dark", "--pipeline", tiny, "--device", "nowhere"), "cannot be moved to nowhere")
     refused(run("eval", "a house", "--pipeline", tiny, "--images", "1", "--steps", "1"), "exactly one class")
     (tmp_path / "sample.png").write_bytes(b"")
