@@ -49,8 +49,14 @@ def find_target(text: str) -> Target:
         for folder in (path, path / TRAINED):
             if _is_model(folder):
                 return Target(text, "model", folder)
-        raise UsageError(f"{text} holds none of {', '.join(MARKS)}; {EXPECTED}")
+        raise UsageError(f"{text} holds none of {', '.join(_marks())}; {EXPECTED}")
     return _name(text)
+
+
+def _marks() -> list[str]:
+    from nas.families._source import sources
+
+    return [*MARKS, *sorted(source.mark for source in sources().values())]
 
 
 def _is_model(folder: Path) -> bool:

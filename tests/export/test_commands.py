@@ -191,7 +191,7 @@ def test_wrong_files_are_one_sentence(
         "cut.json": (1, "not complete JSON"),
         "weights.pth": (2, "is a pickle"),
         "notes.txt": (2, "no file of anyfit's"),
-        "empty": (2, "holds none of manifest.json, run.json, supernet.json"),
+        "empty": (2, "holds none of manifest.json, run.json, supernet.json, model_index.json"),
     }
     for name, (code, words) in expected.items():
         for command in ("export", "show"):
