@@ -150,7 +150,7 @@ class Comparison:
         return candidate.network.program(self.runtime, folder / "pipeline")
 
     def _made(self, candidate: Candidate, file: Path) -> tuple[np.ndarray, np.ndarray]:
-        """Return images and final latents, made by the program files where ONNX Runtime runs them, else by torch."""
+        """Return images and final latents, made by the program files where they are ONNX, else by torch."""
         import torch
 
         network = candidate.network
@@ -160,9 +160,9 @@ class Comparison:
             if step.program in programs:
                 continue
             view = network.family.programs[step.program].view(network.module).eval()
-            if self.runtime.name == "onnxruntime":
+            if self.runtime.reads_onnx:
                 most = getattr(view, "max_batch", 63)
-                programs[step.program] = onnx_forward(path, self.workload.threads, most)
+                programs[step.program] = onnx_forward(path, self.workload.threads, most, self.runtime.name)
             else:
                 programs[step.program] = _called(view)
         forward = network.family.compose(programs, network.subnet)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -20,6 +20,8 @@ from diffusion.quality import psnr
 from diffusion.task import MATCH, PSNR, fixed_inputs, pictures
 from nas._errors import UsageError
 from nas.elastic import FULL, call
+from nas.latency.runtimes import get_runtime
+from nas.train.measure import onnx_forward
 
 if TYPE_CHECKING:
     from nas.families import Model
@@ -107,9 +109,10 @@ def ways(model: Model, subnet: Subnet, runtime: str) -> list[Way]:
             name = kind.removesuffix(".bits").replace("_", "-")
             found.append(Way(f"int{bits} weights, {name}", with_bits([kind], bits)))
     if runtime == "onnxruntime":
+        found.append(Way(DYNAMIC, floats, "dynamic"))
+    if get_runtime(runtime).reads_onnx:
         from nas.compress import SCOPES
 
-        found.append(Way(DYNAMIC, floats, "dynamic"))
         found += [Way(f"static int8, {scope}", floats, scope) for scope in SCOPES]
     return found
 
@@ -227,12 +230,10 @@ class Trial:
 
     def _forward(self, way: Way, files: Mapping[str, Path]) -> Any:
         """Return what makes pictures as the runtime does; where its files are torch's, the network itself."""
-        if self._runtime.name != "onnxruntime":
+        if not self._runtime.reads_onnx:
             return self._model.extract(way.subnet)
-        from nas.export import FORMATS
-
-        onnx: Any = type(FORMATS["onnx"])
-        opened = {name: onnx(exact=False).open(file, _never) for name, file in files.items()}
+        threads, name_of = torch.get_num_threads(), self._runtime.name
+        opened = {name: onnx_forward(file, threads, runtime=name_of) for name, file in files.items()}
         return self._model.family.compose(opened, way.subnet)
 
     @torch.inference_mode()
@@ -243,10 +244,6 @@ class Trial:
         if self._judge is None:
             return None
         return self._judge(self._model, self._forward(way, files), way.subnet)
-
-
-def _never() -> NoReturn:
-    raise AssertionError("an ONNX file needs no network")
 
 
 def _bytes(path: Path) -> int:

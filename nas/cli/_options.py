@@ -59,7 +59,7 @@ runtime_option: Decorator = click.option(
     metavar="NAME",
     default=None,
     shell_complete=_complete_runtime,
-    help="What runs the model: onnxruntime, torch, torch-compile, cuda (default: the best one here).",
+    help="What runs the model: onnxruntime, openvino, torch, torch-compile, cuda (default: the best one here).",
 )
 threads_option: Decorator = click.option(
     "--threads",

@@ -33,7 +33,7 @@ class Network:
 
     def program(self, runtime: Runtime, path: Path) -> Path:
         """Return the program file of this network for `runtime`: the shipped one, or one written at `path`."""
-        if self.folder is not None and runtime.name == "onnxruntime":
+        if self.folder is not None and runtime.reads_onnx:
             for shipped in (self.folder / Onnx.file, self.folder / SEQUENCE):
                 if shipped.is_file():
                     return shipped

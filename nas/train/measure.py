@@ -219,23 +219,17 @@ def quick_forward(module: nn.Module, family: Family, subnet: Subnet) -> Forward:
     return family.compose(programs, subnet)
 
 
-def onnx_forward(path: Path, threads: int, most: int = _BATCH) -> Forward:
-    """Return what computes a program file by ONNX Runtime, at most `most` inputs at a time."""
-    import onnxruntime
-
+def onnx_forward(path: Path, threads: int, most: int = _BATCH, runtime: str = "onnxruntime") -> Forward:
+    """Return what computes a program file by a runtime that reads ONNX, at most `most` inputs at a time."""
+    from nas.latency.runtimes import get_runtime
     from nas.latency.runtimes._onnx import INPUT
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    wanted = {value.name for value in session.get_inputs()}
+    run = get_runtime(runtime).function(path, threads)
 
     def forward(x: Inputs) -> Tensor:
         feeds = (named_inputs(part, INPUT) for part in split_inputs(x, most))
-        parts = (
-            session.run(None, {n: x.contiguous().numpy() for n, x in feed.items() if n in wanted})[0]
-            for feed in feeds
-        )
-        return torch.cat([torch.from_numpy(np.asarray(part)) for part in parts])
+        parts = (run({name: own.contiguous().numpy() for name, own in feed.items()}) for feed in feeds)
+        # A runtime may use the memory of an output again.
+        return torch.cat([torch.from_numpy(np.array(part)) for part in parts])
 
     return forward

@@ -16,6 +16,7 @@ GROUP = "anyfit.runtimes"
 DEFAULT = "onnxruntime"
 _BUILT_IN = {
     "onnxruntime": "nas.latency.runtimes._onnxruntime:OnnxRuntime",
+    "openvino": "nas.latency.runtimes._openvino:OpenVino",
     "torch": "nas.latency.runtimes._torch:TorchEager",
     "torch-compile": "nas.latency.runtimes._torch:TorchCompiled",
     "cuda": "nas.latency.runtimes._torch:TorchCuda",

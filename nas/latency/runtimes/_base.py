@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,11 +13,13 @@ from nas.latency.runtimes._sequence import SUFFIX, Run, open_sequence
 from nas.latency.workload import Workload, available_cores
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import nn
 
     from nas.elastic import Inputs
 
 Recipe = Mapping[str, Any]
+ArrayFunction = Callable[["Mapping[str, np.ndarray]"], "np.ndarray"]
 
 
 class Runtime(ABC):
@@ -32,6 +34,10 @@ class Runtime(ABC):
     package: ClassVar[str]
     device: ClassVar[str] = "cpu"
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
+    extra: ClassVar[str] = ""
+    """The extra of this distribution that installs the package; "" where it is always there."""
+    reads_onnx: ClassVar[bool] = False
+    """Whether its programs are ONNX files, so that a shipped one is run as it is and `function` runs any."""
     builds: ClassVar[bool] = False
     """Whether `lower` also takes a module on the meta device, with a recipe: it is built where it is run."""
 
@@ -45,11 +51,10 @@ class Runtime(ABC):
 
     def unavailable(self) -> str | None:
         """Return why this runtime cannot be used here, and what to do; None if it can."""
-        return (
-            None
-            if self.version != "absent"
-            else f"{self.package} is not installed; pip install {self.package}"
-        )
+        if self.version != "absent":
+            return None
+        wanted = f"'anyfit[{self.extra}]'" if self.extra else self.package
+        return f"{self.package} is not installed; pip install {wanted}"
 
     def require(self, workload: Workload) -> None:
         """Raise a `NasError` unless this runtime is here and runs `workload`."""
@@ -77,6 +82,13 @@ class Runtime(ABC):
     @abstractmethod
     def load(self, path: Path, workload: Workload) -> Run:
         """Open a program and return a function that runs it once on noise, to the end."""
+
+    def function(self, path: Path, threads: int) -> ArrayFunction:
+        """Return a function of arrays by the inputs' names that runs an ONNX file in fp32 and gives its first output.
+
+        What the file does not take is left out. Only for a runtime that `reads_onnx`.
+        """
+        raise NotImplementedError(f"the programs of {self.name} are no ONNX files")
 
     def open(self, path: Path, workload: Workload) -> Run:
         """Open a program, or a sequence of programs, and return a function that runs it once."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.latency.runtimes._base import Recipe, Run, Runtime
+from nas.latency.runtimes._base import ArrayFunction, Recipe, Run, Runtime
 from nas.latency.workload import Workload
 
 if TYPE_CHECKING:
@@ -16,11 +16,10 @@ if TYPE_CHECKING:
 _SEED = 0
 
 
-class OnnxRuntime(Runtime):
-    """ONNX Runtime's CPU provider as a user gets it: all graph optimisations, its threads spin between operators."""
+class OnnxFiles(Runtime):
+    """A runtime whose programs are the ONNX files that ship."""
 
-    name = "onnxruntime"
-    package = "onnxruntime"
+    reads_onnx = True
 
     def lower(self, module: nn.Module, example: Inputs, path: Path, recipe: Recipe | None = None) -> Path:
         from nas.latency.runtimes._onnx import to_onnx
@@ -29,24 +28,45 @@ class OnnxRuntime(Runtime):
         to_onnx(module, example, program)
         return program
 
-    def load(self, path: Path, workload: Workload) -> Run:
-        import onnxruntime
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = workload.threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+class OnnxRuntime(OnnxFiles):
+    """ONNX Runtime's CPU provider as a user gets it: all graph optimisations, its threads spin between operators."""
+
+    name = "onnxruntime"
+    package = "onnxruntime"
+
+    def load(self, path: Path, workload: Workload) -> Run:
+        session = _session(path, workload.threads)
         feed = {value.name: _noise(value, workload.batch_size) for value in session.get_inputs()}
         return lambda: session.run(None, feed)
+
+    def function(self, path: Path, threads: int) -> ArrayFunction:
+        session = _session(path, threads)
+        names = {value.name for value in session.get_inputs()}
+        return lambda feed: session.run(None, {n: x for n, x in feed.items() if n in names})[0]
+
+
+def _session(path: Path, threads: int) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def _noise(value: Any, batch_size: int) -> Any:
     """Return an array for an input of the graph: its symbolic axes are the batch."""
+    shape = [size if isinstance(size, int) else batch_size for size in value.shape]
+    kind = value.type.removeprefix("tensor(").removesuffix(")")
+    return noise(shape, {"float": "float32", "double": "float64"}.get(kind, kind))
+
+
+def noise(shape: list[int], kind: str) -> Any:
+    """Return an array of numpy's type `kind`: random where it is float32, else zeros."""
     import numpy as np
 
-    shape = [size if isinstance(size, int) else batch_size for size in value.shape]
-    if value.type == "tensor(float)":
+    if kind == "float32":
         return np.random.default_rng(_SEED).standard_normal(shape, dtype=np.float32)
-    names = {"tensor(float16)": "float16", "tensor(double)": "float64", "tensor(bool)": "bool"}
-    return np.zeros(shape, dtype=names.get(value.type, value.type.removeprefix("tensor(").removesuffix(")")))
+    return np.zeros(shape, dtype=kind)
