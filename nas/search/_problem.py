@@ -21,6 +21,9 @@ class Problem:
     `costs` maps codes (n, dimensions) to (n, m); `limits` is (m,), infinite where there is none. `quality`, when
     given, predicts the quality of codes (n,) and is what the search maximises; without it quality is learned from
     the evaluated trials. `hint` is a cheap prediction that helps to learn it (it need not be right).
+
+    `plain` are codes (n, dimensions) worth a look before any model is: the largest network with other settings that
+    touch no weight. `link` makes of qualities, without changing their order, what effects of choices add up in.
     """
 
     space: SearchSpace
@@ -29,6 +32,8 @@ class Problem:
     limits: np.ndarray
     quality: CodesToQuality | None = None
     hint: CodesToQuality | None = None
+    plain: np.ndarray | None = None
+    link: Callable[[np.ndarray], np.ndarray] | None = None
 
     def feasible(self, costs: np.ndarray, limits: np.ndarray | None = None) -> np.ndarray:
         """Return which rows of `costs` (n, m) keep the limits (m,) or row-wise (n, m)."""

@@ -46,6 +46,11 @@ class Testbed(Protocol):
     def scorer(self) -> Scorer: ...
 
     @property
+    def pass_dimensions(self) -> Sequence[str]:
+        """The dimensions that decide only what is run how often."""
+        ...
+
+    @property
     def hint(self) -> Callable[[np.ndarray], np.ndarray] | None:
         """A quick prediction of a score that is itself measured, if there is one."""
         ...
@@ -123,6 +128,10 @@ class ModelTestbed:
     @property
     def space(self) -> SearchSpace:
         return self._model.space
+
+    @property
+    def pass_dimensions(self) -> Sequence[str]:
+        return self._model.family.pass_dimensions
 
     def counts(self, codes: np.ndarray) -> np.ndarray:
         counts = self._model.supernet.counts(codes)

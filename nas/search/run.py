@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -197,8 +198,25 @@ class _Run:
         measured = self._is_measured
         score = None if measured else self._bed.scorer.score
         return Problem(
-            self._space, COSTS, self._costs, self._limits, score, self._bed.hint if measured else None
+            self._space,
+            COSTS,
+            self._costs,
+            self._limits,
+            score,
+            hint=self._bed.hint if measured else None,
+            plain=self._plain() if measured else None,
+            link=_error if self._bed.scorer.quality.unit == "dB" else None,
         )
+
+    def _plain(self) -> np.ndarray | None:
+        """Return the largest network with all settings that decide only what is run how often."""
+        names = self._bed.pass_dimensions
+        if not names:
+            return None
+        largest = self._space.largest()
+        settings = product(*(self._space[name].choices for name in names))
+        subnets = [{**largest, **dict(zip(names, chosen, strict=True))} for chosen in settings]
+        return self._space.codes([self._space.subnet(subnet) for subnet in subnets])
 
     def _costs(self, codes: np.ndarray) -> np.ndarray:
         return np.column_stack([self._bed.latency_ms(codes), self._bed.counts(codes)])
@@ -374,3 +392,8 @@ def round_rungs(low: float, high: float, limit: float, count: int = 4) -> list[f
 
 
 __all__ = ["Request", "RunFolder", "new_run", "resume_run", "round_rungs", "stored_outcome"]
+
+
+def _error(decibels: np.ndarray) -> np.ndarray:
+    """Return minus the error that is so many decibels small: errors of changes add up, their logarithms do not."""
+    return -(10.0 ** (-decibels / 20))

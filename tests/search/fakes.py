@@ -71,6 +71,7 @@ class FakeTestbed:
     bias: Callable[[np.ndarray], np.ndarray] = lambda codes: np.ones(len(codes))
     noise: float = 0.0
     hint: Callable[[np.ndarray], np.ndarray] | None = None
+    pass_dimensions: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         self.cost_weights = weights_of(self.space, 1)

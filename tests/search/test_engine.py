@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -122,3 +124,24 @@ def test_ours_beats_once_for_all_evolution_with_few_evaluations() -> None:
     ours = [search(problem, 60, Engine(problem, seed=seed, front=0.0), 20).max() for seed in range(3)]
     theirs = [search(problem, 60, OnceForAllEvolution(problem, seed=seed), 20).max() for seed in range(3)]
     assert np.mean(ours) > np.mean(theirs)
+
+
+def test_plain_codes_within_the_limits_come_first_and_once() -> None:
+    problem = make_problem(make_space(2, 2), 0.5)
+    plain = problem.space.sample_codes(np.random.default_rng(3), 60)
+    problem = replace(problem, plain=plain)
+    engine, codes, told = Engine(problem), np.empty((0, plain.shape[1]), dtype=np.int16), np.empty(0)
+    for _ in range(4):
+        new = engine.ask(10, codes, told)
+        codes = np.concatenate([codes, new])
+        told = np.concatenate([told, FakeTestbed(problem.space).scorer.score(new)])
+    costs = problem.costs(plain)[:, 0]
+    wanted = plain[np.argsort(-np.where(costs <= problem.limits[0], costs, -np.inf), kind="stable")[:16]]
+    assert len({*keys(codes)}) == 40
+    assert {*keys(codes[: len({*keys(wanted)})])} == {*keys(wanted)}
+
+
+@pytest.mark.parametrize("link", [None, lambda quality: -(10.0 ** (-quality / 20))])
+def test_a_link_changes_what_is_learned_and_not_what_is_better(link) -> None:
+    problem = replace(make_problem(make_space(2, 2), 0.4), link=link)
+    assert search(problem, 60, Engine(problem)).max() >= 0.97 * optimum(problem)
