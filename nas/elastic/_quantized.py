@@ -26,7 +26,10 @@ class _Quantized(nn.Module):
 
     def effective_weight(self) -> Tensor:
         """Return the weight that the layer computes with."""
-        return self.weight if self.is_settled else quantized(self.weight, self.bits)
+        if not self.is_settled:
+            return quantized(self.weight, self.bits)
+        # torch multiplies by a weight that asks for a gradient in another order, whether or not one is taken.
+        return self.weight if torch.is_grad_enabled() else self.weight.detach()
 
     def train(self, mode: bool = True) -> Any:
         if mode:

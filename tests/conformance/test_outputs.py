@@ -40,7 +40,7 @@ def test_packed_network_equals_supernet_bit_for_bit(supernet: Supernet) -> None:
         x, network = supernet.family.example_input(subnet, 2), supernet.extract(subnet)
         small = packed(network)
         assert torch.equal(call(small, x), supernet(x, subnet)), subnet
-        has_bits = any(name.endswith("bits") and choice in BITS for name, choice in subnet.items())
+        has_bits = any(name.endswith(".bits") and choice in BITS for name, choice in subnet.items())
         assert (small is not network) == has_bits
 
 
