@@ -11,7 +11,7 @@ those around a transformer), "feed_forward.bits", "resnet.bits" (convolutions, a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -120,6 +120,19 @@ class Plan:
         if condition is not None:
             self.gaps.append(Gap(path, condition, stand_in))
 
+    def within(self, most: Mapping[str, Choice]) -> None:
+        """Offer no more than the choices `most`, and drop what is then in no subnet; others stay as they are."""
+        dimensions: dict[str, Dimension] = {}
+        for dimension in self.dimensions:
+            if (condition := _narrowed(dimension.active_if, dimensions)) != ():
+                choices = dimension.choices
+                if dimension.name in most:
+                    choices = choices[: dimension.index(most[dimension.name]) + 1]
+                dimensions[dimension.name] = replace(dimension, choices=choices, active_if=condition)
+        self.dimensions = [*dimensions.values()]
+        parts = [(part, _narrowed(part.active_if, dimensions)) for part in self.parts]
+        self.parts = [replace(part, active_if=condition) for part, condition in parts if condition != ()]
+
     def left_out(self, choices: Choices) -> dict[str, nn.Module | None]:
         """Return what a subnet of these choices lacks, for `nas.elastic.assembled`."""
         missing: dict[str, nn.Module | None] = {}
@@ -127,6 +140,15 @@ class Plan:
             if gap.is_open(choices) and gap.path not in missing:
                 missing[gap.path] = gap.stand_in()
         return missing
+
+
+def _narrowed(condition: Condition, kept: Mapping[str, Dimension]) -> Any:
+    """Return a condition with those of its choices that are still offered; () where it never holds."""
+    if condition is None:
+        return None
+    name, values = condition
+    left = tuple(value for value in values if name in kept and value in kept[name].choices)
+    return (name, left) if left else ()
 
 
 def counts(full: int, shares: Sequence[float], multiple: int = 1) -> tuple[int, ...]:

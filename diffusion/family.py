@@ -23,7 +23,8 @@ class DenoiserFamily(Family):
     """The subnets of one denoiser of diffusers, a network of named inputs and one output.
 
     `kinds` maps diffusers' classes to those of the networks; `moved` a tensor's name in diffusers to ours, where they
-    differ. The dimensions of `sampling` come last and change no network.
+    differ. The dimensions of `sampling` come last and change no network. With `within`, choices by dimension, these are
+    the largest: the family of a network that is a subnet already.
     """
 
     task = "diffusion"
@@ -37,7 +38,9 @@ class DenoiserFamily(Family):
         removable: bool,
         sampling: Mapping[str, Sequence[Any]],
         tokens: int,
+        within: Mapping[str, Any] | None = None,
     ) -> None:
+        self.within = dict(within or {})
         self.config = read_configuration(config, tuple(self.kinds))
         self.kind: str = self.config["_class_name"]
         self.tokens = tokens
@@ -47,11 +50,23 @@ class DenoiserFamily(Family):
             "removable": removable,
             "sampling": {name: list(choices) for name, choices in sampling.items()},
             "tokens": tokens,
+            **({"within": self.within} if within else {}),
         }
         self._plan = self.plan(shares, removable)
+        self._restrict()
         self.pass_dimensions = tuple(sampling)
         extra = [Dimension(name, tuple(choices)) for name, choices in sampling.items()]
         self.space = SearchSpace(self.name, [*self._plan.dimensions, *extra])
+
+    def _restrict(self) -> None:
+        known = {dimension.name: dimension for dimension in self._plan.dimensions}
+        unknown = next((name for name in self.within if name not in known), None)
+        if unknown is not None:
+            raise UsageError(
+                f"the largest subnet names {unknown!r}, which is no dimension of this {self.kind}; give the options "
+                "that it was made with"
+            )
+        self._plan.within(self.within)
 
     @abstractmethod
     def plan(self, shares: Shares, removable: bool) -> Plan:

@@ -118,7 +118,7 @@ def read_options(path: Path) -> dict[str, Any]:
     notes = _notes(path)
     space = dict(notes.get("space") or {})
     tokens = {"tokens": _tokens(path, kind)} if kind.texts else {}
-    own = {**tokens, **dict(space.pop(kind.denoiser, {}))}
+    own = {**tokens, **dict(space.pop(kind.denoiser, {})), **_pruned_options(path, kind)}
     options = {
         "kind": kind.name,
         kind.denoiser: {**own, "config": _denoiser_config(path, kind)},
@@ -169,6 +169,25 @@ def _denoiser_config(path: Path, kind: Kind) -> dict[str, Any]:
     return {"_class_name": kind.network, **{key: value for key, value in config.items() if key in known}}
 
 
+def _pruned_options(path: Path, kind: Kind) -> dict[str, Any]:
+    """Return the options that make a pruned denoiser the largest network of its family; none for a stock one."""
+    subnet = _config(path / kind.denoiser / "config.json").get("subnet")
+    if not subnet:
+        return {}
+    from diffusion.subnets import options_within
+
+    return options_within(subnet, path)
+
+
+def _denoiser_class(path: Path, kind: Kind) -> Any:
+    import diffusers
+
+    import diffusion
+
+    is_pruned = bool(_config(path / kind.denoiser / "config.json").get("subnet"))
+    return getattr(diffusion, f"Subnet{kind.network}") if is_pruned else getattr(diffusers, kind.network)
+
+
 def _tokens(path: Path, kind: Kind) -> int:
     """Return the length that prompts are padded to."""
     lengths = []
@@ -181,14 +200,13 @@ def _tokens(path: Path, kind: Kind) -> int:
 
 def load_weights(network: nn.Module, path: Path) -> None:
     """Load the parts of a pipeline's folder into a `Pipeline`; raises `NasError` naming the part that is damaged."""
-    import diffusers
     import transformers
 
     from diffusion.components import DECODERS
 
     kind = _kind_of(path, read_index(path))
     classes: dict[str, Any] = {name: getattr(transformers, text) for name, text in kind.texts.items()}
-    classes[kind.denoiser] = getattr(diffusers, kind.network)
+    classes[kind.denoiser] = _denoiser_class(path, kind)
     if kind.has_decoder:
         classes["vae"] = DECODERS[_config(path / "vae" / "config.json")["_class_name"]]
     for name, own in classes.items():

@@ -50,7 +50,7 @@ def _unet_config(
 ) -> dict[str, Any] | None:
     """Change the full network's configuration to that of a UNet whose blocks are whole; None where there is none."""
     if config.get("reverse_transformer_layers_per_block") is not None:
-        return config if subnet == family.uniform(1) else None
+        return config if subnet == family.uniform(1) and not family.within else None
     full, stages = len(config["block_out_channels"]), len(network.down_blocks)
     last = {key: config[key][-1] for key in _AT_MID if isinstance(config.get(key), list)}
     for key in _BY_STAGE:

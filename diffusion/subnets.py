@@ -27,7 +27,7 @@ from diffusion.stock import stock_config, stock_names
 from diffusion.transformer import diffusion_transformer
 from diffusion.unet import diffusion_unet
 from nas._errors import UsageError
-from nas.elastic import packed
+from nas.elastic import FULL, packed
 from nas.space import Subnet
 
 
@@ -52,13 +52,7 @@ def _constructor(parent: type) -> Callable[..., None]:
 
 def _become(model: Any, kind: str, config: Mapping[str, Any], subnet: Mapping[str, Any]) -> None:
     """Put the modules of a subnet's network into `model`."""
-    try:
-        options, choices = subnet["options"], subnet["choices"]
-    except (KeyError, TypeError) as error:
-        raise UsageError(
-            'the configuration\'s subnet is no object with "options" and "choices"; give the config.json that was '
-            "written with the weights"
-        ) from error
+    options, choices = _read(subnet)
     family = FAMILIES[kind]({**config, "_class_name": kind}, **options)
     # Loaders of weights build models without values, by a hook that a module made here shows.
     with torch.device(nn.Linear(1, 1).weight.device):
@@ -123,6 +117,34 @@ _SUBNET: Mapping[str, Any] = {
 for _class in _SUBNET.values():
     # A pipeline's model_index.json names the module of a class, and users import only the package.
     _class.__module__ = "diffusion"
+
+
+def options_within(subnet: Mapping[str, Any], place: object) -> dict[str, Any]:
+    """Return the options of the family whose largest network is the `subnet` of the configuration in `place`.
+
+    Raises `UsageError` for one with weights of few bits: there is nothing to choose from them.
+    """
+    options, choices = _read(subnet)
+    own = {name: value for name, value in choices.items() if not name.endswith(".bits")}
+    few = {value for name, value in choices.items() if name not in own} | {FULL}
+    if len(few) > 1 or (options.get("bits") or [FULL])[-1] != FULL:
+        raise UsageError(
+            f"the weights of {place} have fewer than {FULL} bits, from which nothing is made; give the pipeline that "
+            "it was made from"
+        )
+    skipped = {"bits", "within", *(options.get("sampling") or {})}
+    own = {name: value for name, value in own.items() if name not in skipped}
+    return {**{k: v for k, v in options.items() if k not in (*skipped, "sampling")}, "within": own}
+
+
+def _read(subnet: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    try:
+        return dict(subnet["options"]), dict(subnet["choices"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            'the configuration\'s subnet is no object with "options" and "choices"; give the config.json that was '
+            "written with the weights"
+        ) from error
 
 
 def subnet_config(family: DenoiserFamily, subnet: Subnet) -> dict[str, Any]:

@@ -178,12 +178,13 @@ def diffusion_transformer(
     removable: bool = True,
     sampling: Mapping[str, Sequence[Any]] | None = None,
     tokens: int = 120,
+    within: Mapping[str, Any] | None = None,
 ) -> DiffusionTransformer:
     """Return the space of a diffusion transformer of diffusers.
 
     `config` is its config.json. `self_attention`, `cross_attention` and `feed_forward` are the shares of heads and
-    widths that are offered, above 0; `removable` offers leaving out any block but the first. `bits`, `sampling`
-    and `tokens` are as for `diffusion_unet`. Raises `UsageError` for a configuration of another network.
+    widths that are offered, above 0; `removable` offers leaving out any block but the first. `bits`, `sampling`,
+    `tokens` and `within` are as for `diffusion_unet`. Raises `UsageError` for a configuration of another network.
     """
     first, second, wide = (
         [share for share in offered if share != 0]
@@ -191,4 +192,4 @@ def diffusion_transformer(
     )
     shares = Shares(None, first, second, wide, None, bits)
     require_shares(shares, tokens)
-    return DiffusionTransformer(config, shares, bool(removable), dict(sampling or {}), tokens)
+    return DiffusionTransformer(config, shares, bool(removable), dict(sampling or {}), tokens, within)

@@ -138,7 +138,7 @@ class DiffusionUNet(DenoiserFamily):
         """Return the subnets that have a name: "largest", "half", and those of BK-SDM where the UNet has them."""
         found = super().named()
         layers = [d for d in self.space.dimensions if d.name.endswith(".layers")]
-        if self.conditional and layers and "mid" in self.space:
+        if self.conditional and layers and "mid" in self.space and not self.within:
             found["bk-sdm-base"] = self.uniform(1, layers=1)
             found["bk-sdm-small"] = self.uniform(1, layers=1, mid=False)
             if "stages" in self.space:
@@ -245,6 +245,7 @@ def diffusion_unet(
     sampling: Mapping[str, Sequence[Any]] | None = None,
     tokens: int = 77,
     merge: Sequence[float] = NONE,
+    within: Mapping[str, Any] | None = None,
 ) -> DiffusionUNet:
     """Return the space of a UNet of diffusers.
 
@@ -254,8 +255,9 @@ def diffusion_unet(
     `removable` offers leaving out layers of a stage, the mid block and innermost stages. `sampling` adds dimensions
     that no network reads, such as {"steps": [4, 12, 25]}, cheapest choice first. `tokens` is the length of the text
     condition that costs are counted for. `merge` are the shares of tokens merged in the outermost self-attentions, 0
-    the last. Raises `UsageError` for a configuration of another network.
+    the last. `within` are the choices of a subnet that is to be the largest. Raises `UsageError` for a configuration of
+    another network.
     """
     shares = Shares(resnet, self_attention, cross_attention, feed_forward, depth, bits)
     require_shares(shares, tokens)
-    return DiffusionUNet(config, shares, bool(removable), dict(sampling or {}), tokens, merge=merge)
+    return DiffusionUNet(config, shares, bool(removable), dict(sampling or {}), tokens, within, merge=merge)

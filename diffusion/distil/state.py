@@ -55,11 +55,16 @@ def family_of(supernet: Supernet) -> DiffusionUNet:
 def unet_family(pipeline: Any, space: Mapping[str, Any]) -> DiffusionUNet:
     """Return the space of a pipeline's UNet; `space` are options of `diffusion_unet`.
 
-    Raises `UsageError` for a pipeline whose UNet takes more than text, or no text.
+    Raises `UsageError` for a pipeline whose UNet takes more than text, or no text, and for one that is pruned already.
     """
     tokenizer, config = getattr(pipeline, "tokenizer", None), dict(pipeline.unet.config)
     _require_text(type(pipeline).__name__, tokenizer is not None, config)
     assert tokenizer is not None
+    if config.get("subnet"):
+        raise UsageError(
+            "the pipeline is pruned already and has nothing larger to learn from; distil the one that it was made from "
+            "and name the pruned folder with --subnet"
+        )
     known = {"_class_name": type(pipeline.unet).__name__, **config}
     try:
         return diffusion_unet(known, **{"tokens": tokenizer.model_max_length, **space})

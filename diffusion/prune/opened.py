@@ -11,7 +11,7 @@ import torch
 
 from diffusion.family import DenoiserFamily
 from diffusion.pipeline import DENOISERS, find_pipeline, load_pipeline, quiet, read_info
-from diffusion.subnets import FAMILIES, to_diffusers
+from diffusion.subnets import FAMILIES, options_within, to_diffusers
 from nas._errors import UsageError
 from nas.elastic import Supernet, channels_last
 from nas.families import load_published
@@ -53,7 +53,8 @@ class Opened:
 def open_pipeline(spec: str | Path, device: str = "cpu") -> Opened:
     """Load a pipeline by a shipped name, a folder or a hub id; the choices offered are those that its notes name.
 
-    Raises `UsageError` for a pipeline whose denoiser is none of our families', and for one that is pruned already.
+    A denoiser that is pruned already is the largest that is offered. Raises `UsageError` for a pipeline whose denoiser
+    is none of our families'.
     """
     folder = find_pipeline(spec)
     info, pipeline = read_info(folder), load_pipeline(spec, device=device, denoisers=DENOISERS)
@@ -72,8 +73,8 @@ def open_pipeline(spec: str | Path, device: str = "cpu") -> Opened:
 
 def _family(denoiser: Any, pipeline: Any, space: dict[str, Any], spec: str | Path) -> DenoiserFamily:
     kind, config = type(denoiser).__name__, dict(denoiser.config)
-    if config.get("subnet"):
-        raise UsageError(f"{spec} is pruned already; give the pipeline that it was made from")
+    if subnet := config.pop("subnet", None):
+        kind, space = kind.removeprefix("Subnet"), {**space, **options_within(subnet, spec)}
     if kind not in FAMILIES:
         raise UsageError(f"{spec} has a {kind}, but {', '.join(FAMILIES)} are pruned; give such a pipeline")
     tokenizer = getattr(pipeline, "tokenizer", None)

@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from diffusion import quantize
+from diffusion.quality import psnr
 from nas.elastic import named_inputs
 from nas.families import load_model
 from nas.latency.programs import lower_program
 from nas.latency.runtimes import get_runtime
+from nas.latency.workload import Workload
 
 
 @pytest.fixture(autouse=True)
@@ -41,3 +44,15 @@ def test_pipelines_are_compared(pipeline: Path, nas_run: Callable, tmp_path: Pat
     assert done.code == 0, done.stderr
     first, fewer = json.loads(done.stdout)["pipelines"]
     assert first["difference"] is None and 0 < fewer["difference"]["psnr_db"] < 60
+
+
+@pytest.mark.parametrize("name", ["int4 weights, all", "static int8, inner"])
+def test_bits_are_tried(name: str, pipeline: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(quantize, "_PICTURES", 2)
+    model = load_model(pipeline)
+    subnet = model.space.subnet({**model.space.largest(), "steps": 1})
+    every = {way.name: way for way in quantize.ways(model, subnet, "openvino")}
+    assert quantize.DYNAMIC not in every
+    trial = quantize.Trial(model, get_runtime("openvino"), Workload(threads=1), tmp_path)
+    made = [trial._pictures(way, trial._write(way)) for way in (every[quantize.FLOAT], every[name])]
+    assert 20 < psnr(made[1], made[0]) < 100
