@@ -26,8 +26,8 @@ from nas.search._repair import fill, repair
 _DRAWS = 16
 _STRAY, _STRAY_FROM, _STRAY_RATE, _ELITE = 4, 200, 0.08, 20
 """One of so many proposals, from so many evaluations on, is a small change of one of the best: models err."""
-_PLAIN = 16
-"""How many of the plain codes are evaluated, before all else; they are a start that small changes improve."""
+_PLAIN = 24
+"""At most so many of the plain codes are evaluated, before all else; they are a start that small changes improve."""
 _NEAR = (1.06, 0.97, 0.94, 0.91, 0.87, 0.82)
 
 
@@ -109,14 +109,16 @@ class Engine:
         return self._complete(chosen, count, told, rng)
 
     def _plain(self, told: set[bytes]) -> np.ndarray:
-        """Return those of the plain codes that are nearest to the limits, within them, and not told yet."""
+        """Return the plain codes within the limits that are not told yet and have no larger one within them."""
         plain = self.problem.plain
         if plain is None:
             return self.problem.smallest()[:0]
-        costs = self.problem.costs(plain)
-        within = np.flatnonzero(self.problem.feasible(costs))
-        nearest = plain[within[np.argsort(-costs[within, 0], kind="stable")[:_PLAIN]]]
-        return nearest[[key not in told for key in keys(nearest)]]
+        within = plain[self.problem.feasible(self.problem.costs(plain))]
+        is_larger = (within[None] >= within[:, None]).all(axis=2) & (within[None] > within[:, None]).any(
+            axis=2
+        )
+        most = within[~is_larger.any(axis=1)][:_PLAIN]
+        return most[[key not in told for key in keys(most)]]
 
     def _niche_of_slots(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """Return for each of `count` proposals the niche it is for; 0 is the budget."""
@@ -164,7 +166,7 @@ class Engine:
         believed = model.predict(
             encode(pool.codes), None if hint is None else hint(pool.codes)[:, None], draws=draws
         )
-        strays = len(codes) >= (_STRAY_FROM if self.problem.plain is None else 2 * _PLAIN)
+        strays = len(codes) >= (_STRAY_FROM if self.problem.plain is None else _PLAIN)
         strayed = self._stray(count // _STRAY if strays else 0, codes, quality, told, rng)
         return np.concatenate([self._pick(count - len(strayed), pool, believed, told, rng), strayed])
 

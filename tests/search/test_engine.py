@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -126,19 +127,26 @@ def test_ours_beats_once_for_all_evolution_with_few_evaluations() -> None:
     assert np.mean(ours) > np.mean(theirs)
 
 
-def test_plain_codes_within_the_limits_come_first_and_once() -> None:
+def test_the_largest_plain_codes_within_the_limits_come_first_and_once() -> None:
     problem = make_problem(make_space(2, 2), 0.5)
-    plain = problem.space.sample_codes(np.random.default_rng(3), 60)
-    problem = replace(problem, plain=plain)
-    engine, codes, told = Engine(problem), np.empty((0, plain.shape[1]), dtype=np.int16), np.empty(0)
+    largest = problem.largest()[0]
+    plain = np.array([[*pair, *largest[2:]] for pair in product(range(2), range(3))], dtype=np.int16)
+    price = {tuple(row[:2]): cost for row, cost in zip(plain, problem.costs(plain)[:, 0], strict=True)}
+    problem = replace(problem, plain=plain, limits=np.array([price[1, 1]]))
+    wanted = {pair for pair in price if price[pair] <= price[1, 1]}
+    wanted = {a for a in wanted if not any(b != a and b[0] >= a[0] and b[1] >= a[1] for b in wanted)}
+    engine, codes, told = Engine(problem), plain[:0], np.empty(0)
     for _ in range(4):
-        new = engine.ask(10, codes, told)
+        new = engine.ask(5, codes, told)
         codes = np.concatenate([codes, new])
         told = np.concatenate([told, FakeTestbed(problem.space).scorer.score(new)])
-    costs = problem.costs(plain)[:, 0]
-    wanted = plain[np.argsort(-np.where(costs <= problem.limits[0], costs, -np.inf), kind="stable")[:16]]
-    assert len({*keys(codes)}) == 40
-    assert {*keys(codes[: len({*keys(wanted)})])} == {*keys(wanted)}
+    assert len({*keys(codes)}) == 20
+    first = codes[: len(wanted)]
+    assert (
+        (1, 1) in wanted
+        and {tuple(row[:2]) for row in first} == wanted
+        and (first[:, 2:] == largest[2:]).all()
+    )
 
 
 @pytest.mark.parametrize("link", [None, lambda quality: -(10.0 ** (-quality / 20))])
