@@ -114,10 +114,9 @@ class Engine:
         if plain is None:
             return self.problem.smallest()[:0]
         within = plain[self.problem.feasible(self.problem.costs(plain))]
-        is_larger = (within[None] >= within[:, None]).all(axis=2) & (within[None] > within[:, None]).any(
-            axis=2
-        )
-        most = within[~is_larger.any(axis=1)][:_PLAIN]
+        same, other = within[:, None], within[None]
+        is_larger: np.ndarray = np.all(other >= same, axis=2) & np.any(other > same, axis=2)
+        most = within[np.logical_not(np.any(is_larger, axis=1))][:_PLAIN]
         return most[[key not in told for key in keys(most)]]
 
     def _niche_of_slots(self, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -60,7 +60,7 @@ def _noise(value: Any, batch_size: int) -> Any:
     """Return an array for an input of the graph: its symbolic axes are the batch."""
     shape = [size if isinstance(size, int) else batch_size for size in value.shape]
     kind = value.type.removeprefix("tensor(").removesuffix(")")
-    return noise(shape, {"float": "float32", "double": "float64"}.get(kind, kind))
+    return noise(shape, {"float": "float32", "double": "float64"}.get(kind) or str(kind))
 
 
 def noise(shape: list[int], kind: str) -> Any:

@@ -51,9 +51,9 @@ class OpenVino(OnnxFiles):
 
 
 def _core() -> Any:
-    import openvino
+    from importlib import import_module
 
-    return openvino.Core()
+    return import_module("openvino").Core()
 
 
 def _read(core: Any, path: Path) -> Any:
