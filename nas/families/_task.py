@@ -14,6 +14,8 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from nas._errors import NasError, UsageError
 
 if TYPE_CHECKING:
@@ -44,6 +46,14 @@ class Quality:
     def sign(self) -> int:
         """1 where higher is better, -1 where lower is."""
         return 1 if self.higher_is_better else -1
+
+    def to_additive(self, values: np.ndarray) -> np.ndarray:
+        """Return values (n,) as what effects of choices add up in: of decibels minus the error, else themselves."""
+        return -(10.0 ** (-values / 20)) if self.unit == "dB" else values
+
+    def from_additive(self, values: np.ndarray) -> np.ndarray:
+        """Return what `to_additive` made `values` (n,) of; decibels are at most 100."""
+        return -20 * np.log10(np.maximum(-values, 1e-5)) if self.unit == "dB" else values
 
     def text(self, value: float) -> str:
         """Return a value for readers, with its unit."""

@@ -25,6 +25,8 @@ _CHECKED = 8  # scores that are measured at most to find the best within a limit
 _AIMS = (1.0, 0.985, 0.965, 0.93)
 _AIMS_CHECKED = (1.05, 1.03, 1.015, 1.0, 0.985, 0.96)  # some that are predicted to miss the limit keep it
 
+_PACED = (1.0, 0.97, 0.93)  # candidates for these shares of the limit tell how fast the machine is now
+
 
 class Measured(Protocol):
     """What is needed of a measurement."""
@@ -139,6 +141,13 @@ class Finals:
         while index not in self.finalists or len(self.finalists[index].runs) < 2:
             self._run([index])
         return self.best_of([f for f in [self.finalists[index]] if f.holds(limit_ms)])
+
+    def pace(self, limit_ms: float) -> float:
+        """Return measured over predicted latency near a limit, by measuring the best candidates there once."""
+        self._run(self.candidates([limit_ms * share for share in _PACED], 0.0))
+        if self.finalists:
+            self._learn(limit_ms)
+        return self._ratio
 
     def _next(self, limit_ms: float, turn: int) -> list[int]:
         """Return new candidates whose expected latency lies at and somewhat below the limit, the best for each aim."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -46,6 +47,16 @@ class Problem:
     def largest(self) -> np.ndarray:
         """Return the codes (1, dimensions) of the largest subnet."""
         return self.space.codes([self.space.largest()])
+
+
+def plain_codes(space: SearchSpace, names: Sequence[str]) -> np.ndarray | None:
+    """Return the largest network with all settings of the dimensions `names`, or None where there are none."""
+    if not names:
+        return None
+    largest = space.largest()
+    settings = product(*(space[name].choices for name in names))
+    subnets = [{**largest, **dict(zip(names, chosen, strict=True))} for chosen in settings]
+    return space.codes([space.subnet(subnet) for subnet in subnets])
 
 
 class Pool:

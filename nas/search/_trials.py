@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -45,28 +45,33 @@ class Trials:
         if self.count < 1:
             raise UsageError(f"{self.count} trials are asked for; give at least 1")
 
+    @property
+    def batches(self) -> tuple[int, int]:
+        """How many proposals are asked for at first, and later, at once."""
+        if self.sampler == "evolution":
+            return 100, 100
+        return (16, 8) if self.one_by_one else (250, 250)
+
+    def first_part(self) -> Trials:
+        """Return about three quarters of the trials: whole batches, or all where that would be less than one."""
+        first, later = self.batches
+        whole = first + (self.count * 3 // 4 - first) // later * later
+        return replace(self, count=min(whole if whole >= first else self.count, self.count))
+
 
 def run_trials(
     trials: Trials, problem: Problem, record: Record, found: Evaluations, evaluate: Evaluate, advance: Advance
 ) -> None:
     """Continue a search from what is `found` (extended in place) to `trials.count` trials, recording each."""
     if trials.sampler in ("anyfit", "evolution"):
-        proposer: Proposer
-        if trials.sampler == "anyfit":
-            proposer, sizes = (
-                Engine(problem, seed=trials.seed),
-                ((16, 8) if trials.one_by_one else (250, 250)),
-            )
-        else:
-            proposer, sizes = OnceForAllEvolution(problem, seed=trials.seed), (100, 100)
-        _in_batches(proposer, sizes, trials, problem, record, found, evaluate, advance)
+        make = Engine if trials.sampler == "anyfit" else OnceForAllEvolution
+        _in_batches(make(problem, seed=trials.seed), trials, problem, record, found, evaluate, advance)
     else:
         _by_optuna(trials, problem, record, found, evaluate, advance)
 
 
 def _in_batches(
     proposer: Proposer,
-    sizes: tuple[int, int],
     trials: Trials,
     problem: Problem,
     record: Record,
@@ -74,12 +79,12 @@ def _in_batches(
     evaluate: Evaluate,
     advance: Advance,
 ) -> None:
-    """Evaluate batch after batch: `sizes` are those of the first and of every later one.
+    """Evaluate batch after batch.
 
     A batch depends only on the trials before it. So a batch that was broken off is proposed again, and what of it is
     already recorded is left out: a killed search goes on exactly as it would have.
     """
-    first, later = sizes
+    first, later = trials.batches
     while len(found) < trials.count:
         start = 0 if len(found) < first else first + (len(found) - first) // later * later
         proposed = proposer.ask(first if start == 0 else later, found.codes[:start], found.score[:start])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,9 @@ from nas._errors import UsageError
 from nas._files import write_json
 from nas.search._engine import Engine
 from nas.search._finalists import Check, Finalist, Finals
-from nas.search._folder import FAILED, FINISHED, INTERRUPTED, RunFolder, free_name
+from nas.search._folder import FAILED, FINISHED, INTERRUPTED, RUNNING, RunFolder, free_name
 from nas.search._outcome import Choice, Outcome, fits_sentence, infeasible_sentence
-from nas.search._problem import Problem
+from nas.search._problem import Problem, plain_codes
 from nas.search._storage import drop_stale_lock
 from nas.search._table import write_table
 from nas.search._testbed import Progress, Testbed, silent
@@ -93,7 +92,7 @@ def resume_run(
     if (refusal := run.refuse()) is not None:
         return replace(refusal, run_dir=folder.path)
     drop_stale_lock(folder.path)
-    folder.set_state("running", trials=request.trials)
+    folder.set_state(RUNNING, trials=request.trials)
     return run.go(folder)
 
 
@@ -116,6 +115,7 @@ class _Run:
         self._space = bed.space
         self._limits = request.budget.limits()
         self._is_measured = bed.scorer.source == "measured"
+        self._pace = 1.0  # measured over predicted latency, as far as this run knows
         default = MEASURED_TRIALS if self._is_measured else PREDICTED_TRIALS
         self._trials = Trials(request.trials or default, request.sampler, request.seed, self._is_measured)
 
@@ -178,7 +178,7 @@ class _Run:
         found = record.load()
         interrupted = False
         try:
-            run_trials(self._trials, self._problem(), record, found, self._evaluate, self._advance)
+            self._propose(folder, record, found)
         except KeyboardInterrupt:  # the best so far is still to be measured; a second one leaves at once
             if not np.isfinite(best_feasible(self._problem(), found)):
                 raise
@@ -187,6 +187,26 @@ class _Run:
                 "interrupted: measuring the best so far (interrupt again to leave at once)", 0, 0, ""
             )
         return self._conclude(folder, found, interrupted)
+
+    def _propose(self, folder: RunFolder, record: Record, found: Evaluations) -> None:
+        """Run the trials.
+
+        Where each costs seconds and latency is limited, the last of them are looked for where the machine's pace puts
+        the limit now: a profile may be hours old, and there are too few trials to have some beside the limit by chance.
+        """
+        self._pace = float(folder.info.get("pace", 1.0))
+        limit = self._budget.latency_ms
+        if self._is_measured and limit is not None and "pace" not in folder.info:
+            run_trials(
+                self._trials.first_part(), self._problem(), record, found, self._evaluate, self._advance
+            )
+            if len(found) < self._trials.count:
+                finals = Finals(
+                    found, np.all(found.costs[:, 1:] <= self._limits[1:], axis=1), self._bed.measure
+                )
+                self._pace = finals.pace(limit)
+                folder.set_state(RUNNING, pace=self._pace)
+        run_trials(self._trials, self._problem(), record, found, self._evaluate, self._advance)
 
     def _open_record(self, folder: RunFolder) -> Record:
         name, quality = folder.info["study"], self._bed.scorer.quality
@@ -197,26 +217,19 @@ class _Run:
     def _problem(self) -> Problem:
         measured = self._is_measured
         score = None if measured else self._bed.scorer.score
+        smallest_ms = float(self._costs(self._space.codes([self._space.smallest()]))[0, 0])
+        limits = self._limits.copy()
+        limits[0] = max(limits[0] / self._pace, min(smallest_ms, limits[0]))
         return Problem(
             self._space,
             COSTS,
             self._costs,
-            self._limits,
+            limits,
             score,
             hint=self._bed.hint if measured else None,
-            plain=self._plain() if measured else None,
-            link=_error if self._bed.scorer.quality.unit == "dB" else None,
+            plain=plain_codes(self._space, self._bed.pass_dimensions) if measured else None,
+            link=self._bed.scorer.quality.to_additive,
         )
-
-    def _plain(self) -> np.ndarray | None:
-        """Return the largest network with all settings that decide only what is run how often."""
-        names = self._bed.pass_dimensions
-        if not names:
-            return None
-        largest = self._space.largest()
-        settings = product(*(self._space[name].choices for name in names))
-        subnets = [{**largest, **dict(zip(names, chosen, strict=True))} for chosen in settings]
-        return self._space.codes([self._space.subnet(subnet) for subnet in subnets])
 
     def _costs(self, codes: np.ndarray) -> np.ndarray:
         return np.column_stack([self._bed.latency_ms(codes), self._bed.counts(codes)])
@@ -236,7 +249,7 @@ class _Run:
         allowed = np.all(found.costs[:, 1:] <= self._limits[1:], axis=1)
         check = self._checked()
         doubt = 0.0 if check is None else self._bed.scorer.doubt
-        finals = Finals(found, allowed, self._bed.measure, check=check, doubt=doubt)
+        finals = Finals(found, allowed, self._bed.measure, self._pace, check=check, doubt=doubt)
         winner: Finalist | None = None
         try:
             rungs = self._rungs()
@@ -392,8 +405,3 @@ def round_rungs(low: float, high: float, limit: float, count: int = 4) -> list[f
 
 
 __all__ = ["Request", "RunFolder", "new_run", "resume_run", "round_rungs", "stored_outcome"]
-
-
-def _error(decibels: np.ndarray) -> np.ndarray:
-    """Return minus the error that is so many decibels small: errors of changes add up, their logarithms do not."""
-    return -(10.0 ** (-decibels / 20))

@@ -70,7 +70,7 @@ class Predictor:
         self._model = model
         self.measured = len(fit)
         with one_blas_thread():
-            values = fit.values[quality.name]
+            values = quality.to_additive(fit.values[quality.name])
             # Surrogates want positive values; distances may be zero, and unbiased ones negative.
             self._shift = max(0.0, 0.1 * float(np.ptp(values)) - float(values.min()))
             shifted = values + self._shift
@@ -92,7 +92,8 @@ class Predictor:
 
     def values(self, codes: np.ndarray) -> np.ndarray:
         """Return the predicted values (n,) of codes (n, dimensions)."""
-        return self._surrogate.predict(codes, base=self._base(codes)) - self._shift
+        additive = self._surrogate.predict(codes, base=self._base(codes)) - self._shift
+        return self.quality.from_additive(additive)
 
     def score(self, codes: np.ndarray) -> np.ndarray:
         """Return the predicted scores (n,) of codes (n, dimensions)."""

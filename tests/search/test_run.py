@@ -192,6 +192,24 @@ def test_measured_quality_is_searched_with_few_trials(tmp_path: Path) -> None:
     assert outcome.answer.quality > bed.scorer.score(random[bed.true_ms(random) <= LIMIT]).max()
 
 
+@pytest.mark.parametrize("bias", [0.7, 1.3, 40.0])
+def test_where_trials_are_few_the_last_are_looked_for_at_the_pace_of_now(tmp_path: Path, bias: float) -> None:
+    bed = FakeTestbed(SPACE, source="measured", bias=lambda codes: np.full(len(codes), bias))
+    bed.extremes_ms = lambda: (5.0, 40.0)  # type: ignore[method-assign]
+    outcome = search(tmp_path / "run", bed)
+    info = read_json(tmp_path / "run" / "run.json")
+    assert info["pace"] == pytest.approx(bias) and outcome.trials == 64
+    predicted = Record(tmp_path / "run", "run", SPACE, outcome.budget, quality=TOP1).load().costs[48:, 0]
+    smallest = bed.latency_ms(SPACE.codes([SPACE.smallest()]))[0]
+    near = max(LIMIT / bias, smallest) * 1.06
+    assert 0.8 * near <= np.quantile(predicted, 0.7) <= near
+    if bias < 40:
+        assert outcome.answer is not None and outcome.answer.measured_ms is not None
+        assert outcome.answer.measured_ms <= LIMIT
+    again = resume_run(RunFolder.open(tmp_path / "run"), bed, 72)
+    assert again.trials == 72 and read_json(tmp_path / "run" / "run.json")["pace"] == info["pace"]
+
+
 def test_predicted_quality_of_finalists_is_measured_where_it_can_be(tmp_path: Path) -> None:
     bed = FakeTestbed(SPACE)
     bed.scorer.check = FakeScorer(bed.scorer.weights * 0.97, SPACE, "measured", data="8 latents")

@@ -127,3 +127,14 @@ def test_other_threads_are_left_alone() -> None:
     thread.start()
     thread.join()
     assert seen == [signal.getsignal(signal.SIGINT)]
+
+
+@pytest.mark.parametrize(
+    ("count", "sampler", "one_by_one", "part"),
+    [(64, "anyfit", True, 48), (80, "anyfit", True, 56), (10, "anyfit", True, 10), (21, "anyfit", True, 21),
+     (22, "anyfit", True, 16), (250, "evolution", False, 100), (64, "tpe", True, 48)],
+)  # fmt: skip
+def test_the_first_part_of_the_trials_is_whole_batches(
+    count: int, sampler: str, one_by_one: bool, part: int
+) -> None:
+    assert Trials(count, sampler, one_by_one=one_by_one).first_part().count == part
