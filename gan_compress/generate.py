@@ -22,7 +22,7 @@ from gan_compress.task import full_size
 from nas._errors import UsageError
 from nas._files import replacing
 from nas._pictures import check_output as check_output  # for the commands
-from nas._pictures import grid, listed, write_png
+from nas._pictures import flat, grid, listed, write_png
 from nas.train.features import feature_space
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ def open_picture(path: str | Path) -> Image.Image:
     """
     try:
         with Image.open(path) as opened:
-            return _flat(ImageOps.exif_transpose(opened))
+            return flat(ImageOps.exif_transpose(opened))
     except FileNotFoundError as error:
         raise UsageError(f"{path} does not exist; give the path of a picture") from error
     except IsADirectoryError as error:
@@ -237,15 +237,3 @@ def read_picture(path: str | Path, size: int) -> Tensor:
         raise UsageError(f"{path} has {picture.size[0]} × {picture.size[1]} pixels; give a larger picture")
     fitted = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
     return torch.from_numpy(np.array(fitted)).permute(2, 0, 1)[None].float() / 255
-
-
-def _flat(image: Image.Image) -> Image.Image:
-    """Return RGB: 16 bit numbers and floats scaled to 8, what is transparent on white."""
-    if image.mode[0] in "IF":
-        numbers = np.array(image, dtype=np.float64)
-        most = 1.0 if image.mode == "F" and numbers.max() <= 1 else 255.0 if numbers.max() < 256 else 65535.0
-        return Image.fromarray((numbers / most * 255).clip(0, 255).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")

@@ -47,3 +47,15 @@ def write_png(path: str | Path, picture: np.ndarray) -> None:
     """Write one picture, uint8 (height, width, 3), as PNG, as a whole or not at all."""
     with replacing(path) as beside:
         Image.fromarray(picture).save(beside, format="PNG")
+
+
+def flat(image: Image.Image) -> Image.Image:
+    """Return RGB: 16 bit numbers and floats scaled to 8, what is transparent on white."""
+    if image.mode[0] in "IF":
+        numbers = np.array(image, dtype=np.float64)
+        most = 1.0 if image.mode == "F" and numbers.max() <= 1 else 255.0 if numbers.max() < 256 else 65535.0
+        return Image.fromarray((numbers / most * 255).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")

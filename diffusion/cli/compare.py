@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 @click.option(
     "--output", type=click.Path(path_type=Path), default=Path("compare.png"), show_default=True, help="A new .png file."
 )  # fmt: skip
+@click.option(
+    "--single", type=click.Path(path_type=Path), default=None, metavar="FOLDER",
+    help="Also write every image as a PNG of its own into this new folder.",
+)  # fmt: skip
 @runtime_option
 @threads_option
 @json_option
@@ -49,6 +53,7 @@ def command(
     ladder: bool,
     no_measure: bool,
     output: Path,
+    single: Path | None,
     runtime: str | None,
     threads: int,
     as_json: bool,
@@ -75,6 +80,8 @@ def command(
     from nas.latency.workload import Workload
 
     check_output(output, (".png",))
+    if single is not None:
+        check_output(single, ())
     candidates = [one for text in what for one in _candidates(text, steps, guidance, ladder)]
     comparison = Comparison(
         candidates=candidates,
@@ -90,6 +97,8 @@ def command(
         rows = comparison.run(Path(scratch))
     machine = str(machine_fingerprint(comparison.runtime.device))
     footer = _footer(comparison, machine)
+    if single is not None:
+        _write_each(single, rows)
     write_png(output, draw_sheet(rows, comparison.pairs[0], footer, shown))
     if as_json:
         emit_json(_answer(comparison, rows, output, machine))
@@ -99,6 +108,17 @@ def command(
         raise NasError(
             f"{len(failed)} of {len(rows)} pipelines failed: {failed[0].name}: {failed[0].failure}"
         )
+
+
+def _write_each(folder: Path, rows: list[Row]) -> None:
+    """Write <number of the pipeline>-<number of the image>.png, both from 0, in the order of the answer."""
+    from nas._files import new_folder
+    from nas._pictures import write_png
+
+    with new_folder(folder) as inside:
+        for number, row in enumerate(rows):
+            for place, picture in enumerate(() if row.images is None else row.images):
+                write_png(inside / f"{number}-{place}.png", picture)
 
 
 def _candidates(text: str, steps: int | None, guidance: float | None, ladder: bool) -> list[Candidate]:

@@ -73,8 +73,15 @@ def log(text: str) -> None:
 
 @contextmanager
 def progress_bar(label: str) -> Iterator[Advance]:
-    """Yield `advance(done, total, note="")`, which draws a bar on stderr; nothing is drawn into a pipe."""
+    """Yield `advance(done, total, note="")`, which draws a bar on stderr; nothing is drawn into a pipe.
+
+    Whoever follows by a file is told too (`nas._progress`).
+    """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from nas._progress import ProgressFile
+
+    told = ProgressFile()
 
     columns = (
         TextColumn("{task.description}"),
@@ -88,5 +95,7 @@ def progress_bar(label: str) -> Iterator[Advance]:
 
         def advance(done: int, total: int, note: str = "") -> None:
             bar.update(task, completed=done, total=total, note=note)
+            told.write(label, done, total, note)
 
+        told.write(label, 0, 0)
         yield advance

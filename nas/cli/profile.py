@@ -18,7 +18,10 @@ from nas.cli._options import (
 from nas.cli._output import emit_json, progress_bar, result_console
 
 if TYPE_CHECKING:
+    from nas.families import Model
     from nas.latency.profile import Profile
+    from nas.latency.runtimes import Runtime
+    from nas.latency.workload import Workload
 
 
 @click.command()
@@ -37,6 +40,11 @@ if TYPE_CHECKING:
     help="Check a profile from elsewhere and put it in place.",
 )
 @click.option("--output", type=click.Path(path_type=Path), help="Also write the profile to this file.")
+@click.option(
+    "--drift",
+    is_flag=True,
+    help="Measure a few of the cached profile's subnets again: how far off is it now?",
+)
 @click.option("--list", "listing", is_flag=True, help="List the cached profiles.")
 @seed_option
 @json_option
@@ -49,6 +57,7 @@ def command(
     force: bool,
     imported: Path | None,
     output: Path | None,
+    drift: bool,
     listing: bool,
     seed: int,
     as_json: bool,
@@ -77,6 +86,9 @@ def command(
     workload = Workload(batch_size=batch_size, threads=threads)
     chosen.require(workload)
     path = profile_path(loaded, chosen, workload)
+    if drift:
+        _drift(loaded, chosen, workload, as_json)
+        return
     if output is not None and output.exists():
         raise UsageError(f"{output} already exists; name a new file")
     if imported is not None:
@@ -91,6 +103,33 @@ def command(
     if output is not None:
         write_json(output, profile.to_dict())
     _show(profile, loaded.name, path, as_json)
+
+
+def _drift(model: Model, runtime: Runtime, workload: Workload, as_json: bool) -> None:
+    from nas._errors import UsageError
+    from nas.latency.drift import measure_drift
+    from nas.latency.profile import load_profile, profile_path
+    from nas.latency.units import format_ms
+
+    path = profile_path(model, runtime, workload)
+    if not path.exists():
+        raise UsageError(
+            f"{model.name} has no profile under {runtime.name}, {workload}; make one with `nas profile`"
+        )
+    with progress_bar("measuring again") as advance:
+        found = measure_drift(
+            model, load_profile(model, runtime, workload), runtime, workload, progress=advance
+        )
+    if as_json:
+        emit_json(
+            {"model": model.name, "runtime": runtime.name, "workload": workload.to_dict(), **found.to_dict()}
+        )
+        return
+    for then, now in zip(found.then_ms, found.now_ms, strict=True):
+        click.echo(f"{format_ms(then)} when profiled, {format_ms(now)} now")
+    click.echo(
+        f"latencies are {found.ratio:.2f} times those of the profile ({len(found.now_ms)} subnets, median)"
+    )
 
 
 def _show(profile: Profile, model: str, path: Path, as_json: bool) -> None:

@@ -182,6 +182,9 @@ def _progress() -> Iterator[Progress]:
     """Yield a progress function: a bar on a terminal's stderr, else one line for each new stage."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from nas._progress import ProgressFile
+
+    told = ProgressFile()
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -202,6 +205,7 @@ def _progress() -> Iterator[Progress]:
                 if not is_terminal:
                     log(f"{now} ...")
             bars.update(task, description=now, completed=done, total=total or None, note=note)
+            told.write(now, done, total, note)
 
         yield advance
 

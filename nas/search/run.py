@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from nas.search.budget import COSTS, Budget
 from nas.search.study import Evaluations, Record
 
 PREDICTED_TRIALS, MEASURED_TRIALS = 500, 64
+_SHOWN_EVERY_S = 1.0
 _STALE = 0.10  # a profile's extremes this near to the budget are measured again before the budget is refused
 
 
@@ -76,8 +78,18 @@ def new_run(
     if (refusal := run.refuse()) is not None:
         return refusal
     path = free_name(Path("runs"), stem) if run_dir is None else run_dir
+    quality = bed.scorer.quality
     folder = RunFolder.create(
-        path, {**request.to_dict(), "subject": list(request.subject), "study": path.name}
+        path,
+        {
+            **request.to_dict(),
+            "subject": list(request.subject),
+            "study": path.name,
+            "space": bed.space.to_dict(),
+            "maximised": {
+                name: getattr(quality, name) for name in ("name", "label", "unit", "higher_is_better")
+            },
+        },
     )
     return run.go(folder)
 
@@ -195,7 +207,15 @@ class _Run:
         the limit now: a profile may be hours old, and there are too few trials to have some beside the limit by chance.
         """
         self._pace = float(folder.info.get("pace", 1.0))
-        limit = self._budget.latency_ms
+        limit, shown = self._budget.latency_ms, 0.0
+
+        def advance(done: int, total: int, best: float) -> None:
+            nonlocal shown
+            self._advance(done, total, best)
+            if time.monotonic() - shown > _SHOWN_EVERY_S and done < total:
+                self._write_table(folder, found, {}, None)
+                shown = time.monotonic()
+
         if self._is_measured and limit is not None and "pace" not in folder.info:
             run_trials(
                 self._trials.first_part(), self._problem(), record, found, self._evaluate, self._advance
@@ -206,7 +226,7 @@ class _Run:
                 )
                 self._pace = finals.pace(limit)
                 folder.set_state(RUNNING, pace=self._pace)
-        run_trials(self._trials, self._problem(), record, found, self._evaluate, self._advance)
+        run_trials(self._trials, self._problem(), record, found, self._evaluate, advance)
 
     def _open_record(self, folder: RunFolder) -> Record:
         name, quality = folder.info["study"], self._bed.scorer.quality
@@ -364,17 +384,21 @@ class _Run:
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
+    def _write_table(
+        self, folder: RunFolder, found: Evaluations, finalists: Mapping[int, Finalist], answer: int | None
+    ) -> None:
+        """Write pareto.csv: at the end, and every second while trials run, for those who watch."""
+        write_table(
+            folder.path / "pareto.csv", self._space, self._bed.scorer.quality, found, finalists, answer,
+            self._limits, self._is_measured,
+        )  # fmt: skip
+
     def _write(
         self, folder: RunFolder, found: Evaluations, finals: Finals, winner: Finalist | None, outcome: Outcome
     ) -> None:
         from nas.search._picture import draw
 
-        index = None if winner is None else winner.index
-        quality = self._bed.scorer.quality
-        write_table(
-            folder.path / "pareto.csv", self._space, quality, found, finals.finalists, index, self._limits,
-            self._is_measured,
-        )  # fmt: skip
+        self._write_table(folder, found, finals.finalists, None if winner is None else winner.index)
         title = Path(str(folder.info.get("model", self._space.name))).name
         draw(found, outcome, f"{title}: {self._budget}", folder.path, self._bed.scorer.source)
         if outcome.answer is not None:

@@ -68,6 +68,14 @@ class SearchSpace:
         definition = [self.name, self.version, [[d.name, d.choices, d.active_if] for d in self.dimensions]]
         return hashlib.sha256(json.dumps(definition).encode()).hexdigest()[:16]
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON object that describes the space to readers."""
+        dimensions = [
+            {"name": d.name, "choices": [*d.choices], "active_if": d.active_if and [d.active_if[0], [*d.active_if[1]]]}
+            for d in self.dimensions
+        ]  # fmt: skip
+        return {"name": self.name, "version": self.version, "digest": self.digest, "dimensions": dimensions}
+
     @cached_property
     def size(self) -> int:
         """The exact number of different subnets."""

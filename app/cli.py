@@ -1,0 +1,67 @@
+"""`nas app`: open the app in a browser."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+
+import click
+
+
+@click.command(short_help="Open the app in a browser.")
+@click.option(
+    "--runs", type=click.Path(path_type=Path, file_okay=False), default=Path("runs"), show_default=True,
+    help="The folder of the runs that it shows and makes.",
+)  # fmt: skip
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True, help="The port.")
+@click.option("--no-browser", is_flag=True, help="Open no browser.")
+def command(runs: Path, host: str, port: int, no_browser: bool) -> None:
+    """Search, explore, compare, try and export in a browser.
+
+    \b
+      nas app                          the runs in ./runs
+      nas app --runs work --port 9000
+
+    It listens on this machine only. It has no password: before --host opens it to others, put a proxy with
+    authentication in front of it (the README shows one).
+    """
+    import os
+    import sys
+    from importlib.util import find_spec
+
+    from nas._errors import NasError, UsageError
+    from nas.cli._output import log
+
+    if find_spec("streamlit") is None:
+        raise NasError("the app needs Streamlit, which is not installed; pip install 'anyfit[app]'")
+    if runs.is_symlink() and not runs.exists():
+        raise UsageError(f"{runs} is a link to nothing; give a folder with --runs")
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NasError(f"cannot make {runs}: {error.strerror}; give a writable folder with --runs") from error
+    if not is_loopback(host):
+        log(f"warning: {host} can be reached by other machines, and the app has no password")
+    script = Path(__file__).with_name("main.py")
+    options = {
+        "server.address": host,
+        "server.port": str(port),
+        "server.headless": str(no_browser).lower(),
+        "browser.gatherUsageStats": "false",
+    }
+    log(f"the app is at http://{host}:{port} (Ctrl-C ends it; jobs that run go on)")
+    os.environ["ANYFIT_RUNS"] = str(runs.resolve())
+    arguments = [f"--{name}={value}" for name, value in options.items()]
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(script), *arguments])
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a host."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,54 @@
+"""How far a machine has moved from its profile: a few of the profile's subnets, measured again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from nas.families import Model
+    from nas.latency.profile import Profile
+    from nas.latency.runtimes import Runtime
+    from nas.latency.workload import Workload
+
+COUNT = 5
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Latencies in ms of the same subnets: as the profile has them (`then_ms`) and measured now (`now_ms`)."""
+
+    then_ms: tuple[float, ...]
+    now_ms: tuple[float, ...]
+
+    @property
+    def ratio(self) -> float:
+        """The median of now over then: 1.2 is a machine that is a fifth slower than when it was profiled."""
+        return float(np.median(np.array(self.now_ms) / np.array(self.then_ms)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        return {"ratio": self.ratio, "then_ms": [*self.then_ms], "now_ms": [*self.now_ms]}
+
+
+def measure_drift(
+    model: Model,
+    profile: Profile,
+    runtime: Runtime,
+    workload: Workload,
+    count: int = COUNT,
+    progress: Callable[[int, int], None] | None = None,
+) -> Drift:
+    """Measure `count` of the profile's samples again, evenly from the quickest to the slowest."""
+    from nas.latency.measure import measure_subnets
+
+    order = np.argsort(profile.median_ms, kind="stable")
+    rows = order[np.unique(np.linspace(0, len(order) - 1, count).round().astype(int))]
+    subnets = [model.space.from_codes(profile.codes[row]) for row in rows]
+    measured = measure_subnets(model, subnets, runtime, workload, progress)
+    return Drift(
+        tuple(profile.median_ms[rows].tolist()), tuple(measurement.median_ms for measurement in measured)
+    )

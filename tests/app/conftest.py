@@ -1,0 +1,90 @@
+"""Runs, exports and pages for the tests of the app."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def fresh_caches() -> None:
+    """Forget what other tests have cached in this process."""
+    import streamlit as st
+
+    st.cache_data.clear()
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder of runs, which the app shows."""
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    monkeypatch.setenv("ANYFIT_RUNS", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> Path:
+    """A folder with a real search on the shipped classifier and an export of its answer."""
+    folder = tmp_path_factory.mktemp("made") / "runs"
+    folder.mkdir()
+    for words in (
+        [
+            "search",
+            "--latency",
+            "20ms",
+            "--trials",
+            "60",
+            "--threads",
+            "1",
+            "--run-dir",
+            "runs/first",
+            "--json",
+        ],
+        [
+            "export",
+            "runs/first",
+            "--format",
+            "onnx",
+            "--output",
+            "runs/first-export",
+            "--json",
+            "--no-measure",
+        ],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "nas", *words], cwd=folder.parent, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def finished(made: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder with a search and an export, shown by the app."""
+    monkeypatch.setenv("ANYFIT_RUNS", str(made))
+    return made
+
+
+@pytest.fixture
+def page() -> Callable[..., Any]:
+    """Return a function that runs a page of the app, with values in the address."""
+    from streamlit.testing.v1 import AppTest
+
+    def run(name: str, **query: str) -> Any:
+        test = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
+        for key, value in query.items():
+            test.query_params[key] = value
+        test.run()
+        if name != "home":
+            test.switch_page(f"app_pages/{name}.py").run()
+        return test
+
+    return run
