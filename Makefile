@@ -4,12 +4,13 @@ ARGS ?= --latency 20ms
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help install search test bench lock clean
+.PHONY: help install search browser test screenshots bench lock clean
 
 help:
 	@echo "make install   make the environment .venv"
 	@echo "make search    nas search $(ARGS)        (other options: make search ARGS='--macs 5M')"
 	@echo "make test      everything that CI checks"
+	@echo "make screenshots   the app's journeys in a browser; pictures of every page in build/screenshots"
 	@echo "make bench     the benchmarks; CSVs go to tests/benchmarks/results"
 	@echo "make lock      pin the newest versions that fit in constraints.txt"
 	@echo "make clean     remove what was built, the environment too"
@@ -31,12 +32,22 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 search: $(STAMP)
 	$(BIN)/nas search $(ARGS)
 
-test: $(STAMP)
+# The app is tested in a real browser; where none can be installed, those tests are skipped and say so.
+browser:
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && { \
+	  apt-get install -y -qq chromium >/dev/null 2>&1 || \
+	  { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; }; }; } || echo "no chromium: browser tests are skipped" >&2
+
+test: $(STAMP) browser
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term --cov-fail-under=90
+
+screenshots: $(STAMP) browser
+	ANYFIT_SCREENSHOTS=build/screenshots $(BIN)/python -m pytest -q tests/app/e2e
+	@echo "the screenshots are in build/screenshots"
 
 bench: $(STAMP)
 	@set -e; for file in tests/benchmarks/bench_*.py; do \
