@@ -123,11 +123,11 @@ with told():
     except NasError as error:
         st.error(plain(error))
         st.stop()
-    side = model.image_size
-    pixels = np.asarray(ImageOps.fit(picture, (side, side), Image.Resampling.LANCZOS))
+    height, width = model.image_size
+    pixels = np.asarray(ImageOps.fit(picture, (width, height), Image.Resampling.LANCZOS))
     columns = st.columns([1, 2, 2], gap="large")
     with columns[0]:
-        st.image(picture, caption=plain(f"{name}; the network sees {side} × {side} pixels"), width=220)
+        st.image(picture, caption=plain(f"{name}; the networks see {width} × {height} pixels"), width=220)
     sides: list[tuple[str, Any, str]] = [
         ("Full network", model.space.largest(), charts.BLUE),
         ("Subnet", small, charts.GREEN),

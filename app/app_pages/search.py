@@ -195,7 +195,8 @@ if job is None and run:
 if job is not None:
     card = read_card(job.run) if job.run else None
     limit_ms = card.budget.get("latency_ms") if card else None
-    follow(job, lambda: live(job.run, limit_ms))
+    shown = job.run
+    follow(job, lambda: live(shown, limit_ms))
 with told():
     if run and (job is None or not job.is_live):
         safe_folder(run)

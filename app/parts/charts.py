@@ -21,6 +21,8 @@ _SIZES = (18, 22, 45, 80, 190, 190)
 MOST_POINTS = 1500
 PICK = "pick"
 
+Layered = alt.LayerChart | alt.FacetChart
+
 
 def quality_title(quality: Mapping[str, Any]) -> str:
     """Return the axis title of a quality."""
@@ -70,11 +72,11 @@ def pareto_chart(
     chosen: int | None = None,
     *,
     height: int = 420,
-) -> alt.LayerChart:
+) -> Layered:
     """Return the scatter of candidates with the front and the limit; a click picks a point by its id."""
     role = roles(found, limit_ms, kept, chosen)
     data, quality = points(found, role), found.quality
-    present = [name for name in ROLES if (data["role"] == name).any()]
+    present = [name for name in ROLES if name in set(data["role"])]
     scale = alt.Scale(domain=present, range=[_COLOURS[ROLES.index(name)] for name in present])
     shapes = alt.Scale(domain=present, range=[_SHAPES[ROLES.index(name)] for name in present])
     sizes = alt.Scale(domain=present, range=[_SIZES[ROLES.index(name)] for name in present])
@@ -125,7 +127,7 @@ def pareto_chart(
 
 def diagram(
     dimensions: Mapping[str, Sequence[Any]], choices: Mapping[str, Any], *, dark: bool = False
-) -> tuple[alt.LayerChart | None, dict[str, Any]]:
+) -> tuple[Layered | None, dict[str, Any]]:
     """Return a subnet as an architecture diagram, and the choices that belong to no block.
 
     A column a block, a row a dimension; the outline is the full supernet, the filled part the subnet's share of the
@@ -250,9 +252,7 @@ def importance_chart(shares: Mapping[str, float], most: int = 15) -> alt.Chart:
     )
 
 
-def parallel(
-    found: Candidates, rows: np.ndarray, names: Sequence[str], highlight: int | None
-) -> alt.LayerChart:
+def parallel(found: Candidates, rows: np.ndarray, names: Sequence[str], highlight: int | None) -> Layered:
     """Return parallel coordinates of candidates over some dimensions, latency and quality, each from low to high."""
     columns: dict[str, np.ndarray] = {}
     for name in names:
@@ -294,7 +294,7 @@ def growth(trials: np.ndarray, best: np.ndarray, quality: Mapping[str, Any]) -> 
     )
 
 
-def predicted_measured(predicted: np.ndarray, measured: np.ndarray, label: str) -> alt.LayerChart:
+def predicted_measured(predicted: np.ndarray, measured: np.ndarray, label: str) -> Layered:
     """Return predicted against measured latency with the diagonal."""
     data = pd.DataFrame({"predicted": predicted, "measured": measured, "error": predicted / measured - 1})
     low, high = (

@@ -15,7 +15,7 @@ from nas._errors import NasError
 from nas.families import quality_text
 from nas.latency.units import format_bytes, format_count, format_ms
 
-_MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])")
+_MARKUP = re.compile(r"([\\`*_{}\[\]()<>#|~$:&]|^[-+!]|^\d+(?=[.)]))")
 
 
 def plain(text: object, longest: int = 400) -> str:
@@ -24,7 +24,12 @@ def plain(text: object, longest: int = 400) -> str:
     letters = "".join(letter for letter in letters if unicodedata.category(letter)[0] != "C")
     if len(letters) > longest:
         letters = letters[: longest - 1] + "…"
-    return _MARKUP.sub(r"\\\1", letters)
+    return _MARKUP.sub(_escaped, letters)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    mark = found[1]
+    return f"{mark}\u2060" if mark.isdigit() else f"\\{mark}"  # a joiner of no width: "1." begins no list
 
 
 def quality_words(value: float | None, quality: Mapping[str, Any]) -> str:

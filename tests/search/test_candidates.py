@@ -71,5 +71,6 @@ def test_importance_names_what_decides(tmp_path: Path) -> None:
     found = read_candidates(write_run(tmp_path / "run", 600))
     shares = importances(found)
     assert sum(shares.values()) == pytest.approx(1.0, abs=1e-6)
-    assert set([*sorted(shares, key=lambda name: -shares[name])][:2]) == {"resolution", "stage1.depth"}
+    assert max(shares, key=lambda name: shares[name]) in ("resolution", "stage1.depth")
+    assert min(shares, key=lambda name: shares[name]) == "stage1.block1.kernel"
     assert importances(found, np.arange(len(found)) < 3) == {}

@@ -87,7 +87,8 @@ def test_first_visit_to_a_model_that_runs_elsewhere(
         session = onnxruntime.InferenceSession(archive.read(name))
     (given,) = session.get_inputs()
     shape = [1, *given.shape[1:]]
-    (logits,) = session.run(None, {given.name: np.zeros(shape, np.float32)})
+    (answer,) = session.run(None, {given.name: np.zeros(shape, np.float32)})
+    logits = np.asarray(answer)
     assert logits.shape == (1, 10) and np.isfinite(logits).all()
 
 
