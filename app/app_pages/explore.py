@@ -102,7 +102,8 @@ def explorer(run: str, found: Candidates, kept_mask: np.ndarray, limit_of_run: f
         chart = charts.pareto_chart(found, limit, kept_mask, chosen)
         st.altair_chart(chart, width="stretch", key=key, on_select="rerun", selection_mode=charts.PICK)
         st.caption(
-            "Click a point to look at it. Squares and the diamond were measured on this machine; others are predicted."
+            "Click near a point to look at it. Squares and the diamond were measured on this machine; "
+            "others are predicted."
         )
     with right:
         if chosen is None:
@@ -147,8 +148,8 @@ def explorer(run: str, found: Candidates, kept_mask: np.ndarray, limit_of_run: f
 def show_facts(found: Candidates, row: int) -> None:
     """Show the figures of a candidate."""
     items = [*facts(found, row).items()]
-    for pair in (items[:2], items[2:]):
-        for column, (name, value) in zip(st.columns(len(pair)), pair, strict=True):
+    for pair in (items[:2], items[2:4], items[4:]):
+        for column, (name, value) in zip(st.columns(2), pair, strict=False):
             column.metric(name, value)
 
 

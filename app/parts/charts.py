@@ -58,6 +58,7 @@ def points(found: Candidates, role: np.ndarray) -> pd.DataFrame:
             "latency": found.latency_ms[rows].round(4),
             "value": found.value[rows],
             "role": [ROLES[place] for place in role[rows]],
+            "size": [_SIZES[place] for place in role[rows]],
             "known": np.where(np.isfinite(found.measured_ms[rows]), "measured", "predicted"),
             "macs": found.macs[rows],
             "trial": found.trial[rows],
@@ -79,7 +80,6 @@ def pareto_chart(
     present = [name for name in ROLES if name in set(data["role"])]
     scale = alt.Scale(domain=present, range=[_COLOURS[ROLES.index(name)] for name in present])
     shapes = alt.Scale(domain=present, range=[_SHAPES[ROLES.index(name)] for name in present])
-    sizes = alt.Scale(domain=present, range=[_SIZES[ROLES.index(name)] for name in present])
     legend = alt.Legend(title=None, orient="bottom", columns=3, symbolOpacity=1)
     x = alt.X(
         "latency:Q",
@@ -88,7 +88,7 @@ def pareto_chart(
         axis=alt.Axis(grid=True, format="~g"),
     )
     y = alt.Y("value:Q", title=quality_title(quality), scale=alt.Scale(zero=False, padding=8))
-    pick = alt.selection_point(name=PICK, fields=["id"], on="click", nearest=False)
+    pick = alt.selection_point(name=PICK, fields=["id"], on="click", nearest=True)
     scatter = (
         alt.Chart(data)
         .mark_point(filled=True, opacity=0.85)
@@ -96,7 +96,7 @@ def pareto_chart(
             x=x, y=y,
             color=alt.Color("role:N", scale=scale, legend=legend),
             shape=alt.Shape("role:N", scale=shapes, legend=legend),
-            size=alt.Size("role:N", scale=sizes, legend=None),
+            size=alt.Size("size:Q", scale=None, legend=None),
             tooltip=[
                 alt.Tooltip("value:Q", title=quality_title(quality), format=".4~g"),
                 alt.Tooltip("latency:Q", title="latency (ms)", format=".4~g"),

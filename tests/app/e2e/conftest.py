@@ -112,7 +112,15 @@ def shot(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Any, str], None]
 
     def shot(page: Any, name: str) -> None:
         settle(page)
-        page.screenshot(path=str(folder / f"{name}.png"), full_page=True)
+        size = page.viewport_size
+        inner = (
+            "[...document.querySelectorAll('[data-testid=stMain]')].map(main => main.scrollHeight)[0] || 0"
+        )
+        tall = min(4000, max(size["height"], int(page.evaluate(inner)) + 20))
+        page.set_viewport_size({"width": size["width"], "height": tall})
+        settle(page)
+        page.screenshot(path=str(folder / f"{name}.png"))
+        page.set_viewport_size(size)
 
     return shot
 
