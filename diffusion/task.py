@@ -235,10 +235,14 @@ class Diffusion(Task):
 
 
 _DIFFUSERS = """
+import json
 import diffusion  # only where model_index.json names a class of it: sizes that no stock configuration says
 from diffusers import DiffusionPipeline
-pipeline = DiffusionPipeline.from_pretrained(".")
-picture = pipeline("a photo of a ship").images[0]  # or class_labels=[207], or nothing: what it makes pictures of
+pipeline, manifest = DiffusionPipeline.from_pretrained("."), json.load(open("manifest.json"))
+own = {"num_inference_steps": manifest["subnet"]["choices"].get("steps", manifest["options"]["steps"][-1])}
+own |= {"guidance_scale": manifest["options"]["scale"]} if "scale" in manifest["options"] else {}
+picture = pipeline("a photo of a ship", **own).images[0]  # or class_labels=[207], or only the steps
+# guidance in a share of the steps, and features that are used again, are the runner's alone
 """
 _USAGE = (
     (

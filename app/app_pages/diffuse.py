@@ -209,7 +209,7 @@ def page() -> None:
             max_chars=300,
             key=f"prompt-{name}",
         )
-        seed = right.number_input("Seed", 0, 2**31 - 1, state.get("seed", 0, int), key=f"seed-{name}")
+        seed = right.number_input("Seed", 0, 2**31 - 1, state.get("seed", 3, int), key=f"seed-{name}")
         state.put(prompt=prompt, seed=int(seed))
         mark = secrets.token_hex(6)
         place = jobs.shown_path(".compare")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
@@ -142,10 +143,11 @@ def show(name: str) -> None:
         st.dataframe(files, hide_index=True, width="stretch")
 
 
-def _parity_words(row: dict) -> str:
-    return "outputs equal the supernet's: " + ", ".join(
-        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in row.items()
+def _parity_words(row: dict[str, Any]) -> str:
+    batches = ", ".join(map(str, row.get("batch_sizes", ())))
+    return (
+        f"{row['format']}: outputs are the supernet's within {row['max_relative_delta']:.1e} "
+        f"(allowed {row['tolerance']:.0e}), batches of {batches} {row.get('images', '')}"
     )
 
 

@@ -23,7 +23,7 @@ from app.runs import runs_root
 from app.uploads import keep_upload, read_upload
 from nas._errors import NasError
 
-_SHOWN = 256
+_SHOWN = 224
 _EDITS = 3
 
 
@@ -154,7 +154,7 @@ def editor(model: str, projected: str | None) -> None:
     loaded = open_model(model)
     family = generator_family(loaded)
     sizes = [*loaded.space["resolution"].choices] if "resolution" in loaded.space else [family.resolution]
-    left, middle, right = st.columns([2, 1.5, 1.5], gap="large")
+    left, middle, right = st.columns([1.5, 1.4, 1.4], gap="medium")
     with left:
         seed = st.slider(
             "Seed",

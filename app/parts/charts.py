@@ -169,6 +169,7 @@ def diagram(
     axis_y = alt.Axis(
         values=[n + 0.5 for n in range(len(shorts))],
         labelExpr=labels_y,
+        labelOverlap=False,
         grid=False,
         ticks=False,
         domain=False,
@@ -190,7 +191,7 @@ def diagram(
         .encode(x=alt.X("cx:Q"), y=alt.Y("cy:Q", **y), text="choice:N", tooltip=tip)
     )
     chart = alt.layer(outline, filled, written).properties(
-        height=max(60, 34 * len(shorts)),
+        height=36 * len(shorts) + 90,
         description=f"The subnet's {len(blocks)} blocks beside the full supernet's outline",
     )
     return chart, general
@@ -245,10 +246,10 @@ def importance_chart(shares: Mapping[str, float], most: int = 15) -> alt.Chart:
         .mark_bar(color=BLUE, cornerRadiusEnd=3)
         .encode(
             x=alt.X("share:Q", title="importance", axis=alt.Axis(format="%")),
-            y=alt.Y("dimension:N", sort=None, title=None, axis=alt.Axis(labelLimit=260)),
+            y=alt.Y("dimension:N", sort=None, title=None, axis=alt.Axis(labelLimit=260, labelOverlap=False)),
             tooltip=["dimension", alt.Tooltip("share:Q", format=".1%")],
         )
-        .properties(height=max(80, 22 * len(data)), description="Importance of each dimension, by PED-ANOVA")
+        .properties(height=24 * len(data) + 70, description="Importance of each dimension, by PED-ANOVA")
     )
 
 
@@ -349,8 +350,8 @@ def bars(names: Sequence[str], values: Sequence[float], title: str, unit: str = 
         .mark_bar(color=BLUE, cornerRadiusEnd=3)
         .encode(
             x=alt.X("value:Q", title=f"{title}{f' ({unit})' if unit else ''}", axis=alt.Axis(format="~s")),
-            y=alt.Y("name:N", sort=None, title=None, axis=alt.Axis(labelLimit=260)),
+            y=alt.Y("name:N", sort=None, title=None, axis=alt.Axis(labelLimit=260, labelOverlap=False)),
             tooltip=["name", alt.Tooltip("value:Q", format=".4~s")],
         )
-        .properties(height=max(70, 24 * len(data)), description=title)
+        .properties(height=24 * len(data) + 70, description=title)
     )

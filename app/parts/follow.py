@@ -7,7 +7,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from app import jobs
-from app.parts.command import show_command
+from app.jobs import command_line
 from app.parts.text import plain, seconds_words, told
 
 _WORDS = {
@@ -91,4 +91,4 @@ def _ended(job: jobs.Job) -> None:
                 st.rerun()
     with st.expander("Log", icon=":material/notes:"):
         st.code(job.log() or "it said nothing", language=None)
-    show_command(job.argv)
+        st.code(command_line(job.argv), language="bash", wrap_lines=True)

@@ -62,7 +62,7 @@ def command(
     output: Path | None,
     as_json: bool,
 ) -> None:
-    """Try weights of 8 and 4 bits for each kind of layer of a pipeline's UNet, and int8 activations where they run.
+    """Try weights of 8 and 4 bits for each kind of layer of a pipeline's denoiser, and int8 activations where they run.
 
     \b
       nas diffusion quantize

@@ -133,8 +133,10 @@ def _choices(choices: tuple[Any, ...]) -> str:
 
 
 def _words(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_words(item)}" for key, item in value.items())
+    if isinstance(value, Mapping):  # what is nested deeper is for --json
+        return ", ".join(
+            f"{key} {_words(item)}" for key, item in value.items() if not isinstance(item, Mapping)
+        )
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

@@ -35,30 +35,11 @@ def made(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> Path:
     """A folder with a real search on the shipped classifier and an export of its answer."""
     folder = tmp_path_factory.mktemp("made") / "runs"
     folder.mkdir()
-    for words in (
-        [
-            "search",
-            "--latency",
-            "20ms",
-            "--trials",
-            "60",
-            "--threads",
-            "1",
-            "--run-dir",
-            "runs/first",
-            "--json",
-        ],
-        [
-            "export",
-            "runs/first",
-            "--format",
-            "onnx",
-            "--output",
-            "runs/first-export",
-            "--json",
-            "--no-measure",
-        ],
+    for line in (
+        "search --latency 20ms --trials 60 --run-dir runs/first --json",
+        "export runs/first --format onnx --output runs/first-export --json --no-measure",
     ):
+        words = line.split()
         done = subprocess.run(
             [sys.executable, "-m", "nas", *words], cwd=folder.parent, capture_output=True, text=True
         )

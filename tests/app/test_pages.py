@@ -187,7 +187,7 @@ def test_an_export_shows_its_checks_and_is_a_zip(finished: Path, page: Page) -> 
 
     test = page("export", artifact="first-export")
     assert not test.exception and not test.error
-    assert "outputs equal the supernet's" in words(test) and "SHA-256" in words(test)
+    assert "outputs are the supernet's within" in words(test) and "SHA-256" in words(test)
     with zipfile.ZipFile(io.BytesIO(zipped(finished / "first-export"))) as archive:
         names = archive.namelist()
         model = archive.read("first-export/model.onnx")
@@ -211,3 +211,59 @@ def test_a_prompt_that_is_too_long_costs_a_sentence(runs: Path, page: Page) -> N
     assert not test.exception
     button(test, "Compare").click().run()
     assert not test.exception and "at most" in words(test) and jobs.jobs() == []
+
+
+def test_a_grid_and_a_move_of_a_generator_are_files(runs: Path, page: Page) -> None:
+    test = page("generator")
+    button(test, "Make the grid").click().run()
+    assert not test.exception and test.session_state["grid"].startswith(b"\x89PNG")
+    button(test, "Make the move").click().run()
+    assert not test.exception and test.session_state["move"].startswith(b"GIF")
+
+
+def test_directions_move_the_preview(runs: Path, page: Page) -> None:
+    test = page("generator", seed="5")
+    labels = next(one for one in test.multiselect if one.label == "Move towards")
+    labels.set_value([labels.options[0]]).run()
+    assert not test.exception and not test.error
+    assert any(one.label.startswith("more ") for one in test.slider)
+
+
+def test_a_recipe_becomes_a_subnet_before_anything_is_run(runs: Path, page: Page) -> None:
+    from nas._files import read_json
+
+    test = page("diffuse", other="a recipe of yours")
+    assert not test.exception and not test.error and "an image, predicted" in words(test)
+    (first,) = (runs / ".subnets").iterdir()
+    next(one for one in test.select_slider if one.label == "Steps").set_value(8).run()
+    assert not test.exception
+    found = [read_json(path)["choices"] for path in (runs / ".subnets").iterdir() if path != first]
+    assert [choices["steps"] for choices in found] == [8]
+
+
+def test_a_measured_drift_is_shown(finished: Path, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = jobs.start("drift", "Drift", ["list", "--json", "mbv3-cifar10"])
+    (job.folder / jobs.CANCEL).touch()
+    info = jobs.read_info(job.folder) | {"state": "finished"}
+    monkeypatch.setattr(jobs, "jobs", lambda kind=None: [jobs.Job(job.id, job.folder, info)])
+    (job.folder / jobs.STDOUT).write_text('{"ratio": 1.25}')
+    test = page("latency", model="mbv3-cifar10")
+    assert not test.exception and "1.25×" in words(test)
+
+
+def test_a_job_that_broke_off_is_told_of_at_the_next_visit(runs: Path, page: Page) -> None:
+    folder = jobs.jobs_root() / "20260101-000000-abcdef"
+    folder.mkdir(parents=True)
+    info = {
+        "id": folder.name,
+        "kind": "search",
+        "title": "Search <b>x</b>",
+        "argv": ["search"],
+        "run": "gone",
+    }
+    keeper = {"host": "elsewhere", "pid": 1, "started": 0.0}
+    jobs.write_info(folder, info | {"state": "running", "created": 0.0, "keeper": keeper})
+    test = page("home")
+    assert not test.exception and "without a last word" in words(test)
+    test = page("search", job=folder.name)
+    assert not test.exception and "without a last word" in words(test) and button(test, "Resume")

@@ -136,3 +136,28 @@ def test_command(model, nas_run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert code == 0 and json.loads(out)["profiles"]
     code, _, err = nas_run(*args, "--output", str(tmp_path / "out.json"))
     assert code == 2 and "already exists" in err
+
+
+def test_drift_is_the_ratio_of_now_and_then(model, monkeypatch: pytest.MonkeyPatch, nas_run) -> None:
+    from nas.latency.drift import Drift, measure_drift
+
+    assert Drift((1.0, 2.0, 4.0), (1.2, 2.4, 8.0)).ratio == pytest.approx(1.2)
+    runtime, workload = get_runtime("onnxruntime"), Workload(batch_size=5, threads=1)
+    arguments = ("profile", "--model", model.path, "--threads", "1", "--batch-size", "5", "--drift")
+    refused = nas_run(*arguments)
+    assert refused.code == 2 and "has no profile under onnxruntime" in refused.stderr
+    monkeypatch.setattr(measure_module, "measure_subnets", invented(model, []))
+    build_profile(model, runtime, workload, samples=40).save(profile_path(model, runtime, workload))
+    profile = load_profile(model, runtime, workload)
+    slower = invented(model, [])
+
+    def measure_subnets(*given, **named):
+        return [Measurement(m.median_ms * 1.5, m.p90_ms, m.ci_ms, 30, 6, 0) for m in slower(*given, **named)]
+
+    monkeypatch.setattr(measure_module, "measure_subnets", measure_subnets)
+    found = measure_drift(model, profile, runtime, workload)
+    assert len(found.now_ms) == 5 and found.ratio == pytest.approx(1.5, rel=0.06)
+    assert found.then_ms[0] == profile.median_ms.min() and found.then_ms[-1] == profile.median_ms.max()
+    done = nas_run(*arguments, "--json")
+    assert done.code == 0 and json.loads(done.stdout)["ratio"] == pytest.approx(1.5, rel=0.06)
+    assert "times those of the profile" in nas_run(*arguments).stdout

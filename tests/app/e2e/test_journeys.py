@@ -104,7 +104,7 @@ def test_a_search_survives_reload_cancel_and_the_death_of_the_app(
     page.get_by_role("option", name="tpe").click()
     settle(page)
     page.get_by_role("button", name="Search", exact=True).click()
-    page.get_by_text("so far").first.wait_for(timeout=120_000)
+    page.get_by_text("hypervolume").first.wait_for(timeout=120_000)
     shot(page, "search-running")
     page.reload()
     page.get_by_role("button", name="Cancel").wait_for()

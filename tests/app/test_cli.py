@@ -1,0 +1,63 @@
+"""`nas app`: where it listens, and what it says before that."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The command lines that would have taken the process's place."""
+    found: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda _, words: found.append(words))
+    monkeypatch.setenv("ANYFIT_RUNS", "")
+    return found
+
+
+def test_it_listens_on_this_machine_only(nas_run, started: list[list[str]], tmp_path: Path) -> None:
+    done = nas_run("app", "--runs", tmp_path / "runs", "--no-browser", "--port", "9001")
+    assert done.code == 0 and "http://127.0.0.1:9001" in done.stderr and "warning" not in done.stderr
+    (words,) = started
+    assert "--server.address=127.0.0.1" in words and "--server.port=9001" in words
+    assert (tmp_path / "runs").is_dir() and os.environ["ANYFIT_RUNS"] == str(tmp_path / "runs")
+
+
+def test_another_address_is_warned_of(nas_run, started: list[list[str]], tmp_path: Path) -> None:
+    done = nas_run("app", "--runs", tmp_path / "runs", "--host", "0.0.0.0")
+    assert done.code == 0 and "the app has no password" in done.stderr
+
+
+def test_a_place_that_cannot_be_made_costs_a_sentence(
+    nas_run, started: list[list[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    done = nas_run("app", "--runs", tmp_path / "file" / "runs")
+    assert done.code == 1 and "cannot make" in done.stderr and not started
+    done = nas_run("app", "--port", "0")
+    assert done.code == 2 and not started
+
+
+def test_without_streamlit_it_says_what_to_install(nas_run, started, monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib.util
+
+    true = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name == "streamlit" else true(name, *more)
+    )
+    done = nas_run("app")
+    assert done.code == 1 and "pip install 'anyfit[app]'" in done.stderr and not started
+
+
+def test_the_theme_and_pictures_are_where_the_app_looks_for_them() -> None:
+    import tomllib
+
+    folder = Path(__file__).parents[2] / "app"
+    config = tomllib.loads((folder / ".streamlit" / "config.toml").read_text())
+    assert config["server"]["maxUploadSize"] == 8 and {"light", "dark"} <= set(config["theme"])
+    assert (
+        len(list((folder / "images" / "samples").glob("*.png"))) >= 3
+        and (folder / "images" / "idea.svg").is_file()
+    )
