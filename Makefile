@@ -43,7 +43,7 @@ test: $(STAMP) browser
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n 2 --cov --cov-report=term --cov-fail-under=90
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term --cov-fail-under=90
 
 screenshots: $(STAMP) browser
 	ANYFIT_SCREENSHOTS=build/screenshots $(BIN)/python -m pytest -q tests/app/e2e

@@ -27,7 +27,7 @@ from diffusion.quality import (
 from diffusion.task import latents_of, make_inputs, pictures
 from nas._errors import NasError, UsageError
 from nas.elastic import call
-from nas.latency.measure import Measurement, measure, measure_memory, program_bytes
+from nas.latency.measure import Measurement, Plan, measure, measure_memory, program_bytes
 from nas.latency.runtimes._sequence import read_sequence
 from nas.train.measure import onnx_forward
 
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from nas.latency.runtimes import Runtime
     from nas.latency.workload import Workload
 
+_SECONDS = 5.0
+"""Of measuring, for each pipeline: on a restless machine no longer."""
 _FAILURES = (NasError, RuntimeError, ValueError, ArithmeticError, MemoryError, OSError)
 
 
@@ -199,7 +201,8 @@ class Comparison:
                 row.memory_bytes = measure_memory(files[number], self.runtime, self.workload)
                 good[number] = files[number]
         self.report(f"measuring an image under {self.runtime.name}, {self.workload}")
-        for number, latency in measure(good, self.runtime, self.workload).items():
+        plan = Plan(budget_s=_SECONDS * len(good))
+        for number, latency in measure(good, self.runtime, self.workload, plan=plan).items():
             rows[number].latency = latency
 
 

@@ -74,7 +74,7 @@ def top_chart(classes: list[str], values: list[float], colour: str) -> alt.Chart
         {"class": [classes[place] for place in order], "probability": [values[place] for place in order]}
     )
     base = alt.Chart(data).encode(
-        y=alt.Y("class:N", sort=None, title=None),
+        y=alt.Y("class:N", sort=None, title=None, axis=alt.Axis(labelOverlap=False)),
         x=alt.X("probability:Q", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1])),
     )
     return (
@@ -127,7 +127,9 @@ with told():
     pixels = np.asarray(ImageOps.fit(picture, (width, height), Image.Resampling.LANCZOS))
     columns = st.columns([1, 2, 2], gap="large")
     with columns[0]:
-        st.image(picture, caption=plain(f"{name}; the networks see {width} × {height} pixels"), width=220)
+        st.image(
+            picture, caption=plain(f"{name}; the networks see {width} × {height} pixels"), width="stretch"
+        )
     sides: list[tuple[str, Any, str]] = [
         ("Full network", model.space.largest(), charts.BLUE),
         ("Subnet", small, charts.GREEN),

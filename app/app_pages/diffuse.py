@@ -240,7 +240,7 @@ def page() -> None:
                 results(job)
         elif job is None:
             st.caption(
-                "Both are run and measured in a process of their own: about ten seconds for the shipped pipeline."
+                "Both are run and measured in a process of their own: about half a minute for the shipped pipeline."
             )
         show_command(shown)
 

@@ -80,7 +80,7 @@ def pareto_chart(
     present = [name for name in ROLES if name in set(data["role"])]
     scale = alt.Scale(domain=present, range=[_COLOURS[ROLES.index(name)] for name in present])
     shapes = alt.Scale(domain=present, range=[_SHAPES[ROLES.index(name)] for name in present])
-    legend = alt.Legend(title=None, orient="bottom", columns=3, symbolOpacity=1)
+    legend = alt.Legend(title=None, orient="bottom", columns=2, symbolOpacity=1)
     x = alt.X(
         "latency:Q",
         title="latency (ms)",

@@ -16,6 +16,10 @@ from app.parts.start import new_name, search_words, start_search
 from nas._errors import UsageError
 from nas._files import read_json
 
+SLOW = {"trials": 400, "sampler": "tpe"}
+"""A search that takes a while, with the profile that `made` has left."""
+pytestmark = pytest.mark.usefixtures("made")
+
 
 def wait(condition: Callable[[], object], seconds: float = 60) -> None:
     """Wait until a condition holds."""
@@ -60,7 +64,7 @@ def test_a_job_that_fails_says_why_in_a_sentence(runs: Path) -> None:
 
 
 def test_a_search_is_followed_cancelled_and_resumed(runs: Path) -> None:
-    job = start_search("mbv3-cifar10", {"latency": "20ms"}, {"threads": 1, "trials": 400, "sampler": "tpe"})
+    job = start_search("mbv3-cifar10", {"latency": "20ms"}, SLOW)
     assert job.run is not None
     wait(lambda: (found := jobs.find(job.id)) and (found.progress() or {}).get("stage") == "searching", 120)
     wait(lambda: (runs / str(job.run) / "pareto.csv").is_file())
@@ -80,7 +84,7 @@ def test_a_search_is_followed_cancelled_and_resumed(runs: Path) -> None:
 
 
 def test_a_killed_job_is_seen_as_dead(runs: Path) -> None:
-    job = start_search("mbv3-cifar10", {"latency": "20ms"}, {"threads": 1, "trials": 400, "sampler": "tpe"})
+    job = start_search("mbv3-cifar10", {"latency": "20ms"}, SLOW)
     wait(lambda: child_of(job) is not None)
     child, keeper = child_of(job), jobs.read_info(job.folder)["keeper"]["pid"]
     os.kill(keeper, signal.SIGKILL)
@@ -92,7 +96,7 @@ def test_a_killed_job_is_seen_as_dead(runs: Path) -> None:
 
 
 def test_jobs_wait_for_each_other_and_a_waiting_one_can_be_cancelled(runs: Path) -> None:
-    first = start_search("mbv3-cifar10", {"latency": "20ms"}, {"threads": 1, "trials": 400, "sampler": "tpe"})
+    first = start_search("mbv3-cifar10", {"latency": "20ms"}, SLOW)
     wait(lambda: state_of(first) == "running")
     second = jobs.start("list", "List", ["list"])
     time.sleep(1.0)

@@ -64,7 +64,7 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory, own_cache: Path, made: Path) -> Iterator[Server]:
     if not Path(CHROMIUM).is_file():
         pytest.skip(f"needs a browser: {CHROMIUM} is missing (apt install chromium)")
     found = Server(tmp_path_factory.mktemp("app") / "runs", own_cache)
@@ -112,6 +112,11 @@ def shot(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Any, str], None]
 
     def shot(page: Any, name: str) -> None:
         settle(page)
+        if (
+            not named
+        ):  # as it is seen; the whole page takes seconds to draw, and is for those who asked for pictures
+            page.screenshot(path=str(folder / f"{name}.png"))
+            return
         size = page.viewport_size
         inner = (
             "[...document.querySelectorAll('[data-testid=stMain]')].map(main => main.scrollHeight)[0] || 0"
@@ -128,7 +133,7 @@ def shot(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Any, str], None]
 def settle(page: Any) -> None:
     """Wait until the page is not being drawn any more."""
     page.wait_for_timeout(300)
-    page.wait_for_function("() => !document.querySelector('[data-testid=stStatusWidget]')", timeout=60_000)
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=60_000)
     page.wait_for_timeout(300)
 
 

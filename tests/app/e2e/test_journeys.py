@@ -164,14 +164,18 @@ def test_two_visitors_do_not_disturb_each_other(visit: Visit) -> None:
     assert "seed=9" in second.url and "anycost-cifar10" in second.url
 
 
-def test_a_phone_shows_every_page_without_scrolling_sideways(visit: Visit, shot: Shot) -> None:
+def test_a_phone_shows_every_page_without_scrolling_sideways(
+    visit: Visit, shot: Shot, server: Server
+) -> None:
+    page = visit(viewport=NARROW, dark=True)
     for name in ("", "search", "explore", "latency", "classify", "generator", "diffuse", "export"):
-        page = visit(name, viewport=NARROW, dark=True)
+        page.goto(f"{server.url}/{name}")
+        page.wait_for_selector("h1")
         settle(page)
-        shot(page, f"phone-{name or 'home'}")
         no_error(page)
         wide = page.evaluate("document.documentElement.scrollWidth")
         assert wide <= NARROW["width"] + 1, name
+        shot(page, f"phone-{name or 'home'}")
 
 
 def test_a_picture_of_ones_own_is_classified(visit: Visit, shot: Shot, tmp_path: Path) -> None:
