@@ -72,10 +72,12 @@ def form() -> None:
         show_command(search_words(name, budget, f"{name}-1", more))
 
 
-def live(run: str | None, limit_ms: float | None) -> None:
+def live(run: str | None) -> None:
     """Draw what a running search has found so far."""
     if run is None:
         return
+    card = read_card(run)
+    limit_ms = card.budget.get("latency_ms") if card else None
     try:
         found = read_candidates(safe_folder(run))
     except NasError:
@@ -193,10 +195,8 @@ run = state.get("run", "") or (job.run if job else "")
 if job is None and run:
     job = jobs.of_run(run)
 if job is not None:
-    card = read_card(job.run) if job.run else None
-    limit_ms = card.budget.get("latency_ms") if card else None
     shown = job.run
-    follow(job, lambda: live(shown, limit_ms))
+    follow(job, lambda: live(shown))
 with told():
     if run and (job is None or not job.is_live):
         safe_folder(run)

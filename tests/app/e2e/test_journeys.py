@@ -61,7 +61,8 @@ def test_first_visit_to_a_model_that_runs_elsewhere(
     page.get_by_role("link", name="Explore it").click()
     page.get_by_text("the best within the budget").first.wait_for()
     before = page.locator("h5", has_text="Trial").inner_text()
-    drag(page, "Latency budget", "ArrowLeft", 60)
+    drag(page, "Latency budget", "Home", 1)
+    drag(page, "Latency budget", "ArrowRight", 40)
     after = page.locator("h5", has_text="Trial").inner_text()
     assert before != after and "limit=" in page.url
     shot(page, "explore")
