@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from app.runs import runs_root
-from nas._errors import NasError, UsageError
+from nas._errors import NasError
 from nas._files import read_json, write_json
 from nas._progress import read_progress
-from nas.search._folder import is_alive
+from nas.search import is_alive
 
 FOLDER, INFO, PROGRESS, STDOUT, STDERR, CANCEL = (
     ".jobs",
@@ -244,16 +244,3 @@ def typical_seconds(kind: str, words: Sequence[str]) -> tuple[float, int] | None
 def command_line(argv: Sequence[str]) -> str:
     """Return the command that does the same, to copy."""
     return shlex.join(["nas", *argv])
-
-
-__all__ = [
-    "Job",
-    "UsageError",
-    "command_line",
-    "find",
-    "jobs",
-    "of_run",
-    "shown_path",
-    "start",
-    "typical_seconds",
-]

@@ -10,11 +10,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+
+import psutil
 
 from app.jobs import CANCEL, PROGRESS, STDERR, STDOUT, read_info, write_info
 from nas._progress import VARIABLE
-from nas.search._folder import own_process
+from nas.search import own_process
 
 
 def keep(folder: Path) -> int:
@@ -37,13 +40,12 @@ def keep(folder: Path) -> int:
             ended = True
         finally:
             if not ended:
-                write_info(folder, read_info(folder) | {"state": "cancelled", "code": 130})
+                state = "cancelled" if (folder / CANCEL).exists() else "failed"
+                write_info(folder, read_info(folder) | {"state": state, "code": 130})
     return code
 
 
 def _run(folder: Path, info: dict) -> int:
-    import psutil
-
     environment = os.environ | {VARIABLE: str(folder / PROGRESS), "PYTHONUNBUFFERED": "1", "COLUMNS": "140"}
     with open(folder / STDOUT, "wb") as out, open(folder / STDERR, "wb") as err:
         child = subprocess.Popen(
@@ -64,8 +66,6 @@ def _run(folder: Path, info: dict) -> int:
     state = {0: "finished", 3: "infeasible"}.get(code, "failed")
     if (folder / CANCEL).exists() and code:
         state = "cancelled"
-    import time
-
     write_info(folder, read_info(folder) | {"state": state, "code": code, "ended": time.time()})
     return code
 

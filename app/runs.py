@@ -12,7 +12,7 @@ from typing import Any
 
 from nas._errors import NasError, UsageError
 from nas._files import read_json
-from nas.search._folder import RUNNING, is_alive
+from nas.search import RUNNING, free_name, is_alive
 
 VARIABLE = "ANYFIT_RUNS"
 _LONGEST = 120
@@ -45,8 +45,6 @@ def safe_folder(name: str) -> Path:
 
 def free_run(stem: str) -> str:
     """Return stem-1, stem-2, …: the first name that is free below the root."""
-    from nas.search._folder import free_name
-
     return free_name(runs_root(), stem).name
 
 

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nas.search._folder import RunFolder
+    from nas.search._folder import RUNNING, RunFolder, free_name, is_alive, own_process
     from nas.search._outcome import Choice, Outcome
     from nas.search._problem import Problem
     from nas.search._testbed import ModelTestbed, Subject, Testbed
@@ -27,18 +27,23 @@ _HOMES = {
     "Outcome": "_outcome",
     "Problem": "_problem",
     "Request": "run",
+    "RUNNING": "_folder",
     "RunFolder": "_folder",
     "SAMPLERS": "_trials",
     "Scorer": "scorer",
     "Subject": "_testbed",
     "Testbed": "_testbed",
+    "free_name": "_folder",
+    "is_alive": "_folder",
     "load_scorer": "scorer",
     "new_run": "run",
+    "own_process": "_folder",
     "resume_run": "run",
     "stored_outcome": "run",
 }
 
 __all__ = [
+    "RUNNING",
     "SAMPLERS",
     "AnyfitSampler",
     "Budget",
@@ -51,8 +56,11 @@ __all__ = [
     "Scorer",
     "Subject",
     "Testbed",
+    "free_name",
+    "is_alive",
     "load_scorer",
     "new_run",
+    "own_process",
     "resume_run",
     "stored_outcome",
 ]
