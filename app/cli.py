@@ -43,6 +43,7 @@ def command(runs: Path, host: str, port: int, no_browser: bool) -> None:
         raise NasError(f"cannot make {runs}: {error.strerror}; give a writable folder with --runs") from error
     if not is_loopback(host):
         log(f"warning: {host} can be reached by other machines, and the app has no password")
+    require_free(host, port)
     script = Path(__file__).with_name("main.py")
     options = {
         "server.address": host,
@@ -55,6 +56,24 @@ def command(runs: Path, host: str, port: int, no_browser: bool) -> None:
     arguments = [f"--{name}={value}" for name, value in options.items()]
     sys.stderr.flush()
     os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(script), *arguments])
+
+
+def require_free(host: str, port: int) -> None:
+    """Raise `UsageError` where an address cannot be listened on."""
+    import socket
+
+    from nas._errors import UsageError
+
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(address)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UsageError(
+            f"cannot listen on {host}, port {port} ({reason}); choose another --port or --host"
+        ) from error
 
 
 def is_loopback(host: str) -> bool:

@@ -40,6 +40,18 @@ def test_a_place_that_cannot_be_made_costs_a_sentence(
     assert done.code == 2 and not started
 
 
+def test_a_port_that_is_taken_costs_a_sentence(nas_run, started: list[list[str]], tmp_path: Path) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = nas_run("app", "--runs", tmp_path / "runs", "--port", str(taken.getsockname()[1]))
+    assert done.code == 2 and "choose another --port" in done.stderr and not started
+    done = nas_run("app", "--runs", tmp_path / "runs", "--host", "no.such.host.invalid")
+    assert done.code == 2 and "cannot listen on no.such.host.invalid" in done.stderr
+
+
 def test_without_streamlit_it_says_what_to_install(nas_run, started, monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib.util
 
