@@ -16,7 +16,7 @@ from app.parts.start import new_name, search_words, start_search
 from nas._errors import UsageError
 from nas._files import read_json
 
-SLOW = {"trials": 400, "sampler": "tpe"}
+SLOW = {"trials": 3000, "sampler": "tpe"}
 """A search that takes a while, with the profile that `made` has left."""
 pytestmark = pytest.mark.usefixtures("made")
 

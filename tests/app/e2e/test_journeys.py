@@ -34,6 +34,20 @@ def drag(page: Any, label: str, key: str, times: int) -> None:
     settle(page)
 
 
+def source(page: Any) -> str:
+    """Return which picture the page shows first."""
+    return page.locator("[data-testid=stImage] img").first.get_attribute("src")
+
+
+def until_other(read: Callable[[], str], before: str) -> str:
+    """Wait until something reads otherwise than before; return it."""
+    end = time.monotonic() + 30
+    while (now := read()) == before:
+        assert time.monotonic() < end, f"it is still {before!r}"
+        time.sleep(0.1)
+    return now
+
+
 def pick_point(page: Any) -> None:
     """Click into the chart until a point is hit that can be pinned."""
     chart = page.locator("[data-testid=stVegaLiteChart]").first
@@ -62,9 +76,9 @@ def test_first_visit_to_a_model_that_runs_elsewhere(
     page.get_by_text("the best within the budget").first.wait_for()
     before = page.locator("h5", has_text="Trial").inner_text()
     drag(page, "Latency budget", "Home", 1)
+    until_other(lambda: page.locator("h5", has_text="Trial").inner_text(), before)
     drag(page, "Latency budget", "ArrowRight", 40)
-    after = page.locator("h5", has_text="Trial").inner_text()
-    assert before != after and "limit=" in page.url
+    assert "limit=" in page.url
     shot(page, "explore")
     page.get_by_role("button", name="Pin", exact=True).first.click()
     settle(page)
@@ -98,7 +112,7 @@ def test_a_search_survives_reload_cancel_and_the_death_of_the_app(
     page = visit("search")
     page.get_by_text("More limits and settings").click()
     trials = page.get_by_label("Trials (0: as usual)")
-    trials.fill("400")
+    trials.fill("3000")
     trials.press("Enter")
     settle(page)
     page.get_by_label("Sampler").click()
@@ -129,11 +143,10 @@ def test_a_search_survives_reload_cancel_and_the_death_of_the_app(
 def test_a_preview_becomes_final(visit: Visit, shot: Shot) -> None:
     page = visit("generator")
     page.get_by_text("Preview").first.wait_for()
-    image = page.locator("[data-testid=stImage] img").first
-    image.wait_for()
-    before = image.get_attribute("src")
+    page.locator("[data-testid=stImage] img").first.wait_for()
+    before = source(page)
     drag(page, "Seed", "ArrowRight", 3)
-    assert page.locator("[data-testid=stImage] img").first.get_attribute("src") != before
+    until_other(lambda: source(page), before)
     click(page, "Finalize")
     page.get_by_text("feature distance of the two").wait_for()
     shot(page, "generator")
@@ -145,9 +158,9 @@ def test_a_pipeline_beside_its_original(visit: Visit, shot: Shot) -> None:
     page.get_by_role("button", name="Compare", exact=True).click()
     page.get_by_text("PSNR to the original").wait_for(timeout=180_000)
     settle(page)
-    before = page.locator("[data-testid=stImage] img").first.get_attribute("src")
+    before = source(page)
     drag(page, "Wipe", "ArrowRight", 20)
-    assert page.locator("[data-testid=stImage] img").first.get_attribute("src") != before
+    until_other(lambda: source(page), before)
     shot(page, "diffusion")
     no_error(page)
 
@@ -160,8 +173,9 @@ def test_two_visitors_do_not_disturb_each_other(visit: Visit) -> None:
     for page in (first, second):
         page.locator("[data-testid=stImage] img").first.wait_for()
     drag(first, "Seed", "ArrowRight", 2)
+    first.wait_for_url("**seed=3**")
     settle(second)
-    assert "seed=3" in first.url and "anycost-digits" in first.url
+    assert "anycost-digits" in first.url
     assert "seed=9" in second.url and "anycost-cifar10" in second.url
 
 
