@@ -110,13 +110,29 @@ def _opened(pipeline: str, given: str | None) -> tuple[Model, Subnet]:
     if manifest is None:
         model = load_model(find_pipeline(pipeline))
     else:
-        model = load_model(given or manifest.info.get("pipeline") or manifest.model)
+        model = _taken_from(pipeline, given, manifest.info.get("pipeline") or manifest.model)
     if not isinstance(model.family, DiffusionPipeline):
         raise UsageError(
             f"{pipeline} is a model for {model.task.name} and no pipeline of diffusers; quantize it with nas quantize"
         )
     largest = model.space.largest()
     return model, largest if manifest is None else artifact_subnet(pipeline, model.family)
+
+
+def _taken_from(exported: str, given: str | None, known: str) -> Model:
+    """Return the model that an export was taken from: the `given` one, or that of its manifest where it has a name."""
+    from nas._errors import UsageError
+    from nas.families import find_model, load_model
+
+    if given is None:
+        try:
+            find_model(known)
+        except UsageError as error:
+            raise UsageError(
+                f"{exported} was taken from the pipeline {known!r}, and there is none of that name; give its folder "
+                "with --model"
+            ) from error
+    return load_model(given or known)
 
 
 def _tell(tried: list[Tried], best: Tried | None, where: str, output: Path | None, as_json: bool) -> None:

@@ -139,6 +139,8 @@ def test_a_pipeline_that_was_exported_is_where_it_starts_and_what_nas_quantize_p
     Export(model=model, subnet=subnet, formats=parse_formats("safetensors")).write(tmp_path / "small")
     code, out, err = nas_run("quantize", tmp_path / "small")
     assert code == 2 and f"'nas diffusion quantize {tmp_path / 'small'}'" in err
+    code, out, err = nas_run("diffusion", "quantize", tmp_path / "small")
+    assert code == 2 and "give its folder with --model" in err
     args = ("--model", pipeline, "--runtime", "torch", "--threads", "1", "--psnr", "99.9")
     code, out, err = nas_run("diffusion", "quantize", tmp_path / "small", *args)
     assert code == 1 and "no choice keeps 99.9 dB" in err, err
