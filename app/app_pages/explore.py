@@ -83,7 +83,7 @@ def explorer(run: str, found: Candidates, kept_mask: np.ndarray, limit_of_run: f
     key = f"pareto-{run}"
     if high > low:
         top = float(f"{high * 1.01:.4g}")
-        bottom = float(f"{low * 0.999:.4g}")
+        bottom = float(f"{low * 1.001:.4g}")  # the smallest is within it, whatever was rounded
         limit = st.slider(
             "Latency budget (ms)", bottom, top, min(max(start, bottom), top), (top - bottom) / 400, format="%.3f",
             key=f"limit-{run}", help="The best subnet within it is shown at once",

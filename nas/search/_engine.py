@@ -252,10 +252,15 @@ class Engine:
     def _complete(
         self, chosen: np.ndarray, count: int, told: set[bytes], rng: np.random.Generator
     ) -> np.ndarray:
-        """Drop doubles, and fill up with random subnets within the limits; fewer come back when the space is spent."""
+        """Drop doubles, and fill up with random subnets within the limits, then, when those are spent, above the budget.
+
+        Fewer come back when the space is spent as far as the other limits let it be.
+        """
         result: list[np.ndarray] = []
         known = set(told)
-        for _ in range(20):
+        above = self._niches[self._niches[:, 0] > self._limits[0]]
+        above = above[np.argsort(above[:, 0], kind="stable")]
+        for within in [*np.tile(self._limits, (20, 1)), *np.repeat(above, 3, axis=0)]:
             for row, key in zip(chosen, keys(chosen), strict=True):
                 if key not in known and len(result) < count:
                     known.add(key)
@@ -263,7 +268,7 @@ class Engine:
             if len(result) == count:
                 break
             fresh = self.problem.space.sample_codes(rng, 2 * count)
-            limits = np.broadcast_to(self._limits, (len(fresh), len(self._limits)))
+            limits = np.broadcast_to(within, (len(fresh), len(within)))
             chosen = repair(fresh, self.problem, limits, self._additive, rng)[0]
         return np.array(result, dtype=np.int16).reshape(len(result), len(self.problem.space.dimensions))
 

@@ -117,6 +117,9 @@ def test_the_slider_picks_the_best_within_it(runs: Path, page: Page) -> None:
     row = found.best_within(float(test.slider[0].value))
     assert row is not None
     assert f"Trial {row}: the best within the budget" in words(test)
+    for end in (test.slider[0].min, test.slider[0].max):
+        test.slider[0].set_value(end).run()
+        assert any("within the budget" in one.value for one in test.markdown), end
     test.slider[0].set_value(float(found.latency_ms.max())).run()
     best = found.best_within(float(found.latency_ms.max()) * 1.01)
     assert f"Trial {best}: the best within the budget" in words(test)
