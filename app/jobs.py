@@ -141,10 +141,10 @@ class Job:
 
     def cancel(self) -> None:
         """Ask it to stop; a search ends with its best so far, on disk."""
-        if not self.is_live:
+        if not Job(self.id, self.folder, read_info(self.folder)).is_live:
             return
         (self.folder / CANCEL).touch()
-        keeper = self.info.get("keeper")
+        keeper = read_info(self.folder).get("keeper")  # by now it may have one that looked too early
         if keeper is not None and is_alive(keeper):
             os.kill(keeper["pid"], signal.SIGTERM)
 

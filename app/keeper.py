@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
@@ -18,6 +19,10 @@ import psutil
 from app.jobs import CANCEL, PROGRESS, STDERR, STDOUT, read_info, write_info
 from nas._progress import VARIABLE
 from nas.search import own_process
+
+_ASK_EVERY_S = 0.2
+_URGES = ((0.0, signal.SIGTERM), (300.0, signal.SIGTERM), (360.0, signal.SIGKILL))
+"""What a cancelled command is told after how many seconds: to end with its best so far, at once, and by force."""
 
 
 def keep(folder: Path) -> int:
@@ -28,12 +33,12 @@ def keep(folder: Path) -> int:
     def stop(*_: object) -> None:
         raise SystemExit(130)
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    _on_signals(stop)
     write_info(folder, info | {"keeper": own_process()})
     with open(folder.parent / ".lock", "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)  # two jobs that measure would disturb each other
+            _on_signals(lambda *_: (folder / CANCEL).touch())  # from here on there is a command to be told
             if (folder / CANCEL).exists():
                 raise SystemExit(130)
             code = _run(folder, info)
@@ -45,6 +50,11 @@ def keep(folder: Path) -> int:
     return code
 
 
+def _on_signals(handler: Callable[..., object]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handler)
+
+
 def _run(folder: Path, info: dict) -> int:
     environment = os.environ | {VARIABLE: str(folder / PROGRESS), "PYTHONUNBUFFERED": "1", "COLUMNS": "140"}
     with open(folder / STDOUT, "wb") as out, open(folder / STDERR, "wb") as err:
@@ -53,21 +63,32 @@ def _run(folder: Path, info: dict) -> int:
             env=environment, cwd=info["cwd"],
         )  # fmt: skip
         started = psutil.Process(child.pid).create_time()
-
-        def forward(*_: object) -> None:
-            child.send_signal(signal.SIGTERM)
-
-        signal.signal(signal.SIGTERM, forward)
-        signal.signal(signal.SIGINT, forward)
         write_info(folder, read_info(folder) | {"state": "running", "began": started})
-        if (folder / CANCEL).exists():
-            forward()
-        code = child.wait()
+        code = wait_or_stop(child, folder / CANCEL)
     state = {0: "finished", 3: "infeasible"}.get(code, "failed")
     if (folder / CANCEL).exists() and code:
         state = "cancelled"
     write_info(folder, read_info(folder) | {"state": state, "code": code, "ended": time.time()})
     return code
+
+
+def wait_or_stop(
+    child: subprocess.Popen[bytes], cancel: Path, urges: Sequence[tuple[float, signal.Signals]] = _URGES
+) -> int:
+    """Return the exit code of `child`; once the file `cancel` exists, send it one of `urges` after the other.
+
+    It is the file that is looked for, not a signal that is passed on: whenever it was written, it is seen.
+    """
+    left, asked = list(urges), 0.0
+    while True:
+        try:
+            return child.wait(_ASK_EVERY_S)
+        except subprocess.TimeoutExpired:
+            if not cancel.exists():
+                continue
+        asked = asked or time.monotonic()
+        if left and time.monotonic() - asked >= left[0][0]:
+            child.send_signal(left.pop(0)[1])
 
 
 if __name__ == "__main__":

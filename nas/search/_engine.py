@@ -252,7 +252,7 @@ class Engine:
     def _complete(
         self, chosen: np.ndarray, count: int, told: set[bytes], rng: np.random.Generator
     ) -> np.ndarray:
-        """Drop doubles, and fill up with random subnets within the limits, then, when those are spent, above the budget.
+        """Drop doubles, and fill up with random subnets within the limits; above the budget when that is spent.
 
         Fewer come back when the space is spent as far as the other limits let it be.
         """

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -30,13 +32,24 @@ def fresh_caches() -> None:
     st.cache_data.clear()
 
 
+def end_jobs(runs: Path) -> None:
+    """Kill what a test has left running for `runs`: it would slow down and outlive the others."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            words = process.cmdline()
+            if "app.keeper" in words and Path(words[-1]).is_relative_to(runs):
+                for one in [*process.children(recursive=True), process]:
+                    one.kill()
+
+
 @pytest.fixture
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty folder of runs, which the app shows."""
     folder = tmp_path / "runs"
     folder.mkdir()
     monkeypatch.setenv("ANYFIT_RUNS", str(folder))
-    return folder
+    yield folder
+    end_jobs(folder)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,7 @@ import psutil
 import pytest
 
 from app import jobs
+from app.keeper import wait_or_stop
 from app.parts.start import new_name, search_words, start_search
 from nas._errors import UsageError
 from nas._files import read_json
@@ -78,9 +81,21 @@ def test_a_search_is_followed_cancelled_and_resumed(runs: Path) -> None:
     again = jobs.Job(job.id, job.folder, jobs.read_info(job.folder)).again()
     assert again.argv[:2] == ["search", "--resume"]
     wait(lambda: state_of(again) == "running", 60)
+    assert again.info["state"] == "queued"  # what a page may have read some time ago
     again.cancel()
-    (again.folder / jobs.CANCEL).touch()
-    wait(lambda: state_of(again) not in jobs.LIVE, 120)
+    wait(lambda: state_of(again) not in jobs.LIVE, 60)
+    assert state_of(again) == "cancelled"
+
+
+def test_a_command_that_does_not_listen_is_stopped_in_the_end(tmp_path: Path) -> None:
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(99)"
+    child = subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE)
+    assert child.stdout is not None and child.stdout.readline()
+    cancel = tmp_path / "cancel"
+    cancel.touch()
+    urges = ((0.0, signal.SIGTERM), (0.5, signal.SIGTERM), (1.0, signal.SIGKILL))
+    assert wait_or_stop(child, cancel, urges) == -signal.SIGKILL
+    child.stdout.close()
 
 
 def test_a_killed_job_is_seen_as_dead(runs: Path) -> None:

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from tests.app.conftest import end_jobs
+
 CHROMIUM = "/usr/bin/chromium"
 _ARGUMENTS = [
     "--no-sandbox",
@@ -70,6 +72,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, own_cache: Path, made: Path
     found = Server(tmp_path_factory.mktemp("app") / "runs", own_cache)
     yield found
     found.kill()
+    end_jobs(found.runs)
 
 
 @pytest.fixture(scope="session")
