@@ -15,15 +15,6 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for the mark
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the app's tests on one worker: they share a search, a profile and a running app."""
-    here = Path(__file__).parent
-    for item in items:
-        if item.path.is_relative_to(here):
-            item.add_marker(pytest.mark.xdist_group("app"))
-
-
 @pytest.fixture(autouse=True)
 def fresh_caches() -> None:
     """Forget what other tests have cached in this process."""
