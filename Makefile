@@ -10,7 +10,7 @@ help:
 	@echo "make install   make the environment .venv"
 	@echo "make search    nas search $(ARGS)        (other options: make search ARGS='--macs 5M')"
 	@echo "make test      everything that CI checks"
-	@echo "make coverage  the tests again, with the lines they reach (at least 90%)"
+	@echo "make coverage  all tests, the slow ones too, and the lines they reach (at least 90%)"
 	@echo "make screenshots   the app's journeys in a browser; pictures of every page in build/screenshots"
 	@echo "make bench     the benchmarks; CSVs go to tests/benchmarks/results"
 	@echo "make lock      pin the newest versions that fit in constraints.txt"
@@ -44,9 +44,9 @@ test: $(STAMP) browser
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
-# Apart from `test`: tracing lines makes the tests half as long again.
+# Every test, the slow ones too. Apart from `test`: tracing lines makes them half as long again.
 coverage: $(STAMP) browser
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term --cov-fail-under=90
 

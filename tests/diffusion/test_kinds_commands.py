@@ -201,6 +201,7 @@ FEW: dict[str, dict[str, Any]] = {
 """Spaces of a few programs, which are quickly measured; exports of the other kinds are in test_kinds."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FEW)
 def test_search_export_and_what_is_exported(run, tmp_path, name) -> None:
     """The whole way of a user; latencies are so small or large that no machine decides."""

@@ -89,6 +89,7 @@ def answer_of(outcome) -> dict:
     return json.loads(outcome.stdout)
 
 
+@pytest.mark.slow
 def test_measure_search_export_eval_and_compare(
     folder: Path, tmp_path: Path, nas_run: Callable, monkeypatch
 ) -> None:
