@@ -3,14 +3,17 @@ PYTHON ?= python3
 ARGS ?= --latency 20ms
 BIN := .venv/bin
 STAMP := .venv/.installed
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# What tries families and the app as wholes. Tracing lines would make it half as long again, so that the lines of `nas`
+# have to be reached by the other tests.
+WHOLE := tests/app tests/conformance tests/diffusion tests/gan_compress
 
-.PHONY: help install search browser test coverage screenshots bench lock clean
+.PHONY: help install search browser test screenshots bench lock clean
 
 help:
 	@echo "make install   make the environment .venv"
 	@echo "make search    nas search $(ARGS)        (other options: make search ARGS='--macs 5M')"
 	@echo "make test      everything that CI checks"
-	@echo "make coverage  all tests, the slow ones too, and the lines they reach (at least 90%)"
 	@echo "make screenshots   the app's journeys in a browser; pictures of every page in build/screenshots"
 	@echo "make bench     the benchmarks; CSVs go to tests/benchmarks/results"
 	@echo "make lock      pin the newest versions that fit in constraints.txt"
@@ -44,11 +47,8 @@ test: $(STAMP) browser
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
-
-# Every test, the slow ones too. Apart from `test`: tracing lines makes them half as long again.
-coverage: $(STAMP) browser
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term --cov-fail-under=90
+	$(PYTEST) $(WHOLE)
+	$(PYTEST) $(addprefix --ignore=,$(WHOLE)) --cov --cov-report=term --cov-fail-under=90
 
 screenshots: $(STAMP) browser
 	ANYFIT_SCREENSHOTS=build/screenshots $(BIN)/python -m pytest -q tests/app/e2e

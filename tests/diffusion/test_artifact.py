@@ -80,7 +80,6 @@ def test_weights_of_a_large_pipeline_stand_beside_its_programs(
     assert json.loads(out)["files"]["unet.onnx.data"] != "ok", (code, err)
 
 
-@pytest.mark.slow
 def test_programs_are_written_for_torch_too(model: Model, exported: Path, tmp_path: Path) -> None:
     subnet = model.space.read(exported / "subnet.json")
     manifest = Export(model=model, subnet=subnet, formats=parse_formats("pt2")).write(tmp_path / "out")

@@ -196,18 +196,20 @@ def test_pictures_that_are_not_finite_cost_a_sentence(folders, run, tmp_path) ->
 
 
 FEW: dict[str, dict[str, Any]] = {
+    "ddpm": {"unet": {"resnet": [1], "self_attention": [0.5, 1], "removable": False}, "reuse": [2, 1]},
     "dit": {"transformer": {"self_attention": [1], "feed_forward": [0.5, 1], "removable": False}},
 }
-"""Spaces of a few programs, which are quickly measured; exports of the other kinds are in test_kinds."""
+"""Spaces of a few programs, which are quickly measured."""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", FEW)
 def test_search_export_and_what_is_exported(run, tmp_path, name) -> None:
     """The whole way of a user; latencies are so small or large that no machine decides."""
     folder = write_kind(name, tmp_path / name, space={"steps": [1, 2], **FEW[name]})
     over = run("search", "--model", folder, "--latency", "1us", "--threads", "1")
     assert over.code == 3 and "the smallest needs" in over.stderr
+    profiled = run("profile", "--model", folder, "--threads", "1", "--samples", "20")
+    assert profiled.code == 0, profiled.stderr
     found = run(
         "search", "--model", f"diffusion:{folder}", "--latency", "60s", "--threads", "1", "--trials", "4",
         "--run-dir", "run", "--json",

@@ -46,10 +46,7 @@ def test_files_compute_what_the_supernet_computes(
     assert row.batch_sizes == (1, 3, 8, 8, 3, 1)
 
 
-@pytest.mark.parametrize(
-    ("name", "bits"),
-    [("onnx", 8), ("onnx", 4), ("safetensors", 4), pytest.param("pt2", 4, marks=pytest.mark.slow)],
-)
+@pytest.mark.parametrize(("name", "bits"), [("onnx", 8), ("onnx", 4), ("safetensors", 4), ("pt2", 4)])
 def test_files_hold_few_bits(name: str, bits: int, tmp_path: Path) -> None:
     """Each is about as small as the subnet is counted."""
     family = diffusion_unet(SD2, tokens=5, bits=(4, 8, 32))

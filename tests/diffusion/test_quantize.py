@@ -75,7 +75,6 @@ def test_only_what_is_faster_is_recommended_for_speed(model: Model) -> None:
     assert recommend(everything, "speed", least_psnr=45) is None
 
 
-@pytest.mark.slow
 @torch.no_grad()
 def test_the_smallest_is_written_as_a_folder_of_diffusers(
     pipeline: Path, model: Model, nas_run: Callable, quick: None, tmp_path: Path

@@ -43,7 +43,6 @@ def rows(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.slow
 def test_two_processes_end_where_one_does(tmp_path: Path) -> None:
     pictures = write_pictures(tmp_path / "shades")
     first, second = (

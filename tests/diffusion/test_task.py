@@ -50,7 +50,6 @@ def test_prompt_match_needs_prompts_of_classes(pipeline: Path, tmp_path: Path) -
     assert 0 <= found <= 100 and found % 5 == 0
 
 
-@pytest.mark.slow
 def test_measure_judges_composed_programs(nas_run: Callable, pipeline: Path, tmp_path: Path) -> None:
     """A pipeline is run program by program; one without class prompts has no prompt match."""
     folder = shutil.copytree(pipeline, tmp_path / "measured")

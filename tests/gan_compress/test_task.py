@@ -89,7 +89,6 @@ def answer_of(outcome) -> dict:
     return json.loads(outcome.stdout)
 
 
-@pytest.mark.slow
 def test_measure_search_export_eval_and_compare(
     folder: Path, tmp_path: Path, nas_run: Callable, monkeypatch
 ) -> None:
@@ -102,6 +101,7 @@ def test_measure_search_export_eval_and_compare(
     assert table is not None and len(table) == 24
     assert table.values["distance"].min() == pytest.approx(0, abs=1e-6)  # the full generator
 
+    answer_of(nas_run("profile", "--model", folder, "--threads", "1", "--samples", "20", "--json"))
     run = tmp_path / "run"
     budget = str(int(np.median(table.macs)))
     found = answer_of(

@@ -72,7 +72,6 @@ def _measure(folder: Path, path: Path, count: int, jobs: int = 1) -> MeasuredTab
     return measure_table(model, codes, split, [judge], path=path, jobs=jobs)
 
 
-@pytest.mark.slow
 def test_processes_side_by_side_measure_the_same(folder: Path, tmp_path: Path) -> None:
     torch.set_num_threads(1)
     alone = _measure(folder, tmp_path / "alone.csv", 10)

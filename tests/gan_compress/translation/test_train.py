@@ -334,7 +334,6 @@ def test_losses_of_the_game() -> None:
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_the_command_trains_both_stages(tmp_path: Path, nas_run: Callable) -> None:
     small = [word for name in ("resolution", "ngf", "blocks", "judge_channels", "judge_layers")
              for word in ("--set", f"{name}={SMALL[name]}")]  # fmt: skip
