@@ -72,3 +72,21 @@ def test_images_of_one_prompt_differ(pipeline):
     images = generate(pipeline, ["a photo of a ship"] * 4, range(4), Settings(steps=10)).astype(int)
     for other in images[1:]:
         assert np.abs(images[0] - other).mean() > 10
+
+
+def test_its_table_is_near_the_front_and_of_these_weights():
+    """Two rows measured again are what the table says; its predictor errs little where searches look."""
+    from diffusion.task import PsnrJudge
+    from nas.families import load_model
+    from nas.search.scorer import judge_predictor
+
+    model = load_model(DEFAULT)
+    table = model.table()
+    assert table is not None and len(table) == 1000 and [*table.values] == ["psnr", "latent"]
+    judge = PsnrJudge()
+    cheap = np.argsort(table.macs)
+    for row in cheap[[10, 600]]:
+        subnet = model.space.from_codes(table.codes[row])
+        measured = judge(model, model.extract(subnet), subnet)
+        assert measured == pytest.approx(table.values["psnr"][row], abs=0.1)
+    assert judge_predictor(model, model.task.quality("psnr"))["mean_abs"] < 0.7
