@@ -25,9 +25,14 @@ _CPU = Path("/sys/devices/system/cpu")
 
 @dataclass(frozen=True)
 class Burst:
-    """Consecutive timed runs of one program."""
+    """Consecutive timed runs of one program.
+
+    `waited_ms` is how long its threads were ready to run meanwhile and another program had their core, added up; 0
+    where the system does not tell (only Linux does).
+    """
 
     ms: tuple[float, ...]
+    waited_ms: float = 0.0
 
     @property
     def median_ms(self) -> float:
@@ -35,6 +40,11 @@ class Burst:
         ordered = sorted(self.ms)
         middle = len(ordered) // 2
         return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+    @property
+    def waited_share(self) -> float:
+        """The time that was waited for a core, as a share of the burst."""
+        return self.waited_ms / max(sum(self.ms), 1e-9)
 
 
 class MeasuringProcess:
@@ -90,9 +100,9 @@ class MeasuringProcess:
         """The process's id, so that its own work is not taken for somebody else's."""
         return self._process.pid if self._process else 0
 
-    def load(self, key: str, path: Path) -> None:
-        """Open the program file `path` under the name `key`."""
-        self._ask(do="load", key=key, path=str(path))
+    def load(self, key: str, path: Path, batch_size: int | None = None) -> None:
+        """Open the program file `path` under the name `key`, for the workload's batch size or another."""
+        self._ask(do="load", key=key, path=str(path), batch_size=batch_size)
 
     def drop(self, key: str) -> None:
         """Close a program."""
@@ -101,7 +111,7 @@ class MeasuringProcess:
     def burst(self, key: str, warm: int, runs: int) -> Burst:
         """Run a program `warm` times untimed, then `runs` times."""
         reply = self._ask(do="burst", key=key, warm=warm, runs=runs)
-        return Burst(tuple(ns / 1e6 for ns in reply["ns"]))
+        return Burst(tuple(ns / 1e6 for ns in reply["ns"]), reply["waited_ns"] / 1e6)
 
     def peak_memory(self) -> int | None:
         """Return the most memory, in bytes, that the process ever had; None where the system does not tell."""

@@ -110,7 +110,8 @@ def _empty_cache() -> Iterator[None]:
 def measured_here(name: str, samples: int) -> Data:
     """Measure subnets of a model on this machine, as `nas profile` does."""
     from nas.families import load_model
-    from nas.latency.profile import build_profile, latency_features
+    from nas.latency.profile import latency_features
+    from nas.latency.profiling import build_profile
     from nas.latency.runtimes import default_runtime
     from nas.latency.workload import Workload
 

@@ -13,9 +13,9 @@ from nas._errors import NasError
 from nas.elastic import Supernet
 from nas.families import get_family, load_model, save_model
 from nas.latency import measure as measure_module
-from nas.latency import profile as profile_module
 from nas.latency.measure import Measurement
-from nas.latency.profile import build_profile, choose_samples, load_profile, profile_path
+from nas.latency.profile import load_profile, profile_path
+from nas.latency.profiling import build_profile, choose_samples
 from nas.latency.runtimes import get_runtime
 from nas.latency.workload import Workload
 
@@ -40,7 +40,7 @@ def invented(model, calls: list[int], fail_at: int | None = None) -> Callable:
         ms = 0.05 + macs.sum(1) / 1e7 + 0.02 * (macs > 0).sum(1)
         rng = np.random.default_rng(len(calls))
         ms = ms * (1 + 0.01 * rng.standard_normal(len(ms)))
-        return [Measurement(m, m * 1.1, (m, m), 30, 6, 0) for m in ms.tolist()]
+        return [Measurement(m, m * 1.1, (m, m), 30, 6, 0, p99_ms=m * 1.2) for m in ms.tolist()]
 
     return measure_subnets
 
@@ -123,7 +123,6 @@ def test_samples_cover_the_space(model) -> None:
 
 def test_command(model, nas_run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(measure_module, "measure_subnets", invented(model, []))
-    monkeypatch.setattr(profile_module, "SAMPLES", 20)
     args = ("profile", "--model", str(model.path), "--threads", "1", "--samples", "20", "--batch-size", "2")
     code, out, err = nas_run(*args, "--json", "--output", str(tmp_path / "out.json"))
     assert code == 0, err

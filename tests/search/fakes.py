@@ -42,9 +42,12 @@ class FakeMeasurement:
     def p90_ms(self) -> float:
         return self.median_ms * 1.05
 
-    @property
-    def ci_ms(self) -> tuple[float, float]:
-        return self.median_ms * 0.99, self.median_ms * 1.01
+    pace: float = 1.0
+    busy: float = 0.0
+    is_restless: bool = False
+
+    def of(self, statistic: str) -> float:
+        return {"median": self.median_ms, "p90": self.p90_ms, "p99": self.median_ms * 1.1}[statistic]
 
 
 @dataclass
@@ -72,6 +75,9 @@ class FakeTestbed:
     noise: float = 0.0
     hint: Callable[[np.ndarray], np.ndarray] | None = None
     pass_dimensions: Sequence[str] = ()
+    statistic: str = "median"
+    threads: int = 1
+    doubt: str = ""
 
     def __post_init__(self) -> None:
         self.cost_weights = weights_of(self.space, 1)
