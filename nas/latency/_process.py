@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,24 +28,31 @@ _CPU = Path("/sys/devices/system/cpu")
 class Burst:
     """Consecutive timed runs of one program.
 
-    `waited_ms` is how long its threads were ready to run meanwhile and another program had their core, added up; 0
+    `waited_ms` is how long its threads were ready to run meanwhile and another program had their core, added up; None
     where the system does not tell (only Linux does).
     """
 
     ms: tuple[float, ...]
-    waited_ms: float = 0.0
+    waited_ms: float | None = None
 
-    @property
+    @cached_property
     def median_ms(self) -> float:
         """The median of the runs."""
         ordered = sorted(self.ms)
         middle = len(ordered) // 2
         return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
-    @property
+    @cached_property
     def waited_share(self) -> float:
-        """The time that was waited for a core, as a share of the burst."""
-        return self.waited_ms / max(sum(self.ms), 1e-9)
+        """The time that was waited for a core, as a share of the burst.
+
+        Where the system does not tell, it is what runs took beyond one and a half times their median.
+        """
+        waited = self.waited_ms
+        if waited is None:
+            limit = 1.5 * self.median_ms
+            waited = sum(max(ms - limit, 0.0) for ms in self.ms)
+        return waited / max(sum(self.ms), 1e-9)
 
 
 class MeasuringProcess:
@@ -111,7 +119,8 @@ class MeasuringProcess:
     def burst(self, key: str, warm: int, runs: int) -> Burst:
         """Run a program `warm` times untimed, then `runs` times."""
         reply = self._ask(do="burst", key=key, warm=warm, runs=runs)
-        return Burst(tuple(ns / 1e6 for ns in reply["ns"]), reply["waited_ns"] / 1e6)
+        waited = reply["waited_ns"]
+        return Burst(tuple(ns / 1e6 for ns in reply["ns"]), None if waited is None else waited / 1e6)
 
     def peak_memory(self) -> int | None:
         """Return the most memory, in bytes, that the process ever had; None where the system does not tell."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from time import monotonic
 from typing import Protocol
 
@@ -17,6 +18,7 @@ import numpy as np
 
 from nas.latency._process import Burst
 from nas.latency._statistics import median_interval, undisturbed
+from nas.latency.pace import WAITED, is_calm
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Plan:
 
     A program is settled when the 95% interval of its latency is at most ± `target` wide (relative) over at least
     `min_bursts` undisturbed bursts, or after `max_bursts`. `budget_s` ends everything, though never before each program
-    has three bursts; where fewer than three are undisturbed, it waits up to `patience_s` more for calmer moments.
+    has three bursts; where fewer than three are undisturbed and at the machine's calm pace, it goes on for up to
+    `patience_s` more, since calmer moments tell more than any correction.
     """
 
     target: float = 0.02
@@ -59,7 +62,7 @@ class Turn:
             name: 0.5 * (self.before[name].median_ms + self.after[name].median_ms) for name in self.before
         }
 
-    @property
+    @cached_property
     def is_disturbed(self) -> bool:
         """Whether another program had the core, or the machine's pace changed while the burst ran."""
         bursts = [self.burst, *self.before.values(), *self.after.values()]
@@ -77,7 +80,6 @@ class Turns:
     references: Mapping[str, list[Burst]]
 
 
-WAITED = 0.02  # the share of a burst that its threads may wait for a core
 CHANGED = 0.10  # how far the reference programs may differ before and after a burst
 _FEWEST_BURSTS = 3
 _RUNS = (3, 25)
@@ -92,11 +94,16 @@ def collect(
     keys: Iterable[str],
     plan: Plan,
     references: Sequence[str] = (),
+    calm: Mapping[str, float] | None = None,
     *,
     settled: Callable[[int], None] = lambda count: None,
     clock: Callable[[], float] = monotonic,
 ) -> Turns:
-    """Return all turns of every program, disturbed ones too; `settled` hears how many programs are done."""
+    """Return all turns of every program, disturbed ones too; `settled` hears how many programs are done.
+
+    `calm` are the calm latencies of the reference programs as far as they are known, in ms.
+    """
+    known = calm or {}
     end = None if plan.budget_s is None else clock() + plan.budget_s
     latest = clock() + (plan.budget_s or 0.0) + plan.patience_s
     session = _Session(prober, references, plan)
@@ -104,13 +111,15 @@ def collect(
     shapes = {key: session.shape(key, plan.burst_ms, _RUNS) for key in turns}
     shuffle = random.Random(plan.seed).shuffle
 
+    good = dict.fromkeys(turns, 0)  # turns that were undisturbed and at the calm pace
+
     def is_late() -> bool:
         if end is None or clock() <= end or any(len(t) < _FEWEST_BURSTS for t in turns.values()):
             return False
-        return clock() > latest or all(has_calm_turns(t) for t in turns.values())
+        return clock() > latest or all(count >= _FEWEST_BURSTS for count in good.values())
 
     def is_settled(key: str) -> bool:
-        return _is_settled(turns[key], plan) and (has_calm_turns(turns[key]) or clock() > latest)
+        return (good[key] >= _FEWEST_BURSTS or clock() > latest) and _is_settled(turns[key], plan)
 
     session.reference()
     while active := [key for key in turns if not is_settled(key)]:
@@ -120,6 +129,7 @@ def collect(
             wanted = [key for key in group if not (len(turns[key]) >= _FEWEST_BURSTS and is_late())]
             for key, turn in session.turns(wanted, shapes):
                 turns[key].append(turn)
+                good[key] += not turn.is_disturbed and is_calm(turn.reference_ms(), known)
         if is_late():
             break
     settled(len(turns))
@@ -177,7 +187,7 @@ class _Session:
         return [(key, Turn(burst, before, after)) for key, burst in bursts.items()]
 
 
-def has_calm_turns(turns: Sequence[Turn]) -> bool:
+def has_undisturbed(turns: Sequence[Turn]) -> bool:
     """Whether there are enough undisturbed turns to tell a latency."""
     return sum(not turn.is_disturbed for turn in turns) >= _FEWEST_BURSTS
 

@@ -66,24 +66,27 @@ class Worker:
             run()
             times.append(perf_counter_ns() - start)
         gc.enable()
-        return {"ns": times, "waited_ns": max(_waited_ns() - waited, 0)}
+        after = _waited_ns()
+        return {"ns": times, "waited_ns": None if waited is None or after is None else max(after - waited, 0)}
 
     def _memory(self) -> dict[str, Any]:
         """Return the most memory, in bytes, that this process ever had; None where the system does not tell."""
         return {"bytes": _peak_bytes()}
 
 
-def _waited_ns() -> int:
-    """Return how long all threads of this process were kept waiting for a core so far; 0 where Linux does not tell.
+def _waited_ns() -> int | None:
+    """Return how long all threads of this process were kept waiting for a core so far; None where Linux does not tell.
 
     The second number of a thread's schedstat is the time that it spent on a run queue.
     """
-    total = 0
+    found = []
     with suppress(OSError):
         for thread in Path("/proc/self/task").iterdir():
-            with suppress(OSError, IndexError):
-                total += int((thread / "schedstat").read_bytes().split()[1])
-    return total
+            with suppress(
+                OSError, IndexError
+            ):  # a thread that ended meanwhile, or a kernel that does not tell
+                found.append(int((thread / "schedstat").read_bytes().split()[1]))
+    return sum(found) if found else None
 
 
 def _peak_bytes() -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,8 +16,8 @@ from nas._files import read_json
 from nas.latency._load import OtherLoad
 from nas.latency._process import MeasuringProcess
 from nas.latency._statistics import median_interval
-from nas.latency._turns import Plan, Turn, Turns, collect, has_calm_turns, kept
-from nas.latency.pace import is_calm, pace_of
+from nas.latency._turns import Plan, Turn, collect, has_undisturbed, kept
+from nas.latency.pace import is_calm, pace_of, rescaling
 from nas.latency.programs import is_registered, lower_output
 from nas.latency.reference import References, open_references
 from nas.latency.runtimes import Runtime, get_runtime
@@ -58,6 +58,7 @@ class Measurement:
         busy: The share of the machine's cores, 0 to 1, that other programs used meanwhile.
         raw_median_ms: The median of all runs as the clock had them; `raw_p90_ms` likewise.
         is_restless: Whether the machine left too few undisturbed moments to trust the figures.
+        calm: The calm latencies of the reference programs, by name, that the calm figures are based on.
     """
 
     median_ms: float
@@ -71,6 +72,7 @@ class Measurement:
     raw_median_ms: float = 0.0
     raw_p90_ms: float = 0.0
     is_restless: bool = False
+    calm: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def pace(self) -> float:
@@ -80,6 +82,17 @@ class Measurement:
     def of(self, statistic: str) -> float:
         """Return the calm latency by one of `STATISTICS`."""
         return {"median": self.median_ms, "p90": self.p90_ms, "p99": max(self.p99_ms, self.p90_ms)}[statistic]
+
+    def rebased(self, calm: Mapping[str, float]) -> Measurement:
+        """Return the measurement as it would be, had the calm latencies `calm` been known."""
+        if calm == self.calm:
+            return self
+        factor = float(rescaling(np.array([self.median_ms]), self.calm, calm)[0])
+        low, high = self.ci_ms
+        return replace(
+            self, median_ms=factor * self.median_ms, p90_ms=factor * self.p90_ms, p99_ms=factor * self.p99_ms,
+            ci_ms=(factor * low, factor * high), calm=calm,
+        )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object."""
@@ -91,7 +104,7 @@ class Measurement:
     ) -> Measurement:
         """Summarise all turns of a program, given the calm latencies of the reference programs."""
         calm = calm or {}
-        if not has_calm_turns(turns):
+        if not has_undisturbed(turns):
             return cls._of_disturbed(turns, calm, busy)
         good = kept(turns)
         # At the calm pace there is nothing to correct: a slow phase slows no two programs quite alike.
@@ -116,6 +129,7 @@ class Measurement:
             raw_median_ms=float(np.median(raw)),
             raw_p90_ms=float(np.quantile(raw, 0.9)),
             is_restless=high - low > 2 * _RESTLESS * median,
+            calm=calm,
         )
 
     @classmethod
@@ -143,6 +157,7 @@ class Measurement:
             raw_median_ms=float(np.median(runs)),
             raw_p90_ms=float(np.quantile(runs, 0.9)),
             is_restless=True,
+            calm=calm,
         )
 
 
@@ -170,8 +185,9 @@ def measure(
     """
     plan = plan or Plan()
     chosen = get_runtime(runtime) if isinstance(runtime, str) else runtime
-    beside = {} if references is None else {f"reference {name}": name for name in references.files}
+    beside = {} if references is None else references.files
     result: dict[Key, Measurement] = {}
+    calm: Mapping[str, float] = {}
     for group in _groups(programs):
         names = {str(number): key for number, key in enumerate(group)}
         done = len(result)
@@ -183,25 +199,17 @@ def measure(
         with MeasuringProcess(chosen, workload) as process:
             for name, key in names.items():
                 process.load(name, Path(programs[key]))
-            for key, name in beside.items():
-                assert references is not None
-                process.load(key, references.files[name])
+            for name, path in beside.items():
+                process.load(name, path)
             load = OtherLoad(process.pid)
-            turns = collect(process, names, plan, tuple(beside), settled=settled)
+            known = {} if references is None else references.calm_ms()
+            turns = collect(process, names, plan, tuple(beside), known, settled=settled)
             busy = load.share()
-        calm = _learn(references, turns, beside)
+        calm = {} if references is None else references.record(turns.references)
         result |= {
             key: Measurement.from_turns(turns.programs[name], calm, busy) for name, key in names.items()
         }
-    return result
-
-
-def _learn(references: References | None, turns: Turns, beside: Mapping[str, str]) -> dict[str, float]:
-    """Return the calm latencies of the reference programs by their key, after a session in which they ran too."""
-    if references is None:
-        return {}
-    found = references.record({name: turns.references[key] for key, name in beside.items()})
-    return {key: found[name] for key, name in beside.items() if name in found}
+    return {key: found.rebased(calm) for key, found in result.items()} if result else {}
 
 
 def measure_memory(program: Path, runtime: Runtime, workload: Workload) -> int | None:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from nas.latency._process import Burst
-from nas.latency._turns import WAITED
 
 CALM = 0.08  # a turn is at the calm pace where the reference programs take at most this much longer than calm
+WAITED = 0.02  # the share of a burst that its threads may wait for a core
 _SAME = 0.04  # calm latencies this near to each other are of one pace, and averaged
 _FEWEST = 4  # bursts of a reference program that tell its latency
 _MOST = 50  # sessions that a calm latency remembers
@@ -66,15 +66,12 @@ def pace_of(raw_ms: float, now: Mapping[str, float], calm: Mapping[str, float]) 
     Returns:
         1.0 on a calm machine, 1.5 where everything takes half as long again; 1.0 without reference programs.
     """
-    names = sorted((name for name in now if name in calm), key=lambda name: calm[name])
+    names = sorted((name for name in now if name in calm), key=lambda name: now[name])
     if not names:
         return 1.0
-    paces = np.array([now[name] / calm[name] for name in names])
-    sizes = np.log([calm[name] for name in names])
-    pace = float(np.exp(np.mean(np.log(paces))))
-    for _ in range(3):  # the pace depends on the calm latency, which depends on the pace
-        pace = float(np.exp(np.interp(np.log(raw_ms / pace), sizes, np.log(paces))))
-    return pace
+    sizes = np.log([now[name] for name in names])
+    paces = np.log([now[name] / calm[name] for name in names])
+    return float(np.exp(np.interp(np.log(raw_ms), sizes, paces)))
 
 
 def is_calm(now: Mapping[str, float], calm: Mapping[str, float]) -> bool:

@@ -7,9 +7,9 @@ between processes. What the first finalists teach about the predictor's error st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -47,6 +47,15 @@ class Measured(Protocol):
 
     @property
     def is_restless(self) -> bool: ...
+
+    @property
+    def calm(self) -> Mapping[str, float]:
+        """The calm latencies of reference programs that the figures are based on."""
+        ...
+
+    def rebased(self, calm: Mapping[str, float]) -> Self:
+        """Return the measurement as it would be, had these calm latencies been known."""
+        ...
 
     def of(self, statistic: str) -> float:
         """Return the latency by "median", "p90" or "p99"."""
@@ -269,10 +278,14 @@ class Finals:
         if not wanted:
             return
         self.rounds += 1
+        calm: Mapping[str, float] = {}
         for index, run in zip(wanted, self._measure(self._found.codes[wanted]), strict=True):
             finalist = self._finalist(index)
             finalist.runs.append(run)
             self.finalists[index] = finalist
+            calm = run.calm
+        for finalist in self.finalists.values():  # the machine may have become calmer than it was ever seen
+            finalist.runs = [run.rebased(calm) for run in finalist.runs]
 
     def _finalist(self, index: int) -> Finalist:
         """Return the finalist at a position, one that was not measured yet with what was learnt of its score."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 _SECONDS = 0.5, 0.2
 """Of measuring finalists, and for each: on a restless machine no longer, since the answer is measured twice anyway."""
+
+_PATIENCE_S = 20.0  # that a search waits in all for calmer moments of a restless machine
+_SLOW = 1.08  # a pace at which waiting for a calmer moment may have cost time
 
 Progress = Callable[[str, int, int, str], None]  # what is going on, steps done, of how many, a note
 
@@ -126,6 +130,7 @@ class ModelTestbed:
         self._extremes: tuple[float, float] | None = None
         self._programs: dict[Subnet, Path] = {}
         self._references: References | None = None
+        self._patience_s = _PATIENCE_S
         self._folder = tempfile.TemporaryDirectory(prefix="anyfit-search-")
         self.scorer = scorer
         self.hint = self._make_hint()
@@ -232,10 +237,14 @@ class ModelTestbed:
             self._progress("measuring finalists", done, total, "")
 
         wanted = {subnet: self._programs[subnet] for subnet in subnets}
-        plan = Plan(budget_s=_SECONDS[0] + _SECONDS[1] * len(wanted))
+        budget_s = _SECONDS[0] + _SECONDS[1] * len(wanted)
+        plan = Plan(budget_s=budget_s, patience_s=min(self._patience_s, Plan.patience_s))
+        start = monotonic()
         measured = measure(
             wanted, self._runtime, self._workload, references=references, plan=plan, progress=advance
         )
+        if any(found.is_restless or found.pace > _SLOW for found in measured.values()):
+            self._patience_s = max(0.0, self._patience_s - max(monotonic() - start - budget_s, 0.0))
         return [measured[subnet] for subnet in subnets]
 
     def _open_references(self) -> References:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,10 @@ class FakeMeasurement:
     pace: float = 1.0
     busy: float = 0.0
     is_restless: bool = False
+    calm: Mapping[str, float] = field(default_factory=dict)
+
+    def rebased(self, calm: Mapping[str, float]) -> FakeMeasurement:
+        return self
 
     def of(self, statistic: str) -> float:
         return {"median": self.median_ms, "p90": self.p90_ms, "p99": self.median_ms * 1.1}[statistic]
