@@ -96,6 +96,11 @@ class Finalist:
         return max(run.of(self.statistic) for run in self.runs)
 
     @property
+    def median_ms(self) -> float:
+        """The largest median that was measured."""
+        return max(run.median_ms for run in self.runs)
+
+    @property
     def p90_ms(self) -> float:
         """The largest 90% quantile that was measured."""
         return max(run.p90_ms for run in self.runs)

@@ -17,8 +17,8 @@ class Choice:
     """One subnet with its figures; `trial` is its number in the study, `within` the limit it was chosen for.
 
     `predicted` and `measured` are its quality, one of which may be unknown. Latencies in ms are at the machine's calm
-    pace; `raw_ms` is what the clock said, `pace` raw over calm. `is_restless`: no measurement found the machine calm
-    enough to be trusted.
+    pace: `measured_ms` by the statistic that the budget is about, `median_ms` and `p90_ms` beside it. `raw_ms` is what
+    the clock said, `pace` raw over calm. `is_restless`: no measurement found the machine calm enough to be trusted.
     """
 
     subnet: Subnet
@@ -34,6 +34,7 @@ class Choice:
     within: Mapping[str, float] = field(default_factory=dict)
     pace: float | None = None
     is_restless: bool = False
+    median_ms: float | None = None
 
     @property
     def raw_ms(self) -> float | None:
@@ -70,6 +71,7 @@ class Choice:
             "latency_ms": {
                 "predicted": self.predicted_ms,
                 "measured": self.measured_ms,
+                "median": self.median_ms,
                 "p90": self.p90_ms,
                 "raw": self.raw_ms,
             },
@@ -99,6 +101,7 @@ class Choice:
             within=value.get("budget", {}),
             pace=value.get("pace"),
             is_restless=value.get("restless", False),
+            median_ms=latency.get("median", latency["measured"]),
         )
 
 

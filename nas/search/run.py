@@ -369,6 +369,7 @@ class _Run:
             within=within or {},
             pace=finalist.pace if finalist.runs else None,
             is_restless=bool(finalist.runs) and finalist.is_restless,
+            median_ms=finalist.median_ms if finalist.runs else None,
         )
 
     def _warnings(self, answer: Choice | None, finals: Finals) -> tuple[str, ...]:

@@ -117,9 +117,10 @@ class SimulatedMachine:
         """Return the factors by which programs differ in a new process."""
         return np.exp(self._offset * self._rng.standard_normal(count))
 
-    def sensitivities(self, count: int) -> np.ndarray:
-        """Return how programs differ in what a slow phase does to them."""
-        return 1.0 + 0.04 * self._rng.standard_normal(count)
+
+def _sensitivity(calm_ms: float) -> float:
+    """Return how a program takes a slow phase: no two quite alike, but always the same."""
+    return 1.0 + 0.04 * float(np.random.default_rng(round(1e6 * calm_ms)).standard_normal())
 
 
 class _Process:
@@ -131,7 +132,7 @@ class _Process:
         self._machine = machine
         names = [*map(str, calm_ms), *references]
         values = [*calm_ms.values(), *references.values()]
-        offsets, own = machine.process_offsets(len(names)), machine.sensitivities(len(names))
+        offsets, own = machine.process_offsets(len(names)), map(_sensitivity, values)
         self._programs = {
             name: (ms * offset, sensitivity)
             for name, ms, offset, sensitivity in zip(names, values, offsets, own, strict=True)

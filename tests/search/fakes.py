@@ -82,6 +82,9 @@ class FakeTestbed:
     statistic: str = "median"
     threads: int = 1
     doubt: str = ""
+    is_restless: bool = False
+    pace: float = 1.0
+    busy: float = 0.0
 
     def __post_init__(self) -> None:
         self.cost_weights = weights_of(self.space, 1)
@@ -113,7 +116,7 @@ class FakeTestbed:
     def measure(self, codes: np.ndarray) -> Sequence[FakeMeasurement]:
         self.measured.append(codes)
         shaken = self.true_ms(codes) * np.exp(self.noise * self.rng.standard_normal(len(codes)))
-        return [FakeMeasurement(value) for value in shaken.tolist()]
+        return [FakeMeasurement(value, self.pace, self.busy, self.is_restless) for value in shaken.tolist()]
 
     def keep_program(self, subnet: Subnet, folder: Path) -> Path | None:
         (folder / "model.onnx").write_bytes(subnet.to_json().encode())

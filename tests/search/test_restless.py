@@ -32,7 +32,7 @@ KINDS: dict[str, dict] = {
     "long phases": {"phase_s": (120.0, 120.0), "neighbour": 0.0, "starts_calm": True},
     "neighbour": {"slow": 1.0, "neighbour": 0.5},
     "neighbour, untold": {"slow": 1.0, "neighbour": 0.3, "tells_waiting": False},
-    "everything": {"spikes": 0.02, "drift": 0.04},
+    "everything": {"spikes": 0.02, "neighbour": 0.4},
 }
 SHARES = (0.02, 0.06, 0.12, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 0.95)
 

@@ -382,3 +382,54 @@ def test_an_interrupt_while_measuring_keeps_what_is_confirmed(tmp_path: Path) ->
     assert "continue with --resume" in outcome.reason
     assert outcome.ladder
     assert read_json(tmp_path / "run" / "run.json")["state"] == "interrupted"
+
+
+# --- what a latency is ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("statistic", "factor"), [("median", 1.0), ("p90", 1.05), ("p99", 1.1)])
+def test_the_budget_is_about_the_statistic(tmp_path: Path, statistic: str, factor: float) -> None:
+    bed = FakeTestbed(SPACE, statistic=statistic)
+    answer = search(tmp_path / "run", bed).answer
+    assert answer is not None and answer.measured_ms is not None and answer.median_ms is not None
+    assert answer.measured_ms == pytest.approx(factor * answer.median_ms) and answer.measured_ms <= LIMIT
+    assert answer.median_ms <= LIMIT / factor
+    assert answer.measured_ms >= 0.9 * LIMIT
+    assert read_json(tmp_path / "run" / "run.json")["result"]["statistic"] == statistic
+
+
+def test_a_restless_answer_is_marked_and_said(tmp_path: Path) -> None:
+    bed = FakeTestbed(SPACE, is_restless=True, threads=2, busy=0.4)
+    outcome = search(tmp_path / "run", bed)
+    assert outcome.answer is not None and outcome.answer.is_restless
+    (warning,) = outcome.warnings
+    assert "40%" in warning and "--threads 1" in warning and "restless" in warning
+    again = Outcome.from_dict(json.loads(json.dumps(outcome.to_dict())), SPACE, TOP1, tmp_path / "run")
+    assert again.answer is not None and again.answer.is_restless and again.warnings == outcome.warnings
+
+
+def test_raw_figures_and_the_pace_stand_beside_calm_ones(tmp_path: Path) -> None:
+    outcome = search(tmp_path / "run", FakeTestbed(SPACE, pace=1.25))
+    assert outcome.answer is not None and not outcome.warnings
+    value = outcome.to_dict()["answer"]
+    assert value["pace"] == 1.25 and value["restless"] is False
+    assert value["latency_ms"]["raw"] == pytest.approx(1.25 * value["latency_ms"]["measured"])
+
+
+def test_a_doubted_profile_is_said_and_more_finalists_are_measured(tmp_path: Path) -> None:
+    calm, doubted = FakeTestbed(SPACE), FakeTestbed(SPACE, doubt="this machine's profile errs by 12%")
+    first, second = search(tmp_path / "calm", calm), search(tmp_path / "doubted", doubted)
+    assert first.warnings == () and second.warnings == ("this machine's profile errs by 12%",)
+    assert len(np.unique(np.concatenate(doubted.measured), axis=0)) > len(
+        np.unique(np.concatenate(calm.measured), axis=0)
+    )
+
+
+@pytest.mark.parametrize("restless", [False, True])
+def test_what_fits_is_answered(tmp_path: Path, restless: bool) -> None:
+    """The smallest subnet fits with half a percent to spare: less than the margin, and the only one that does."""
+    bed = FakeTestbed(SPACE, is_restless=restless)
+    limit = 1.005 * bed.extremes_ms()[0]
+    outcome = search(tmp_path / "run", bed, Budget(latency_ms=limit))
+    assert outcome.answer is not None and outcome.answer.subnet == SPACE.smallest()
+    assert outcome.answer.measured_ms is not None and outcome.answer.measured_ms <= limit
