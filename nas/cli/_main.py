@@ -11,18 +11,12 @@ from collections.abc import Sequence
 import click
 
 from nas._errors import NasError
+from nas._extras import missing
 from nas.cli._group import cli
 
 _INTERRUPTED = 130
 # What SQLite, safetensors and torch say in exceptions of their own instead of an OSError.
 _FULL_DISK = ("No space left on device", "disk is full", "Disk quota exceeded")
-_EXTRAS = {
-    "diffusers": "diffusion",
-    "peft": "diffusion",
-    "tokenizers": "diffusion",
-    "transformers": "diffusion",
-}
-"""Packages that only an extra brings, with its name."""
 _MAKE_ROOM = "free some space and run the command again"
 
 
@@ -77,8 +71,8 @@ def _usage_sentence(error: click.ClickException) -> str:
 
 def _system_sentence(error: Exception) -> str | None:
     """Say what the machine lacks: an extra's package, room on the disk, leave to write; None for anything else."""
-    if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
-        return f"{error.name} is not installed; pip install 'anyfit[{_EXTRAS[error.name]}]'"
+    if isinstance(error, ImportError):
+        return missing(error)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = f" while writing {error.filename}" if error.filename else ""
         return f"the disk is full{where}; {_MAKE_ROOM}"
