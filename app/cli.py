@@ -52,7 +52,9 @@ def command(runs: Path, host: str, port: int, no_browser: bool) -> None:
         # Streamlit asks whoever starts it first for an e-mail address, and serves nothing until a key is pressed.
         "server.showEmailPrompt": "false",
         "browser.gatherUsageStats": "false",
-        "logger.hideWelcomeMessage": "true",  # our own line says where the app is
+        # Our own line says where the app is.
+        "logger.hideWelcomeMessage": "true",
+        "logger.level": "warning",
     }
     if no_browser:  # else Streamlit opens one where there is a display
         options["server.headless"] = "true"

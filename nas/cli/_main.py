@@ -65,8 +65,21 @@ def _report(text: str, code: int) -> int:
 
 def _usage_sentence(error: click.ClickException) -> str:
     text = error.format_message().rstrip(".")
+    # What click calls a number with limits.
+    text = text.replace("a valid integer range", "a whole number").replace("a valid float range", "a number")
     ctx = error.ctx if isinstance(error, click.UsageError) else None
-    return f"{text} (see '{ctx.command_path} --help')" if ctx else text
+    if ctx is None:
+        return text
+    more = f"see '{ctx.command_path} --help'"
+    if isinstance(error, click.MissingParameter) and (example := _example(ctx)):
+        more = f"for example: {example}; {more}"
+    return f"{text} ({more})"
+
+
+def _example(ctx: click.Context) -> str | None:
+    """Return the first example of a command's help, without what it says about it."""
+    lines = (line.strip() for line in (ctx.command.help or "").splitlines())
+    return next((line.partition("   ")[0] for line in lines if line.startswith(f"{ctx.command_path} ")), None)
 
 
 def _system_sentence(error: Exception) -> str | None:
