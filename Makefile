@@ -37,15 +37,18 @@ $(BIN)/uv: | $(BIN)/python
 
 # Bytecode is not compiled beforehand: a search imports a tenth of the files.
 $(CORE): pyproject.toml constraints.txt | $(BIN)/uv
+	@echo "installing what a search needs into .venv: once, most of it PyTorch" >&2
 	$(UV) -e .
 	@touch $@
 
 $(DEV): pyproject.toml constraints.txt | $(BIN)/uv
+	@echo "installing everything into .venv: the app, pipelines, what the tests need" >&2
 	$(UV) --compile-bytecode -e '.[dev]'
 	@touch $(CORE) $@
 
 search: $(CORE)
 	$(BIN)/nas search $(ARGS)
+	@echo "nas is $(BIN)/nas; after '. $(BIN)/activate' it is nas alone" >&2
 
 # The app is tested in a real browser; where none can be installed, those tests are skipped and say so.
 browser:
