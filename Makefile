@@ -11,6 +11,9 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 # have to be reached by the other tests.
 WHOLE := tests/app tests/conformance tests/diffusion tests/gan_compress
 
+# Else every command would read PyTorch's sources anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help install search browser test screenshots bench lock clean
 
 help:
@@ -35,7 +38,7 @@ $(BIN)/python:
 $(BIN)/uv: | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
 
-# Bytecode is not compiled beforehand: a search imports a tenth of the files.
+# A search imports a third of the files and keeps their bytecode; tests start hundreds of processes, so all is compiled.
 $(CORE): pyproject.toml constraints.txt | $(BIN)/uv
 	@echo "installing what a search needs into .venv: once, most of it PyTorch" >&2
 	$(UV) -e .
@@ -43,7 +46,8 @@ $(CORE): pyproject.toml constraints.txt | $(BIN)/uv
 
 $(DEV): pyproject.toml constraints.txt | $(BIN)/uv
 	@echo "installing everything into .venv: the app, pipelines, what the tests need" >&2
-	$(UV) --compile-bytecode -e '.[dev]'
+	$(UV) -e '.[dev]'
+	-@$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1
 	@touch $(CORE) $@
 
 search: $(CORE)
