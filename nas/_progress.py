@@ -1,6 +1,7 @@
-"""Progress as a small JSON file, for whoever follows a command from another process.
+"""Progress for those who see no bar: a line now and then, and a small JSON file.
 
-The environment variable `ANYFIT_PROGRESS` names the file; where it is not set, nothing is written.
+The file is for whoever follows a command from another process. The environment variable `ANYFIT_PROGRESS` names it;
+where that is not set, nothing is written.
 """
 
 from __future__ import annotations
@@ -8,11 +9,13 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 VARIABLE = "ANYFIT_PROGRESS"
 _EVERY_S = 0.25
+LINE_S = 10.0
 
 
 class ProgressFile:
@@ -40,6 +43,46 @@ class ProgressFile:
             beside.replace(self._path)
         except OSError:
             self._path = None
+
+
+class ProgressLines:
+    """Says in a line how far a stage is and how long it will take, at most every `every_s` seconds.
+
+    What is done sooner than that says nothing.
+    """
+
+    def __init__(
+        self,
+        say: Callable[[str], None],
+        every_s: float = LINE_S,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self._say, self._every_s, self._clock = say, every_s, clock or time.monotonic
+        self._stage: str | None = None
+
+    def write(self, stage: str, done: int, total: int, note: str = "") -> None:
+        """Note that `done` of `total` steps of `stage` are done; 0 of 0 where nobody knows how many there are."""
+        now = self._clock()
+        if stage != self._stage or done < self._first:
+            self._stage, self._began, self._first, self._said = stage, now, done, now
+            return
+        if now - self._said < self._every_s:
+            return
+        self._said = now
+        words = [f"{done} of {total}" if total else "", note]
+        if self._first < done <= total:
+            left = (now - self._began) / (done - self._first) * (total - done)
+            words.append(f"{duration(left)} left")
+        self._say(f"{stage}: " + ", ".join(word for word in words if word))
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as readers take them: "8 s", "2 min 5 s", "1 h 20 min"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def read_progress(path: Path) -> dict[str, Any] | None:

@@ -38,6 +38,10 @@ def command(
 ) -> None:
     """Compare two or more subnets, runs, exported models or supernets (their largest subnet).
 
+    \b
+      nas compare smallest largest
+      nas compare runs/<run> runs/<other run>-export
+
     Their latencies are measured together, interleaved, so that the comparison holds on a noisy machine.
     """
     from nas._errors import UsageError

@@ -24,13 +24,20 @@ if TYPE_CHECKING:
     from nas.latency.workload import Workload
 
 
+def _samples() -> int:
+    """Return how many subnets a search measures where there is no profile."""
+    from nas.latency.profile import SAMPLES
+
+    return SAMPLES
+
+
 @click.command()
 @model_option
 @runtime_option
 @threads_option
 @batch_size_option
 @click.option(
-    "--samples", type=click.IntRange(min=20), default=100, show_default=True, help="Subnets to measure."
+    "--samples", type=click.IntRange(min=20), default=_samples, show_default="80", help="Subnets to measure."
 )
 @click.option("--force", is_flag=True, help="Measure anew even if this machine's profile is cached.")
 @click.option(
@@ -62,7 +69,7 @@ def command(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Measure 80 subnets here and fit the predictor that a search uses.
+    """Measure subnets here and fit the predictor that a search uses.
 
     The profile is kept in the user's cache folder; a search makes it by itself where there is none.
     """

@@ -262,6 +262,43 @@ def test_an_existing_folder_is_refused_untouched(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["mine.txt"]
 
 
+def test_a_run_appears_with_its_description(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+
+    def writing(path: Path, value: object) -> None:
+        seen.append((tmp_path / "run").exists())
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("nas.search._folder.write_json", writing)
+        RunFolder.create(tmp_path / "run", {"model": "fake"})
+    assert seen == [False] and not list(tmp_path.iterdir())
+    made = RunFolder.create(tmp_path / "run", {"model": "fake"})
+    assert made.path == tmp_path / "run" and RunFolder.open(made.path).info["state"] == "running"
+    assert [path.name for path in made.path.iterdir()] == ["run.json"]
+
+
+def test_a_search_killed_before_its_description_leaves_its_name_free(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys; from pathlib import Path; from nas.search import _folder\n"
+        "_folder.write_json = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "_folder.RunFolder.create(Path(sys.argv[1]), {})"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "run-1")])
+    assert done.returncode == -signal.SIGKILL
+    assert free_name(tmp_path, "run") == tmp_path / "run-1"
+    assert not [path for path in tmp_path.iterdir() if not path.name.startswith(".")]
+
+
+def test_a_place_that_cannot_be_written_costs_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(
+        NasError, match=r"cannot make .*run: .*choose a writable place with --run-dir"
+    ) as caught:
+        RunFolder.create(tmp_path / "file" / "run", {})
+    assert str(caught.value).count("choose a writable place") == 1
+
+
 def test_the_default_folder_counts_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     request = Request(Budget(latency_ms=LIMIT), {"model": "fake"}, trials=20)
