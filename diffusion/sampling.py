@@ -27,8 +27,11 @@ class Sampled:
     def __call__(self, inputs: Inputs) -> Tensor:
         """Return images (batch, channels, height, width) for the inputs of the pipeline."""
         assert isinstance(inputs, Mapping)
-        x = self.sample_latents(inputs)
-        return self._programs[self._family.decoder](x) if self._family.decoder else x
+        return self.decode(self.sample_latents(inputs))
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Return the images of final latents (batch, channels, height, width)."""
+        return self._programs[self._family.decoder](latents) if self._family.decoder else latents
 
     def sample_latents(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return the latents that the decoder is given, or where there is none the images."""
@@ -102,6 +105,10 @@ class Pipeline(nn.Module):
     def sample_latents(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return the latents (batch, channels, height, width) that the decoder is given."""
         return self._sampled().sample_latents(inputs)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Return the images (batch, 3, height, width) of final latents."""
+        return self._sampled().decode(latents)
 
     def _sampled(self) -> Sampled:
         def runner(name: str) -> Forward:

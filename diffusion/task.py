@@ -5,7 +5,8 @@ Nothing needs data. Prompts and seeds are fixed: those that the pipeline was tra
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,11 +63,33 @@ def make_inputs(model: Model, prompts: Sequence[str], seeds: Sequence[int]) -> d
     return {LATENTS: torch.stack(noise), **prompt_inputs(model.path, _family(model).conditions, prompts)}
 
 
+class _Latents:
+    """The final latents of the last network that was asked for: judges of several qualities share its samples."""
+
+    def __init__(self) -> None:
+        self._network: Callable[[], Any] = lambda: None
+        self._latents: Tensor | None = None
+
+    def of(self, forward: Any, inputs: dict[str, Tensor]) -> Tensor:
+        """Return the final latents of `inputs`, the first ones that `fixed_inputs` makes."""
+        if self._network() is not forward:
+            self._network, self._latents = weakref.ref(forward), None
+        known, count = 0 if self._latents is None else len(self._latents), len(inputs[LATENTS])
+        if known < count:
+            more = _batches(forward.sample_latents, {name: x[known:] for name, x in inputs.items()})
+            self._latents = more if self._latents is None else torch.cat([self._latents, more])
+        assert self._latents is not None
+        return self._latents[:count]
+
+
+_LAST = _Latents()
+
+
 class _OriginalJudge(Judge):
     """Compares with what the largest subnet makes of the same inputs."""
 
     def __init__(self, count: int = PICTURES) -> None:
-        self.count = count
+        self.count = self.input_count = count
         self.data = f"{count} pictures of fixed prompts and seeds, beside the original's"
         self._known: tuple[dict[str, Tensor], np.ndarray] | None = None
 
@@ -95,7 +118,7 @@ class PsnrJudge(_OriginalJudge):
     quality = PSNR
 
     def _made(self, forward: Any, inputs: dict[str, Tensor]) -> np.ndarray:
-        return pictures(forward, inputs)
+        return decoded(forward, _LAST.of(forward, inputs))
 
     def _compare(self, made: np.ndarray, wanted: np.ndarray) -> float:
         return min(psnr(made, wanted), PSNR.bounds[1])
@@ -107,7 +130,7 @@ class LatentJudge(_OriginalJudge):
     quality = LATENT
 
     def _made(self, forward: Any, inputs: dict[str, Tensor]) -> np.ndarray:
-        return latents_of(forward, inputs)
+        return _LAST.of(forward, inputs).numpy()
 
     def _compare(self, made: np.ndarray, wanted: np.ndarray) -> float:
         return relative_error(made, wanted)
@@ -119,13 +142,14 @@ class MatchJudge(Judge):
     quality = MATCH
 
     def __init__(self, count: int = MATCHED) -> None:
-        self.count = count
+        self.count = self.input_count = count
         self.data = f"{count} pictures of fixed prompts and seeds, by {CLASSIFIER}"
 
     @torch.inference_mode()
     def __call__(self, model: Model, forward: Forward, subnet: Subnet) -> float:
         asked, _ = prompts_and_seeds(prompts_of(model), self.count, 0)
-        return match(pictures(forward, fixed_inputs(model, self.count)), asked, classifier()).percent
+        made = decoded(forward, _LAST.of(forward, fixed_inputs(model, self.count)))
+        return match(made, asked, classifier()).percent
 
 
 def with_weights(model: Model) -> Model:
@@ -137,7 +161,15 @@ def with_weights(model: Model) -> Model:
 
 def pictures(forward: Any, inputs: dict[str, Tensor]) -> np.ndarray:
     """Return pictures, uint8 (n, height, width, 3); raises `NasError` where one is not finite."""
-    made = _batches(forward, inputs)
+    return _bytes(_batches(forward, inputs))
+
+
+def decoded(forward: Any, latents: Tensor) -> np.ndarray:
+    """Return the pictures, uint8 (n, height, width, 3), of final latents; errors are those of `pictures`."""
+    return _bytes(torch.cat([forward.decode(part) for part in latents.split(_BATCH)]).float())
+
+
+def _bytes(made: Tensor) -> np.ndarray:
     if not bool(made.isfinite().all()):
         raise NasError(
             "a picture is not finite: the weights are broken or overflow; fetch the pipeline again"

@@ -12,7 +12,7 @@ from nas.cli._options import json_option, seed_option
 from nas.cli._output import emit_json, progress_bar, result_console
 
 if TYPE_CHECKING:
-    from nas.families import Quality, Task
+    from nas.families import Model, Quality, Task
 
 
 @click.command()
@@ -29,6 +29,20 @@ if TYPE_CHECKING:
     help="Subnets that only judge predictors.",
 )
 @click.option(
+    "--near-front",
+    type=click.IntRange(min=0),
+    default=None,
+    show_default="half for models of several programs, else none",
+    help="Of these, so many are looked for where the rest predict the Pareto front.",
+)
+@click.option(
+    "--quality",
+    "qualities",
+    multiple=True,
+    metavar="NAME",
+    help="What is measured, such as top1 or psnr; give it once for each. Default: all that the data allow.",
+)
+@click.option(
     "--real-calibration", is_flag=True, help="Recalibrate on real training images, not the model's own."
 )
 @click.option(
@@ -40,6 +54,8 @@ def command(
     model: str,
     count: int,
     held_out: int,
+    near_front: int | None,
+    qualities: tuple[str, ...],
     real_calibration: bool,
     jobs: int | None,
     seed: int,
@@ -57,25 +73,27 @@ def command(
 
     from nas.families import bind_table, load_model
     from nas.latency.workload import available_cores
+    from nas.search.design import Design, measure_design
     from nas.search.scorer import judge_predictor
-    from nas.train.measure import choose_subnets, measure_table
 
     loaded = load_model(model)
     data, task = (opened(options) if options["data"] is not None else None), loaded.task
     known = task.qualities_of(loaded)
     chosen = [*known] if data is not None else _without_data(task, known)
+    if qualities:
+        chosen = _named(loaded, chosen, qualities)
     judges = [task.judge(loaded, quality, data) for quality in chosen]
-    codes, split = choose_subnets(loaded, count, held_out, seed)
+    if near_front is None:
+        near_front = count // 2 if loaded.family.pass_dimensions else 0
     path = loaded.path / "subnets.csv"
     if jobs is None:
         jobs = 1 if torch.cuda.is_available() else available_cores()
     bind_table(loaded.path, own_calibration=not real_calibration)
     with progress_bar("measuring subnets") as advance:
-        table = measure_table(
+        table = measure_design(
             loaded,
-            codes,
-            split,
             judges,
+            Design(count, held_out, near_front, seed),
             path=path,
             real_calibration=real_calibration,
             jobs=jobs,
@@ -107,6 +125,16 @@ def command(
                 f"its predictor on {judged['n']} held-out subnets: Kendall's τ {judged['kendall']:.3f}, "
                 f"mean error {quality.text(judged['mean_abs'])}"
             )
+
+
+def _named(model: Model, known: Sequence[Quality], names: Sequence[str]) -> list[Quality]:
+    """Return the qualities of these names, in the task's order."""
+    named = [model.task.quality(name) for name in names]
+    if lacking := [quality for quality in named if quality not in known]:
+        raise click.UsageError(
+            f"{lacking[0].label} cannot be measured here; leave it out, or name images with --data"
+        )
+    return [quality for quality in known if quality in named]
 
 
 def _without_data(task: Task, known: Sequence[Quality]) -> list[Quality]:

@@ -58,7 +58,7 @@ _KEPT = ("resume", "trials", "as_json")  # what may be given beside --resume
     "--trials",
     type=click.IntRange(min=1),
     default=None,
-    help="Subnets to evaluate.  [default: 500; 64 with --data, where each is measured]",
+    help="Subnets to evaluate.  [default: 500; 64 where each is measured: with --data, and without a table]",
 )
 @click.option(
     "--sampler",
@@ -143,6 +143,12 @@ def _searched(options: dict[str, Any], progress: Progress) -> Outcome:
         budget, asdict(subject), options["trials"], options["sampler"], options["seed"], options["storage"]
     )
     with subject.open(progress) as bed:
+        if subject.data is None and bed.scorer.source == "measured":
+            kind = bed.scorer.quality
+            log(
+                f"{model.name} has no table of {kind.label}, so that each trial is measured; "
+                f"`nas measure {options['model']} --quality {kind.name}` makes one, and searches then take seconds"
+            )
         return new_run(request, bed, run_dir, f"{model.name}-{budget.slug}", progress)
 
 
@@ -188,17 +194,26 @@ def _sigterm_interrupts() -> Iterator[None]:
 
 @contextmanager
 def _progress() -> Iterator[Progress]:
-    """Yield a progress function: a bar on a terminal's stderr, else one line for each new stage."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    """Yield a progress function: a bar on a terminal's stderr, else a line for each new stage and every ten seconds."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
-    from nas._progress import ProgressFile
+    from nas._progress import ProgressFile, ProgressLines
 
-    told = ProgressFile()
+    told, lines = ProgressFile(), ProgressLines(log)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
     is_terminal = sys.stderr.isatty()
@@ -213,6 +228,8 @@ def _progress() -> Iterator[Progress]:
                 bars.reset(task, description=now, total=total or None)
                 if not is_terminal:
                     log(f"{now} ...")
+            if not is_terminal:
+                lines.write(now, done, total, note)
             bars.update(task, description=now, completed=done, total=total or None, note=note)
             told.write(now, done, total, note)
 

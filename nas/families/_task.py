@@ -73,6 +73,8 @@ class Judge(ABC):
     """On what it judges, for readers: "5000 test images of digits"."""
     calibration: Tensor | None = None
     """Images, uint8, for statistics that a subnet recomputes; None: the model's own."""
+    input_count: int | None = None
+    """How many inputs it runs, where these are so few that writing a program may take longer; None: thousands."""
 
     @abstractmethod
     def __call__(self, model: Model, forward: Forward, subnet: Subnet) -> float:

@@ -219,6 +219,8 @@ class Engine:
         seeds = [solved.reshape(-1, solved.shape[-1]), self.problem.smallest(), self.problem.largest()]
         if len(codes):
             seeds.append(codes[rng.permutation(len(codes))[:200]])
+        if self.problem.known is not None:
+            seeds.append(self.problem.known)
         pool = evolve(
             self.problem, lambda candidates, _: quality(candidates), np.concatenate(seeds), self._niches,
             self._additive, rng, generations=25, children=250, focus=1.0 - self._front,

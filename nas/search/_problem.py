@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 
@@ -24,7 +23,8 @@ class Problem:
     the evaluated trials. `hint` is a cheap prediction that helps to learn it (it need not be right).
 
     `plain` are codes (n, dimensions) worth a look before any model is: the largest network with other settings that
-    touch no weight. `link` makes of qualities, without changing their order, what effects of choices add up in.
+    touch no weight. `known` are codes whose quality was measured already: `quality` gives that, and they are thought of
+    from the start. `link` makes of qualities, without changing their order, what effects of choices add up in.
     """
 
     space: SearchSpace
@@ -34,6 +34,7 @@ class Problem:
     quality: CodesToQuality | None = None
     hint: CodesToQuality | None = None
     plain: np.ndarray | None = None
+    known: np.ndarray | None = None
     link: Callable[[np.ndarray], np.ndarray] | None = None
 
     def feasible(self, costs: np.ndarray, limits: np.ndarray | None = None) -> np.ndarray:
@@ -47,16 +48,6 @@ class Problem:
     def largest(self) -> np.ndarray:
         """Return the codes (1, dimensions) of the largest subnet."""
         return self.space.codes([self.space.largest()])
-
-
-def plain_codes(space: SearchSpace, names: Sequence[str]) -> np.ndarray | None:
-    """Return the largest network with all settings of the dimensions `names`, or None where there are none."""
-    if not names:
-        return None
-    largest = space.largest()
-    settings = product(*(space[name].choices for name in names))
-    subnets = [{**largest, **dict(zip(names, chosen, strict=True))} for chosen in settings]
-    return space.codes([space.subnet(subnet) for subnet in subnets])
 
 
 class Pool:

@@ -22,13 +22,14 @@ from nas.search._outcome import (
     infeasible_sentence,
     restless_sentence,
 )
-from nas.search._problem import Problem, plain_codes
+from nas.search._problem import Problem
 from nas.search._storage import drop_stale_lock
 from nas.search._table import write_table
 from nas.search._testbed import Progress, Testbed, silent
 from nas.search._trials import Trials, best_feasible, run_trials
 from nas.search.budget import COSTS, Budget
 from nas.search.study import Evaluations, Record
+from nas.space import plain_codes
 
 PREDICTED_TRIALS, MEASURED_TRIALS = 500, 64
 _SHOWN_EVERY_S = 1.0
@@ -253,6 +254,7 @@ class _Run:
             score,
             hint=self._bed.hint if measured else None,
             plain=plain_codes(self._space, self._bed.pass_dimensions) if measured else None,
+            known=self._bed.scorer.known,
             link=self._bed.scorer.quality.to_additive,
         )
 

@@ -23,6 +23,7 @@ from nas._errors import NasError
 from nas.elastic import Inputs, call, named_inputs, split_inputs
 from nas.families import MeasuredTable
 from nas.families._task import Forward
+from nas.space import plain_codes
 from nas.train.evaluate import fold_batch_norm
 
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
 FIT, HELD_OUT = "fit", "held-out"
 _BATCH = 250
 _SAVE_EVERY = 20
+_PLAIN_SHARE = (
+    1 / 2
+)  # of the subnets at most: the largest network with other settings of what touches no weight
+_CHANGED = 0.02, 0.4  # shares of the choices of a network that is near the largest
+_LOWERED_FROM = 2e11  # multiply-accumulates of all inputs from which writing a program first takes less time
 
 
 def choose_subnets(model: Model, count: int, held_out: int, seed: int) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -40,7 +46,8 @@ def choose_subnets(model: Model, count: int, held_out: int, seed: int) -> tuple[
 
     The smallest and the largest come first; of the others half are drawn uniformly and half evenly over log MACs from
     a pool that mutated ends widen, because uniform draws crowd around the middle. `held_out` rows, drawn from both
-    halves, judge predictors.
+    halves, judge predictors. Where some dimensions say only what is run how often, settings of these with the largest
+    network come first, and the rest are nearer to the largest, since less is left of a pipeline a few choices away.
     """
     space, rng = model.space, np.random.default_rng(seed)
     ends = space.codes([space.smallest(), space.largest()])
@@ -51,13 +58,31 @@ def choose_subnets(model: Model, count: int, held_out: int, seed: int) -> tuple[
     edges = np.linspace(macs.min(), macs.max(), count // 2 + 1)
     within = [np.flatnonzero((macs >= low) & (macs <= high)) for low, high in pairwise(edges)]
     spread = pool[[rng.choice(inside) for inside in within if len(inside)]]
-    mixed = np.concatenate(
-        [ends, _unique(np.concatenate([spread, uniform[: count - len(spread)], uniform]), ends)]
-    )
+    wanted = [spread, uniform[: count - len(spread)], uniform]
+    plain = plain_codes(space, model.family.pass_dimensions)
+    if plain is not None:
+        whole = plain[rng.permutation(len(plain))[: int(count * _PLAIN_SHARE)]]
+        left = count - len(ends) - len(whole)
+        changed = _near_largest(model, count, rng)
+        wanted = [whole, changed[: left - left // 4], spread[rng.permutation(len(spread))], changed]
+    mixed = np.concatenate([ends, _unique(np.concatenate(wanted), ends)])
     chosen = mixed[:count]
     order = np.concatenate([np.arange(min(2, len(chosen))), 2 + rng.permutation(max(len(chosen) - 2, 0))])
     judged = set((2 + rng.permutation(max(len(chosen) - 2, 0))[:held_out]).tolist())
     return chosen[order], tuple(HELD_OUT if row in judged else FIT for row in range(len(chosen)))
+
+
+def _near_largest(model: Model, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Return `count` networks that are some choices away from the largest, with random settings of how they are run."""
+    space = model.space
+    rows = np.repeat(space.codes([space.largest()]), count, axis=0)
+    rates = rng.uniform(*_CHANGED, count)
+    changed = np.concatenate(
+        [space.mutate_codes(row[None], rng, rate) for row, rate in zip(rows, rates, strict=True)]
+    )
+    settings = [space.names.index(name) for name in model.family.pass_dimensions]
+    changed[:, settings] = space.sample_codes(rng, count)[:, settings]
+    return space.canonical_codes(changed)
 
 
 def _unique(codes: np.ndarray, without: np.ndarray) -> np.ndarray:
@@ -153,8 +178,15 @@ def _job(row: np.ndarray) -> Values:
 def _measured(work: _Work, model: Model, row: np.ndarray) -> Values:
     subnet = model.space.from_codes(row)
     module = model.extract(subnet, work.judges[0].calibration if work.real_calibration else None)
-    forward = quick_forward(module, model.family, subnet)
+    forward = module if _is_brief(work, model, row) else quick_forward(module, model.family, subnet)
     return tuple(judge(model, forward, subnet) for judge in work.judges)
+
+
+def _is_brief(work: _Work, model: Model, row: np.ndarray) -> bool:
+    """Whether judging a subnet takes less time than writing its programs would."""
+    counts = [judge.input_count for judge in work.judges]
+    inputs = sum(count for count in counts if count is not None)
+    return None not in counts and inputs * float(model.supernet.counts(row[None])["macs"][0]) < _LOWERED_FROM
 
 
 def _continued(

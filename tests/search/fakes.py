@@ -63,6 +63,7 @@ class FakeScorer:
     check: Scorer | None = None
     data: str | None = None
     doubt: float = 0.0
+    known: np.ndarray | None = None
 
     def score(self, codes: np.ndarray) -> np.ndarray:
         linear = self.space.encode(codes) @ self.weights

@@ -153,3 +153,20 @@ def test_the_largest_plain_codes_within_the_limits_come_first_and_once() -> None
 def test_a_link_changes_what_is_learned_and_not_what_is_better(link) -> None:
     problem = replace(make_problem(make_space(2, 2), 0.4), link=link)
     assert search(problem, 60, Engine(problem)).max() >= 0.97 * optimum(problem)
+
+
+def test_what_is_known_to_be_good_is_proposed_though_no_model_would() -> None:
+    """A measured subnet that is much better than its neighbours is one that nothing else leads to."""
+    problem = make_problem(make_space(4, 3), 0.5, predicted=True)
+    within = problem.space.sample_codes(np.random.default_rng(0), 300)
+    within = within[problem.feasible(problem.costs(within))]
+    true, spike = problem.quality, keys(within[:1])[0]
+    assert true is not None
+
+    def quality(codes: np.ndarray) -> np.ndarray:
+        return true(codes) + 1000.0 * np.array([key == spike for key in keys(codes)])
+
+    problem = replace(problem, quality=quality)
+    nothing = within[:0], np.empty(0)
+    assert spike not in keys(Engine(problem).ask(50, *nothing))
+    assert spike in keys(Engine(replace(problem, known=within)).ask(50, *nothing))
