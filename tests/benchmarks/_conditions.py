@@ -7,6 +7,7 @@ import io
 import platform
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -15,6 +16,11 @@ from typing import Any
 
 from nas._files import write_atomic
 from nas.latency.fingerprint import machine_fingerprint
+
+try:
+    import fcntl
+except ImportError:  # not on this system
+    fcntl = None
 
 CONDITIONS = ("idle", "bursts")
 _NEIGHBOUR = """
@@ -40,6 +46,15 @@ def neighbour(condition: str) -> Iterator[None]:
     finally:
         process.kill()
         process.wait()
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Let benchmarks that run at the same time measure one after the other, where the system has file locks."""
+    with open(Path(tempfile.gettempdir()) / "anyfit-benchmarks.lock", "w") as file:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def facts() -> dict[str, str]:

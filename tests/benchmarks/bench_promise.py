@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.benchmarks._conditions import CONDITIONS, neighbour, write_rows
+from tests.benchmarks._conditions import CONDITIONS, alone, neighbour, write_rows
 
 RESULTS = Path(__file__).with_name("results") / "promise.csv"
 MODELS = ("mbv3-cifar10", "anycost-digits", "deblur-cifar10")
@@ -65,7 +65,7 @@ def once(
     model: str, budget: str, limit: float, threads: int, condition: str, seed: int, run: Path
 ) -> dict[str, Any]:
     """Search and measure again; return a row."""
-    with neighbour(condition):
+    with alone(), neighbour(condition):
         found, seconds = search(model, limit, seed, threads, run)
         answer = found["answer"]
         again = None if answer is None else measure_again(model, run / "model.onnx", threads)
@@ -99,7 +99,8 @@ def main() -> None:
     models = given.model or MODELS
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
-        limits = {(m, t): budgets(m, t, Path(folder)) for m, t in product(models, THREADS)}
+        with alone():
+            limits = {(m, t): budgets(m, t, Path(folder)) for m, t in product(models, THREADS)}
         cases = list(product(range(given.searches), SHARES, models, THREADS, CONDITIONS))[: given.searches]
         for number, (seed, budget, model, threads, condition) in enumerate(cases):
             limit = limits[model, threads][budget]

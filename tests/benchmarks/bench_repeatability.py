@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.benchmarks._conditions import CONDITIONS, neighbour, write_rows
+from tests.benchmarks._conditions import CONDITIONS, alone, neighbour, write_rows
 
 RESULTS = Path(__file__).with_name("results") / "repeatability.csv"
 THREADS = (1, 2)
@@ -53,7 +53,7 @@ def main() -> None:
     plan = Plan(budget_s=0.5 + 0.2 * len(subnets))
     while (now := time.monotonic() - start) < 60 * given.minutes:
         for threads, condition in product(THREADS, CONDITIONS):
-            with neighbour(condition):
+            with alone(), neighbour(condition):
                 time.sleep(0.5)
                 found = measure_subnets(model, subnets, "onnxruntime", Workload(threads=threads), plan=plan)
             for name, one in zip(PROGRAMS, found, strict=True):
