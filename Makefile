@@ -2,24 +2,33 @@
 PYTHON ?= python3
 ARGS ?= --latency 20ms
 BIN := .venv/bin
-STAMP := .venv/.installed
+# Two stamps of one environment: what a search needs, and with it all that the project is developed with.
+CORE := .venv/.installed-core
+DEV := .venv/.installed-dev
+UV := $(BIN)/uv pip install --python $(BIN)/python -c constraints.txt
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 # What tries families and the app as wholes. Tracing lines would make it half as long again, so that the lines of `nas`
 # have to be reached by the other tests.
 WHOLE := tests/app tests/conformance tests/diffusion tests/gan_compress
 
+# Else every command would read PyTorch's sources anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help install search browser test screenshots bench lock clean
 
 help:
-	@echo "make install   make the environment .venv"
 	@echo "make search    nas search $(ARGS)        (other options: make search ARGS='--macs 5M')"
-	@echo "make test      everything that CI checks"
+	@echo "               makes the environment .venv with what that needs, if there is none"
+	@echo "make install   everything in .venv: the app, pipelines, what the tests need"
+	@echo "make test      everything that CI checks; installs as make install does"
 	@echo "make screenshots   the app's journeys in a browser; pictures of every page in build/screenshots"
 	@echo "make bench     the benchmarks; CSVs go to tests/benchmarks/results"
 	@echo "make lock      pin the newest versions that fit in constraints.txt"
 	@echo "make clean     remove what was built, the environment too"
 
-install: $(STAMP)
+# Compiled as a whole for those who run tests by hand, also where PYTHONDONTWRITEBYTECODE is set.
+install: $(DEV)
+	@$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -28,13 +37,23 @@ $(BIN)/python:
 	  || { echo "$(PYTHON) has no venv module; install it (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 
-$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
+$(BIN)/uv: | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
-	$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[dev]'
+
+# Bytecode is not compiled beforehand: a search imports an eighth of the files, and keeps what it has compiled.
+$(CORE): pyproject.toml constraints.txt | $(BIN)/uv
+	@echo "installing what a search needs into .venv: once, most of it PyTorch" >&2
+	$(UV) -e .
 	@touch $@
 
-search: $(STAMP)
+$(DEV): pyproject.toml constraints.txt | $(BIN)/uv
+	@echo "installing everything into .venv: the app, pipelines, what the tests need" >&2
+	$(UV) -e '.[dev]'
+	@touch $(CORE) $@
+
+search: $(CORE)
 	$(BIN)/nas search $(ARGS)
+	@echo "nas is $(BIN)/nas; after '. $(BIN)/activate' it is nas alone" >&2
 
 # The app is tested in a real browser; where none can be installed, those tests are skipped and say so.
 browser:
@@ -42,7 +61,7 @@ browser:
 	  apt-get install -y -qq chromium >/dev/null 2>&1 || \
 	  { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; }; }; } || echo "no chromium: browser tests are skipped" >&2
 
-test: $(STAMP) browser
+test: $(DEV) browser
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
@@ -50,17 +69,16 @@ test: $(STAMP) browser
 	$(PYTEST) $(WHOLE)
 	$(PYTEST) $(addprefix --ignore=,$(WHOLE)) --cov --cov-report=term --cov-fail-under=90
 
-screenshots: $(STAMP) browser
+screenshots: $(DEV) browser
 	ANYFIT_SCREENSHOTS=build/screenshots $(BIN)/python -m pytest -q tests/app/e2e
 	@echo "the screenshots are in build/screenshots"
 
-bench: $(STAMP)
+bench: $(DEV)
 	@set -e; for file in tests/benchmarks/bench_*.py; do \
 	  name=$$(basename $$file .py); echo "== $$name"; $(BIN)/python -m tests.benchmarks.$$name; \
 	done
 
-lock: $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+lock: | $(BIN)/uv
 	{ sed -n '/^#/p' constraints.txt; $(BIN)/uv pip compile pyproject.toml --all-extras --universal --upgrade \
 	  --python-version 3.11 --fork-strategy fewest --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet; } > constraints.new
 	mv constraints.new constraints.txt

@@ -31,10 +31,11 @@ def command(runs: Path, host: str, port: int, no_browser: bool) -> None:
     from importlib.util import find_spec
 
     from nas._errors import NasError, UsageError
+    from nas._extras import how_to_install
     from nas.cli._output import log
 
     if find_spec("streamlit") is None:
-        raise NasError("the app needs Streamlit, which is not installed; pip install 'anyfit[app]'")
+        raise NasError(f"the app needs Streamlit, which is not installed; {how_to_install('app')}")
     if runs.is_symlink() and not runs.exists():
         raise UsageError(f"{runs} is a link to nothing; give a folder with --runs")
     try:
@@ -48,9 +49,15 @@ def command(runs: Path, host: str, port: int, no_browser: bool) -> None:
     options = {
         "server.address": host,
         "server.port": str(port),
-        "server.headless": str(no_browser).lower(),
+        # Streamlit asks whoever starts it first for an e-mail address, and serves nothing until a key is pressed.
+        "server.showEmailPrompt": "false",
         "browser.gatherUsageStats": "false",
+        # Our own line says where the app is.
+        "logger.hideWelcomeMessage": "true",
+        "logger.level": "warning",
     }
+    if no_browser:  # else Streamlit opens one where there is a display
+        options["server.headless"] = "true"
     log(f"the app is at http://{host}:{port} (Ctrl-C ends it; jobs that run go on)")
     os.environ["ANYFIT_RUNS"] = str(runs.resolve())
     arguments = [f"--{name}={value}" for name, value in options.items()]

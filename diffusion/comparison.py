@@ -28,6 +28,7 @@ from diffusion.task import latents_of, make_inputs, pictures
 from nas._errors import NasError, UsageError
 from nas.elastic import call
 from nas.latency.measure import Measurement, Plan, measure, measure_memory, program_bytes
+from nas.latency.reference import open_references
 from nas.latency.runtimes._sequence import read_sequence
 from nas.train.measure import onnx_forward
 
@@ -202,7 +203,9 @@ class Comparison:
                 good[number] = files[number]
         self.report(f"measuring an image under {self.runtime.name}, {self.workload}")
         plan = Plan(budget_s=_SECONDS * len(good))
-        for number, latency in measure(good, self.runtime, self.workload, plan=plan).items():
+        references = open_references(self.candidates[0].network.family, self.runtime, self.workload)
+        measured = measure(good, self.runtime, self.workload, references=references, plan=plan)
+        for number, latency in measured.items():
             rows[number].latency = latency
 
 

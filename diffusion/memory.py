@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from diffusion.weights import all_weight_files
 from nas._errors import NasError
 from nas._memory import is_out_of_memory
 from nas.latency.units import format_bytes
@@ -48,7 +49,7 @@ def room_for(folder: Path) -> Iterator[None]:
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        total = sum(file.stat().st_size for file in folder.glob("*/*.safetensors"))
+        total = sum(file.stat().st_size for file in all_weight_files(folder))
         raise NasError(
             f"the memory is not enough for the weights in {folder}, {format_bytes(total)} of files; use a smaller "
             "pipeline or one in half precision, or a machine with more memory"

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from nas._errors import NasError, UsageError
+from nas._extras import how_to_install
 from nas.train.features import DEFAULT, feature_space, fid, kid
 from nas.train.plain import read_plain
 
@@ -246,8 +247,8 @@ def _package(name: str) -> ModuleType:
     try:
         return import_module(name)
     except ImportError as error:
-        missing = name.partition(".")[0].replace("_", "-")
-        raise UsageError(f"{missing} is not installed; `pip install anyfit[metrics]`") from error
+        package = name.partition(".")[0].replace("_", "-")
+        raise UsageError(f"{package} is not installed; {how_to_install('metrics')}") from error
 
 
 def _cached(place: str, name: str, option: str, wanted: str) -> Path:

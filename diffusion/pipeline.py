@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from diffusion.memory import room_for
+from diffusion.weights import all_weight_files, check_bin, require_weights
 from nas._errors import NasError, UsageError
 from nas._files import new_folder, read_json, sha256, write_atomic, write_json
 
 INFO = "anyfit.json"
 INDEX = "model_index.json"
 DEFAULT = "tiny-sd-cifar10"
-_PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".msgpack")
 _LIBRARIES = ("diffusers", "transformers", "stable_diffusion", "diffusion")
 _WEIGHTLESS = ("scheduler", "tokenizer", "tokenizer_2", "feature_extractor")
 DENOISERS = ("unet", "transformer")
@@ -57,7 +57,8 @@ def shipped() -> dict[str, Path]:
 
 
 def find_pipeline(spec: str | Path) -> Path:
-    """Return the folder of a shipped pipeline's name, a folder, or a hub id (downloaded once, safetensors only).
+    """Return the folder of a shipped pipeline's name, a folder, or a hub id (downloaded once, as safetensors where
+    there are any).
 
     Raises `UsageError` for what is none of them, and `NasError` when a download fails.
     """
@@ -93,8 +94,8 @@ def _download(name: str) -> Path:
 
     try:
         with quiet():
-            return Path(DiffusionPipeline.download(name, use_safetensors=True, trust_remote_code=False))
-    except Exception as error:  # a hub fails in many ways: no network, no such id, no safetensors
+            return Path(DiffusionPipeline.download(name, trust_remote_code=False))
+    except Exception as error:  # a hub fails in many ways: no network, no such id, no weights
         raise NasError(
             f"the pipeline {name} cannot be fetched ({hub_reason(error)}); give a folder instead"
         ) from error
@@ -104,7 +105,7 @@ def read_index(folder: Path, denoisers: Sequence[str] = ("unet",)) -> dict[str, 
     """Return a pipeline's parts that there are: name to library and class.
 
     Raises `UsageError` for a pipeline that has none of `denoisers`, for one that names code of others, or for weights
-    that would have to be unpickled, and `NasError` for a broken index.
+    that hold more than tensors, and `NasError` for a broken index.
     """
     index = read_json(folder / INDEX)
     if not isinstance(index, dict):
@@ -135,17 +136,8 @@ def read_index(folder: Path, denoisers: Sequence[str] = ("unet",)) -> dict[str, 
 def _check_weights(folder: Path) -> None:
     if not folder.is_dir():
         raise NasError(f"{folder} is missing, but {INDEX} names it; fetch the pipeline again")
-    found = [path for path in sorted(folder.iterdir()) if path.suffix == ".safetensors"]
-    pickled = [path for path in sorted(folder.iterdir()) if path.suffix in _PICKLES]
-    if not found and pickled:
-        raise UsageError(
-            f"{pickled[0]} would have to be unpickled, which can run any code, and is refused; save the pipeline as "
-            "safetensors"
-        )
-    if not found:
-        raise NasError(f"{folder} holds no weights (*.safetensors); fetch the pipeline again")
-    for path in found:
-        check_safetensors(path)
+    for path in require_weights(folder):
+        check_safetensors(path) if path.suffix == ".safetensors" else check_bin(path)
 
 
 def check_safetensors(path: Path) -> None:
@@ -178,8 +170,9 @@ def load_pipeline(
     options = {} if dtype is None else {"torch_dtype": dtype}
     try:
         with quiet(), room_for(folder):
+            # Safetensors where a part has them, else its .bin files, which `read_index` has looked into.
             pipeline = DiffusionPipeline.from_pretrained(
-                folder, use_safetensors=True, local_files_only=True, trust_remote_code=False, **options
+                folder, local_files_only=True, trust_remote_code=False, **options
             )
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -195,7 +188,7 @@ def load_pipeline(
 
 def weights_digest(folder: Path) -> str:
     """Return a hex digest of the weights of a pipeline's folder."""
-    found = sorted(folder.glob("*/*.safetensors"))
+    found = all_weight_files(folder)
     return hashlib.sha256(
         "".join(f"{path.parent.name} {sha256(path)} " for path in found).encode()
     ).hexdigest()[:16]

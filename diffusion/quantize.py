@@ -138,9 +138,9 @@ class Trial:
 
     def run(self, ways: Sequence[Way]) -> list[Tried]:
         """Try all; the first is what the others are compared with. Raises `NasError` where one does not run."""
-        from nas.latency._rounds import Plan
-        from nas.latency.measure import measure
+        from nas.latency.measure import Plan, measure
         from nas.latency.programs import write_sequence
+        from nas.latency.reference import open_references
 
         family, sequences, files = self._model.family, {}, {}
         for number, way in enumerate(ways):
@@ -152,7 +152,8 @@ class Trial:
             f"measuring an image of each of {len(ways)} under {self._runtime.name}, {self._workload}"
         )
         plan = Plan(min_bursts=5, max_bursts=15, budget_s=_SECONDS * len(ways))
-        measured = measure(sequences, self._runtime, self._workload, plan=plan)
+        references = open_references(family, self._runtime, self._workload)
+        measured = measure(sequences, self._runtime, self._workload, references=references, plan=plan)
         wanted, found = self._pictures(ways[0], files[0]), []
         for number, way in enumerate(ways):
             self._report(f"making pictures with {way.name}")

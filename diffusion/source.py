@@ -1,6 +1,6 @@
 """Pipelines of diffusers as models: "diffusion:PLACE", a folder with `model_index.json` or a name in the hub.
 
-Weights are read from safetensors alone, and no code that comes with a pipeline is run.
+Weights are read from safetensors, or from `.bin` files of plain tensors, and no code that comes with a pipeline is run.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from diffusion.memory import room_for
 from diffusion.pipeline import hub_reason, may_be_hub_id, quiet
+from diffusion.weights import check_bin, has_safetensors, require_weights, weight_files
 from nas._errors import NasError, UsageError
 from nas._files import read_json, sha256
 from nas._memory import is_out_of_memory
@@ -45,6 +46,11 @@ class PipelineSource(Source):
             raise UsageError(
                 f"{path} is no pipeline of diffusers: it has no {INDEX}; give a folder that `save_pretrained` wrote"
             )
+        if path.is_file():
+            raise UsageError(
+                f"{place} is a file, but a pipeline is a folder with {INDEX}; give the folder that "
+                "`save_pretrained` wrote"
+            )
         if not may_be_hub_id(place):
             raise UsageError(f"{place} does not exist; give the folder of a pipeline, or its name in the hub")
         return _from_hub(place)
@@ -63,7 +69,7 @@ class PipelineSource(Source):
         }
 
     def digest(self, path: Path) -> str:
-        files = sorted(file for part in _PARTS for file in (path / part).glob("*.safetensors"))
+        files = sorted(file for part in _PARTS for file in weight_files(path / part))
         return hashlib.sha256("".join(map(sha256, files)).encode()).hexdigest()
 
     def load(self, path: Path) -> Model:
@@ -85,11 +91,21 @@ def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
+        path = Path(snapshot_download(name, allow_patterns=_HUB_FILES))
+        bare = [
+            part
+            for part in _PARTS
+            if (path / part / "config.json").is_file() and not weight_files(path / part)
+        ]
+        if bare:  # an older pipeline
+            path = Path(
+                snapshot_download(name, allow_patterns=[*_HUB_FILES, *(f"{part}/*.bin" for part in bare)])
+            )
     except Exception as error:
         raise NasError(
             f"{name} is no folder here, and cannot be fetched from the hub ({hub_reason(error)}); give a folder"
         ) from error
+    return path
 
 
 def _notes(path: Path) -> dict[str, Any]:
@@ -211,11 +227,13 @@ def load_weights(network: nn.Module, path: Path) -> None:
         classes["vae"] = DECODERS[_config(path / "vae" / "config.json")["_class_name"]]
     for name, own in classes.items():
         with quiet():
-            state: dict[str, Any] = _read_part(path / name, own).state_dict()
+            part, missing = _read_part(path / name, own)
         module = network.get_submodule(name if name != "vae" else "vae.autoencoder")
         moved: dict[str, str] = getattr(module, "moved", {})
-        state = {moved.get(key, key): tensor for key, tensor in state.items()}
+        state = {moved.get(key) or key: tensor for key, tensor in part.state_dict().items()}
         wanted = module.state_dict().keys()
+        if lacking := sorted(key for key in missing if moved.get(key, key) in wanted):
+            raise NasError(f"{path / name} holds no weights for {lacking[0]}; fetch the pipeline again")
         try:
             module.load_state_dict({key: tensor for key, tensor in state.items() if key in wanted})
         except RuntimeError as error:
@@ -225,27 +243,27 @@ def load_weights(network: nn.Module, path: Path) -> None:
             ) from error
 
 
-def _read_part(folder: Path, kind: Any) -> Any:
-    """Read a part with its library, which knows older names of tensors and files in pieces."""
+def _read_part(folder: Path, kind: Any) -> tuple[Any, set[str]]:
+    """Read a part with its library, which knows older names of tensors and files in pieces.
+
+    Returns the part, and the names of the tensors that no file has.
+    """
     import torch
 
-    if not [*folder.glob("*.safetensors")]:
-        pickles = [
-            file.name for file in sorted(folder.iterdir()) if file.suffix in (".bin", ".ckpt", ".pt", ".pth")
-        ]
-        raise UsageError(
-            f"{folder} holds no safetensors but {', '.join(pickles) or 'no weights'}, and unpickling runs whatever "
-            "code is inside; save the pipeline with safe_serialization=True"
-        )
+    found = require_weights(folder)
+    safe = has_safetensors(folder)
+    for file in () if safe else found:
+        check_bin(file)
     variants = sorted(
-        file.name.split(".")[1] for file in folder.glob("*.*.safetensors") if "-of-" not in file.name
+        file.name.split(".")[1] for file in found if file.name.count(".") > 1 and "-of-" not in file.name
     )
-    plain = any(file.name.count(".") == 1 for file in folder.glob("*.safetensors"))
+    plain = any(file.name.count(".") == 1 for file in found)
     try:
-        return kind.from_pretrained(
+        own, told = kind.from_pretrained(
             folder,
-            use_safetensors=True,
+            use_safetensors=safe,
             local_files_only=True,
+            output_loading_info=True,
             torch_dtype=torch.float32,
             **({} if plain or not variants else {"variant": variants[0]}),
         )
@@ -254,3 +272,4 @@ def _read_part(folder: Path, kind: Any) -> Any:
             raise
         reason = str(error).strip().partition("\n")[0]
         raise NasError(f"{folder} cannot be read ({reason}); fetch the pipeline again") from error
+    return own, set(told["missing_keys"])

@@ -21,6 +21,7 @@ from torch.utils.data import Dataset
 from gan_compress.generate import latents, load_generator, to_pixels
 from gan_compress.train.images import real_images
 from nas._errors import NasError, UsageError
+from nas._extras import how_to_install
 from nas.train.plain import read_plain
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def _package() -> Any:
         import torch_fidelity.utils
     except ImportError as error:
         raise UsageError(
-            f"torch-fidelity is not installed; `pip install anyfit[fidelity]`, {_INSTEAD}"
+            f"torch-fidelity is not installed; {how_to_install('fidelity')}, {_INSTEAD}"
         ) from error
 
     def open_extractor(name: str, options: Mapping[str, Any]) -> None:

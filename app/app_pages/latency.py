@@ -20,6 +20,7 @@ from app.parts.text import ms, plain, told
 from app.runs import searches
 from nas._errors import NasError
 from nas._files import read_json
+from nas.latency.profile import GOOD_PCT
 
 
 def profiles() -> list[Path]:
@@ -91,8 +92,16 @@ def show_profile(path: Path, model: str) -> None:
     columns[1].metric("largest, measured", ms(float(median[1])))
     columns[2].metric("median error, held out", f"{profile['error'].get('median_pct', float('nan')):.1f}%")
     columns[3].metric(
-        "p90 over p50", f"{float(np.median(p90 / median)):.2f}", help="How restless the machine was"
+        "p90 over p50",
+        f"{float(np.median(p90 / median)):.2f}",
+        help="How far single runs lie above the median",
     )
+    if profile["error"].get("median_pct", 0.0) > GOOD_PCT:
+        st.warning(
+            f"This profile errs by more than {GOOD_PCT:.0f}%: searches measure more finalists. Profile anew on a calm "
+            "machine.",
+            icon=":material/warning:",
+        )
     machine = profile["machine"]
     workload = ", ".join(f"{name} {value}" for name, value in profile["workload"].items())
     device = machine.get("gpu") or machine.get("processor")
@@ -149,11 +158,13 @@ def show_drift(model: str, bound: dict[str, Any]) -> None:
             return
         verdict = "as when it was profiled" if abs(ratio - 1) < 0.05 else "slower" if ratio > 1 else "quicker"
         st.metric(
-            "latency now over then, median of a few subnets",
+            "calm latency now over then, median of a few subnets",
             f"{ratio:.2f}×",
             f"the machine is {verdict}",
             delta_color="off",
         )
+        if (pace := float(answer.get("pace", 1.0))) >= 1.05:
+            st.caption(f"By the clock it takes {pace:.2f} times as long at the moment as when it is calm.")
 
 
 def show_runs(model: str) -> None:

@@ -12,7 +12,7 @@ from app.parts.command import show_command
 from app.parts.empty import empty
 from app.parts.follow import follow
 from app.parts.start import search_words, start_search
-from app.parts.text import budget_words, ms, plain, quality_words, seconds_words, told
+from app.parts.text import budget_words, ms, pace_words, plain, quality_words, seconds_words, told
 from app.runs import list_cards, read_card, runs_root, safe_folder
 from nas._errors import NasError
 from nas.search.candidates import read_candidates
@@ -136,7 +136,8 @@ def result(run: str) -> None:
     columns[0].metric(
         "latency, measured",
         ms(latency["measured"]),
-        help="The larger median of two measurements in fresh processes",
+        help="At the machine's calm pace: the larger of two measurements in fresh processes, each beside reference "
+        f"programs. The clock said {ms(latency.get('raw'))}.",
     )
     columns[1].metric("latency, predicted", ms(latency["predicted"]))
     columns[2].metric(
@@ -147,13 +148,16 @@ def result(run: str) -> None:
     limit = card.budget.get("latency_ms")
     if limit is not None:
         st.success(
-            f"The promise is kept: {ms(latency['measured'])} measured on this machine, within {ms(limit)}. "
+            f"The promise is kept: {ms(latency['measured'])} measured on this machine, within {ms(limit)}"
+            f"{pace_words(answer.get('pace'))}. "
             f"The largest network takes {ms(outcome.get('largest_latency_ms'))}, "
             f"the smallest {ms(outcome.get('smallest_latency_ms'))}.",
             icon=":material/verified:",
         )
     if outcome.get("reason"):
         st.info(plain(outcome["reason"]))
+    for warning in outcome.get("warnings", []):
+        st.warning(plain(warning))
     rows = [
         {
             "within": budget_words(rung.get("budget") or card.budget),
@@ -161,9 +165,10 @@ def result(run: str) -> None:
             "quality is": rung["quality"]["source"],
             "predicted": ms(rung["latency_ms"]["predicted"]),
             "measured": ms(rung["latency_ms"]["measured"]),
+            "by the clock": ms(rung["latency_ms"].get("raw")),
             "MACs": f"{rung['macs'] / 1e6:.3g} M",
             "parameters": f"{rung['params'] / 1e3:,.0f} k",
-            "": "answer" if rung is answer else "",
+            "": ("answer, restless" if answer.get("restless") else "answer") if rung is answer else "",
         }
         for rung in sorted(
             [*outcome.get("ladder", []), answer], key=lambda rung: rung["latency_ms"]["predicted"]

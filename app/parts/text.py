@@ -42,6 +42,11 @@ def ms(value: float | None) -> str:
     return "–" if value is None or value != value else format_ms(float(value))
 
 
+def pace_words(pace: float | None) -> str:
+    """Return what to say of a machine's pace after a latency: "" where it was calm."""
+    return "" if pace is None or pace < 1.05 else f" at its calm pace (it was {pace:.2f} times slower then)"
+
+
 def budget_words(budget: Mapping[str, float]) -> str:
     """Return the limits of a budget: "20 ms, 5M MACs"."""
     forms = {

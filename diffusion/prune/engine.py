@@ -25,6 +25,7 @@ from nas._errors import UsageError
 from nas.elastic import Counts
 from nas.latency.measure import measure
 from nas.latency.programs import lower_output
+from nas.latency.reference import open_references
 from nas.latency.runtimes import Runtime
 from nas.latency.workload import Workload
 from nas.space import Subnet
@@ -255,7 +256,12 @@ def _measured(
         for name, own in (("before", opened.family.space.largest()), ("after", subnet)):
             module = opened.supernet.extract(own).to("cpu")
             programs[name] = lower_output(module, opened.family, own, runtime, Path(folder, name))
+        references = open_references(opened.family, runtime, workload)
         found = measure(
-            programs, runtime, workload, progress=lambda done, count: tell("latency", done, count)
+            programs,
+            runtime,
+            workload,
+            references=references,
+            progress=lambda done, count: tell("latency", done, count),
         )
     return found["before"].median_ms, found["after"].median_ms

@@ -216,9 +216,17 @@ def run_latency(folder: Path) -> list[Latency]:
             "machine": f"{machine['gpu'] or machine['processor']}, {machine['cores']} cores, {machine['system']}",
             **how["workload"],
         }
-        kinds = [("predicted", found["predicted"], None), ("measured", found["measured"], found["p90"])]
-        return [
-            Latency(kind=kind, median_ms=median, p90_ms=p90, **common)
-            for kind, median, p90 in kinds
-            if median is not None
-        ]
+        known = []
+        if run["result"].get("statistic", "median") == "median":
+            known.append(Latency(kind="predicted", median_ms=found["predicted"], **common))
+        if found["measured"] is not None:
+            median_ms = found.get("median", found["measured"])
+            raw_ms = None if answer.get("pace") is None else median_ms * answer["pace"]
+            restless = answer.get("restless", False)
+            known.append(
+                Latency(
+                    kind="measured", median_ms=median_ms, p90_ms=found["p90"], raw_ms=raw_ms,
+                    is_restless=restless, **common,
+                )
+            )  # fmt: skip
+        return known

@@ -11,18 +11,12 @@ from collections.abc import Sequence
 import click
 
 from nas._errors import NasError
+from nas._extras import missing
 from nas.cli._group import cli
 
 _INTERRUPTED = 130
 # What SQLite, safetensors and torch say in exceptions of their own instead of an OSError.
 _FULL_DISK = ("No space left on device", "disk is full", "Disk quota exceeded")
-_EXTRAS = {
-    "diffusers": "diffusion",
-    "peft": "diffusion",
-    "tokenizers": "diffusion",
-    "transformers": "diffusion",
-}
-"""Packages that only an extra brings, with its name."""
 _MAKE_ROOM = "free some space and run the command again"
 
 
@@ -71,14 +65,27 @@ def _report(text: str, code: int) -> int:
 
 def _usage_sentence(error: click.ClickException) -> str:
     text = error.format_message().rstrip(".")
+    # What click calls a number with limits.
+    text = text.replace("a valid integer range", "a whole number").replace("a valid float range", "a number")
     ctx = error.ctx if isinstance(error, click.UsageError) else None
-    return f"{text} (see '{ctx.command_path} --help')" if ctx else text
+    if ctx is None:
+        return text
+    more = f"see '{ctx.command_path} --help'"
+    if isinstance(error, click.MissingParameter) and (example := _example(ctx)):
+        more = f"for example: {example}; {more}"
+    return f"{text} ({more})"
+
+
+def _example(ctx: click.Context) -> str | None:
+    """Return the first example of a command's help, without what it says about it."""
+    lines = (line.strip() for line in (ctx.command.help or "").splitlines())
+    return next((line.partition("   ")[0] for line in lines if line.startswith(f"{ctx.command_path} ")), None)
 
 
 def _system_sentence(error: Exception) -> str | None:
     """Say what the machine lacks: an extra's package, room on the disk, leave to write; None for anything else."""
-    if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
-        return f"{error.name} is not installed; pip install 'anyfit[{_EXTRAS[error.name]}]'"
+    if isinstance(error, ImportError):
+        return missing(error)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = f" while writing {error.filename}" if error.filename else ""
         return f"the disk is full{where}; {_MAKE_ROOM}"

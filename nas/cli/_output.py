@@ -73,15 +73,15 @@ def log(text: str) -> None:
 
 @contextmanager
 def progress_bar(label: str) -> Iterator[Advance]:
-    """Yield `advance(done, total, note="")`, which draws a bar on stderr; nothing is drawn into a pipe.
+    """Yield `advance(done, total, note="")`, which draws a bar on stderr; without a terminal, lines now and then.
 
     Whoever follows by a file is told too (`nas._progress`).
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from nas._progress import ProgressFile
+    from nas._progress import ProgressFile, ProgressLines
 
-    told = ProgressFile()
+    told, lines, is_terminal = ProgressFile(), ProgressLines(log), sys.stderr.isatty()
 
     columns = (
         TextColumn("{task.description}"),
@@ -90,12 +90,17 @@ def progress_bar(label: str) -> Iterator[Advance]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=log_console(), transient=True, disable=not sys.stderr.isatty()) as bar:
+    with Progress(*columns, console=log_console(), transient=True, disable=not is_terminal) as bar:
         task = bar.add_task(label, total=None, note="")
 
         def advance(done: int, total: int, note: str = "") -> None:
             bar.update(task, completed=done, total=total, note=note)
+            if not is_terminal:
+                lines.write(label, done, total, note)
             told.write(label, done, total, note)
+
+        if not is_terminal:
+            lines.write(label, 0, 0)
 
         told.write(label, 0, 0)
         yield advance

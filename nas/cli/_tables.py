@@ -43,11 +43,17 @@ def figure_rows(figures: Figures) -> list[tuple[str, str]]:
 
 def latency_words(latency: Latency) -> str:
     """Return a latency with its origin in one line."""
+    pace = latency.pace or 1.0
+    clock = f", {format_ms(latency.raw_ms)} by the clock" if latency.raw_ms and pace >= 1.05 else ""
+    return f"{format_ms(latency.median_ms)}{clock} ({latency_origin(latency)})"
+
+
+def latency_origin(latency: Latency) -> str:
+    """Return how a latency was found: measured or predicted, runtime, workload, machine."""
     threads = "1 thread" if latency.threads == 1 else f"{latency.threads} threads"
+    kind = f"{latency.kind}, restless" if latency.is_restless else latency.kind
     workload = f"batch {latency.batch_size}, {threads}, {latency.precision}"
-    return (
-        f"{format_ms(latency.median_ms)} ({latency.kind}, {latency.runtime}, {workload}, {latency.machine})"
-    )
+    return f"{kind}, {latency.runtime}, {workload}, {latency.machine}"
 
 
 def parity_table(rows: Sequence[ParityRow]) -> Table:

@@ -50,6 +50,9 @@ def command(
 ) -> None:
     """Distil synthetic calibration images from MODEL and write them into its folder.
 
+    \b
+      nas calibrate runs/digits/model --data digits
+
     With --report N nothing is distilled: N random subnets' top-1 with the supernet's own (sliced) BatchNorm
     statistics, with those of the model's images and with those of real training images go to --output as CSV.
     """

@@ -38,6 +38,10 @@ def command(
 ) -> None:
     """Compare two or more subnets, runs, exported models or supernets (their largest subnet).
 
+    \b
+      nas compare smallest largest
+      nas compare runs/<run> runs/<other run>-export
+
     Their latencies are measured together, interleaved, so that the comparison holds on a noisy machine.
     """
     from nas._errors import UsageError
@@ -115,11 +119,15 @@ def _differences(figures: list[Figures]) -> dict[str, list[Any]]:
 
 
 def _show(figures: list[Figures], differences: dict[str, list[Any]]) -> None:
-    from nas.cli._tables import latency_words, plain_table
+    from nas.cli._tables import latency_origin, plain_table
     from nas.latency.units import format_bytes, format_count, format_ms
 
     def latency(found: Figures, kind: str) -> str:
         return next((format_ms(entry.median_ms) for entry in found.latency if entry.kind == kind), "–")
+
+    def clock(found: Figures) -> str:
+        known = [entry.raw_ms for entry in found.latency if entry.raw_ms is not None]
+        return format_ms(known[-1]) if known else "–"
 
     def quality(found: Figures, name: str, kind: str) -> str:
         known = (entry.text for entry in reversed(found.quality) if (entry.name, entry.kind) == (name, kind))
@@ -133,6 +141,7 @@ def _show(figures: list[Figures], differences: dict[str, list[Any]]) -> None:
         for kind in kinds
     ]
     rows += [[f"latency, {kind}", *(latency(found, kind) for found in figures)] for kind in kinds]
+    rows += [["latency, by the clock", *map(clock, figures)]]
     rows += [
         ["MACs", *(format_count(found.macs) for found in figures)],
         ["parameters", *(format_count(found.params) for found in figures)],
@@ -143,6 +152,6 @@ def _show(figures: list[Figures], differences: dict[str, list[Any]]) -> None:
     rows += [[name, *("–" if v is None else str(v) for v in values)] for name, values in differences.items()]
     console = result_console()
     console.print(plain_table(["", *(found.name for found in figures)], rows))
-    origins = {latency_words(entry).partition(" (")[2][:-1] for found in figures for entry in found.latency}
+    origins = {latency_origin(entry) for found in figures for entry in found.latency}
     for origin in sorted(origins):
         console.print(f"latency: {origin}", soft_wrap=True, markup=False)

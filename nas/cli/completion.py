@@ -18,7 +18,11 @@ _EPILOG = "\b\nSwitch it on with:\n" + "\n".join(f"  {line}" for line in _INSTAL
 @click.command(epilog=_EPILOG)
 @click.argument("shell", type=click.Choice([*_INSTALL]))
 def command(shell: str) -> None:
-    """Print the completion script of SHELL."""
+    """Print the completion script of SHELL.
+
+    \b
+      nas completion bash
+    """
     completion_class = get_completion_class(shell)
     assert completion_class is not None
     click.echo(completion_class(cli, {}, "nas", "_NAS_COMPLETE").source())

@@ -34,6 +34,10 @@ def command(
 ) -> None:
     """Measure the quality of a subnet, a run's answer, an exported model, or a supernet's largest subnet.
 
+    \b
+      nas eval runs/<run> --data CIFAR10 --download
+      nas eval anycost-digits --quality distance
+
     A classifier's is its top-1 on labelled images, given with --data.
     """
     from nas.cli._figures import load_supernet, read_subnet

@@ -61,9 +61,11 @@ def _find(places: tuple[Path, ...], mark: str, format: str | None = None) -> lis
 
 def _marks(place: Path, pattern: str, mark: str) -> list[Path]:
     try:
-        return [*place.glob(f"{pattern}/{mark}" if pattern else mark)]
+        found = [*place.glob(f"{pattern}/{mark}" if pattern else mark)]
     except OSError:
         return []
+    # What is being written has a name with a dot until it is whole.
+    return [path for path in found if not path.relative_to(place).parts[0].startswith(".")]
 
 
 def _format(path: Path) -> str | None:

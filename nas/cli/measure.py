@@ -64,6 +64,9 @@ def command(
 ) -> None:
     """Measure the quality of many subnets of MODEL on validation images and write subnets.csv into its folder.
 
+    \b
+      nas measure runs/digits/model --data digits
+
     The table is what a search without data ranks subnets by. A stopped measurement goes on where it was.
     """
     import torch

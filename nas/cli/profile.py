@@ -15,7 +15,7 @@ from nas.cli._options import (
     seed_option,
     threads_option,
 )
-from nas.cli._output import emit_json, progress_bar, result_console
+from nas.cli._output import emit_json, log, progress_bar, result_console
 
 if TYPE_CHECKING:
     from nas.families import Model
@@ -24,13 +24,20 @@ if TYPE_CHECKING:
     from nas.latency.workload import Workload
 
 
+def _samples() -> int:
+    """Return how many subnets a search measures where there is no profile."""
+    from nas.latency.profile import SAMPLES
+
+    return SAMPLES
+
+
 @click.command()
 @model_option
 @runtime_option
 @threads_option
 @batch_size_option
 @click.option(
-    "--samples", type=click.IntRange(min=20), default=100, show_default=True, help="Subnets to measure."
+    "--samples", type=click.IntRange(min=20), default=_samples, show_default="80", help="Subnets to measure."
 )
 @click.option("--force", is_flag=True, help="Measure anew even if this machine's profile is cached.")
 @click.option(
@@ -62,7 +69,7 @@ def command(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Measure 80 subnets here and fit the predictor that a search uses.
+    """Measure subnets here and fit the predictor that a search uses.
 
     The profile is kept in the user's cache folder; a search makes it by itself where there is none.
     """
@@ -77,7 +84,8 @@ def command(
     from nas._errors import UsageError
     from nas._files import write_json
     from nas.families import load_model
-    from nas.latency.profile import build_profile, load_profile, profile_path
+    from nas.latency.profile import load_profile, profile_path
+    from nas.latency.profiling import build_profile
     from nas.latency.runtimes import default_runtime, get_runtime
     from nas.latency.workload import Workload
 
@@ -98,7 +106,7 @@ def command(
         profile = load_profile(loaded, chosen, workload)
     else:
         with progress_bar("measuring subnets") as advance:
-            profile = build_profile(loaded, chosen, workload, samples, seed, advance)
+            profile = build_profile(loaded, chosen, workload, samples, seed, advance, log)
         profile.save(path)
     if output is not None:
         write_json(output, profile.to_dict())
@@ -125,10 +133,11 @@ def _drift(model: Model, runtime: Runtime, workload: Workload, as_json: bool) ->
             {"model": model.name, "runtime": runtime.name, "workload": workload.to_dict(), **found.to_dict()}
         )
         return
-    for then, now in zip(found.then_ms, found.now_ms, strict=True):
-        click.echo(f"{format_ms(then)} when profiled, {format_ms(now)} now")
+    for then, now, raw in zip(found.then_ms, found.now_ms, found.raw_ms, strict=True):
+        click.echo(f"{format_ms(then)} when profiled, {format_ms(now)} now ({format_ms(raw)} by the clock)")
     click.echo(
-        f"latencies are {found.ratio:.2f} times those of the profile ({len(found.now_ms)} subnets, median)"
+        f"calm latencies are {found.ratio:.2f} times those of the profile ({len(found.now_ms)} subnets, median); "
+        f"at the moment the machine takes {found.pace:.2f} times as long as when it is calm"
     )
 
 
@@ -142,6 +151,9 @@ def _show(profile: Profile, model: str, path: Path, as_json: bool) -> None:
         "samples": len(profile.codes),
         "predictor": profile.predictor.kind,
         "held_out_error": dict(profile.error),
+        "is_good": profile.is_good,
+        "restless_samples": profile.restless,
+        "made": profile.made,
         "smallest_latency_ms": profile.smallest_ms,
         "largest_latency_ms": profile.largest_ms,
         "path": str(path),
@@ -167,5 +179,7 @@ def _show(profile: Profile, model: str, path: Path, as_json: bool) -> None:
         table.add_row(name, value)
     console = result_console()
     console.print(table)
+    if not profile.is_good:
+        console.print(f"warning: {profile.doubt}", style="yellow")
     middle = (profile.smallest_ms * profile.largest_ms) ** 0.5
     console.print(f"next: nas search --model {model} --latency {middle:.2g}ms")

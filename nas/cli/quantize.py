@@ -35,6 +35,9 @@ def command(
 ) -> None:
     """Quantize the ONNX file of an exported model to int8 and write the model anew with both files.
 
+    \b
+      nas quantize runs/<run>-export
+
     Three choices of what becomes int8 are measured beside fp32 under ONNX Runtime: of those that are 1.2 times as fast
     the most accurate is taken, and where there is none int8 is refused. What it costs in quality is measured too, on
     the test images of --data where the quality needs some.

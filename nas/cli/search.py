@@ -48,6 +48,13 @@ _KEPT = ("resume", "trials", "as_json")  # what may be given beside --resume
 @threads_option
 @batch_size_option
 @click.option(
+    "--statistic",
+    type=click.Choice(["median", "p90", "p99"]),
+    default="median",
+    show_default=True,
+    help="What the latency budget is about: the median of the runs, or a quantile of them.",
+)
+@click.option(
     "--trials",
     type=click.IntRange(min=1),
     default=None,
@@ -92,7 +99,8 @@ def command(ctx: click.Context, as_json: bool, resume: Path | None, **options: A
       nas search --resume runs/mbv3-cifar10-20ms-1
 
     Candidates are ranked by prediction; finalists are measured on this machine, and the answer's measured latency is
-    within the budget. Exit code 3: no subnet keeps the budget.
+    within the budget. Latencies are those of the calm machine: reference programs that run in turns with what is
+    measured tell how far it is from its calm pace. Exit code 3: no subnet keeps the budget.
     """
     with _sigterm_interrupts(), _progress() as progress:
         if resume is not None:
@@ -129,6 +137,7 @@ def _searched(options: dict[str, Any], progress: Progress) -> Outcome:
         options["threads"],
         _data(options),
         options["quality"],
+        options["statistic"],
     )
     request = Request(
         budget, asdict(subject), options["trials"], options["sampler"], options["seed"], options["storage"]
@@ -231,6 +240,8 @@ def _progress() -> Iterator[Progress]:
 
 
 def _show(outcome: Outcome) -> None:
+    from nas.search._outcome import pace_sentence
+
     console = result_console()
     if outcome.answer is not None or outcome.ladder:
         console.print(outcome_table(outcome))
@@ -240,8 +251,12 @@ def _show(outcome: Outcome) -> None:
         f"smallest subnet {_ms(outcome.smallest_ms)}, largest {_ms(outcome.largest_ms)} (measured); "
         f"{outcome.trials} subnets evaluated"
     )
+    if outcome.answer.pace is not None:
+        console.print(pace_sentence(outcome.answer.pace))
     if outcome.reason:
         console.print(outcome.reason)
+    for warning in outcome.warnings:
+        console.print(f"warning: {warning}", style="yellow")
     if outcome.run_dir is not None:
         console.print(
             f"\nrun folder   {outcome.run_dir} (pareto.png, pareto.csv, subnet.json)", soft_wrap=True
@@ -261,10 +276,13 @@ def outcome_table(outcome: Outcome) -> Table:
     table.add_column("within")
     name = " ".join(filter(None, (outcome.quality.name, outcome.quality.unit)))
     kinds = outcome.known_qualities
+    latency = "latency" if outcome.statistic == "median" else f"latency {outcome.statistic}"
     for title in (
         *(f"{name if kind == kinds[0] else ''}\n{kind}" for kind in kinds),
-        "latency\npredicted",
+        f"{latency}\npredicted",
         "\nmeasured",
+        "\nraw",
+        "\np90",
         "MACs",
         "params",
         "size",
@@ -272,7 +290,8 @@ def outcome_table(outcome: Outcome) -> Table:
         table.add_column(title, justify="right")
     rows = [(choice, _within(dict(choice.within)), "") for choice in outcome.ladder]
     if outcome.answer is not None:
-        rows.append((outcome.answer, _within(outcome.budget.to_dict()), "answer"))
+        mark = "answer, restless" if outcome.answer.is_restless else "answer"
+        rows.append((outcome.answer, _within(outcome.budget.to_dict()), mark))
     rows.sort(key=lambda row: row[0].predicted_ms)
     for choice, within, mark in rows:
         table.add_row(mark, within, *_figures(choice, outcome), style="bold green" if mark else None)
@@ -288,12 +307,12 @@ def _within(limits: dict[str, float]) -> str:
 def _figures(choice: Choice, outcome: Outcome) -> list[str]:
     from nas.latency.units import format_bytes, format_count
 
-    measured = "–" if choice.measured_ms is None else _ms(choice.measured_ms)
+    measured = ["–" if ms is None else _ms(ms) for ms in (choice.measured_ms, choice.raw_ms, choice.p90_ms)]
     counts = [format_count(choice.macs), format_count(choice.params), format_bytes(choice.size_bytes)]
     known = {"predicted": choice.predicted, "measured": choice.measured}
     values = [known[kind] for kind in outcome.known_qualities]
     qualities = ["–" if value is None else outcome.quality.text(value).removesuffix("%") for value in values]
-    return [*qualities, _ms(choice.predicted_ms), measured, *counts]
+    return [*qualities, _ms(choice.predicted_ms), *measured, *counts]
 
 
 def _ms(value: float) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from nas.cli._data import data_options, opened
+from nas.cli._output import log
 from nas.cli._training import (
     machine_options,
     output_option,
@@ -65,7 +66,13 @@ def command(
     from nas.train.recipe import load_recipe
 
     data = opened(options)
-    chosen = load_recipe(recipe).replaced(**overrides(settings, options, _CHANGES))
+    whole, changes = load_recipe(recipe), overrides(settings, options, _CHANGES)
+    chosen = whole.replaced(**changes)
+    if "warmup_epochs" not in changes and chosen.warmup_epochs != whole.warmup_epochs:
+        log(
+            f"the warm-up is shortened with the run: {chosen.warmup_epochs:.3g} of {chosen.epochs} epochs instead of "
+            f"{whole.warmup_epochs:g} of {whole.epochs}"
+        )
     folder = train(
         chosen,
         data,

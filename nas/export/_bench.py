@@ -46,17 +46,23 @@ def measure_networks(
     workload: Workload,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Latency]:
-    """Measure networks side by side, interleaved, in a process of their own."""
+    """Measure networks side by side, in turns, in a process of their own.
+
+    The reference programs are those of the first network's family.
+    """
     from nas.latency.measure import measure
+    from nas.latency.reference import open_references
 
     runtime.require(workload)
+    first = next(iter(networks.values()))
+    references = open_references(first.family, runtime, workload)
     with tempfile.TemporaryDirectory(prefix="anyfit-") as scratch:
         programs = {}
         for number, (key, network) in enumerate(networks.items()):
             own = Path(scratch, str(number))  # networks of different models share no program
             own.mkdir()
             programs[key] = network.program(runtime, own / "network")
-        measured = measure(programs, runtime, workload, progress=progress)
+        measured = measure(programs, runtime, workload, references=references, progress=progress)
     return {key: measured_latency(value, runtime, workload) for key, value in measured.items()}
 
 
@@ -73,4 +79,6 @@ def measured_latency(measurement: Measurement, runtime: Runtime, workload: Workl
         batch_size=workload.batch_size,
         threads=workload.threads,
         precision=workload.precision,
+        raw_ms=measurement.raw_median_ms or None,
+        is_restless=measurement.is_restless,
     )

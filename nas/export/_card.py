@@ -60,7 +60,10 @@ def latency_text(latency: Latency) -> tuple[str, str, str]:
     where = (
         f"{latency.runtime}, batch {latency.batch_size}, {threads}, {latency.precision}, on {latency.machine}"
     )
-    return "latency", f"{format_ms(latency.median_ms)} (median{p90})", f"{latency.kind}; {where}"
+    kind = f"{latency.kind} on a restless machine" if latency.is_restless else latency.kind
+    if latency.raw_ms is not None:
+        kind += f", at the machine's calm pace ({format_ms(latency.raw_ms)} by the clock)"
+    return "latency", f"{format_ms(latency.median_ms)} (median{p90})", f"{kind}; {where}"
 
 
 def _figures(manifest: Manifest, files: Mapping[str, int]) -> list[Sequence[str]]:

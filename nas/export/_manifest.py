@@ -54,7 +54,11 @@ class QualityFigure:
 
 @dataclass(frozen=True, kw_only=True)
 class Latency:
-    """A latency in ms under a named runtime and workload on a named machine (`measured` or `predicted`)."""
+    """A latency in ms under a named runtime and workload on a named machine (`measured` or `predicted`).
+
+    `median_ms` and `p90_ms` are at the machine's calm pace, `raw_ms` is the median as the clock had it when it was
+    measured. `is_restless`: the machine was too restless to trust them.
+    """
 
     kind: str
     median_ms: float
@@ -64,6 +68,13 @@ class Latency:
     threads: int
     precision: str = "fp32"
     p90_ms: float | None = None
+    raw_ms: float | None = None
+    is_restless: bool = False
+
+    @property
+    def pace(self) -> float | None:
+        """Raw over calm latency, where both are known."""
+        return None if self.raw_ms is None else self.raw_ms / self.median_ms
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -92,7 +92,7 @@ def quantize_artifact(
         report(f"quantizing on {batch_of(inputs)} {what}")
         files = _quantize_all(fp32, Path(scratch), inputs)
         report(f"measuring int8 beside fp32 under {runtime.name}, {workload}")
-        measured = _measure_all(fp32, files, runtime, workload)
+        measured = _measure_all(fp32, files, runtime, workload, model)
         tried = {scope: measured["fp32"].median_ms / measured[scope].median_ms for scope in files}
         _require_worth(measured, tried, worth, runtime)
         report("measuring what int8 costs")
@@ -139,11 +139,13 @@ def _arrays(batch: Inputs) -> np.ndarray | dict[str, np.ndarray]:
 
 
 def _measure_all(
-    fp32: Path, files: Mapping[str, Path], runtime: Runtime, workload: Workload
+    fp32: Path, files: Mapping[str, Path], runtime: Runtime, workload: Workload, model: Model
 ) -> dict[str, Measurement]:
     from nas.latency.measure import measure
+    from nas.latency.reference import open_references
 
-    return measure({"fp32": fp32, **files}, runtime, workload)
+    references = open_references(model.family, runtime, workload)
+    return measure({"fp32": fp32, **files}, runtime, workload, references=references)
 
 
 def _require_worth(

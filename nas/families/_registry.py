@@ -8,6 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 from nas._errors import NasError, UsageError
+from nas._extras import missing
 
 if TYPE_CHECKING:
     from nas.elastic import Family
@@ -35,9 +36,9 @@ def get_family(name: str, **options: Any) -> Family:
     try:
         make = entry.load()
     except ImportError as error:
-        raise NasError(
-            f"family {name!r} cannot be imported ({error}); install its package's extras"
-        ) from error
+        if sentence := missing(error):
+            raise NasError(f"models of family {name!r} cannot be used: {sentence}") from error
+        raise NasError(f"family {name!r} cannot be imported ({error}); install its package again") from error
     try:
         return make(**options)
     except (TypeError, ValueError) as error:

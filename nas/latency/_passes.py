@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -18,7 +18,8 @@ import numpy as np
 
 from nas._errors import NasError
 from nas._files import read_json, write_json
-from nas.latency._rounds import Plan
+from nas.latency.pace import rescaling
+from nas.latency.reference import calm_latencies
 from nas.space import SearchSpace
 from nas.space.surrogate import Surrogate
 
@@ -199,6 +200,7 @@ class ProgramProfiler:
         self._model, self._runtime, self._workload = model, runtime, workload
         self._partial, self._bound = partial, bound
         self._programs = Programs(model)
+        self._calm = calm_latencies(model.family, runtime, workload)
 
     def plan(self, samples: int, pool: np.ndarray, choose: Chooser) -> dict[str, np.ndarray]:
         """Return which configurations of each program are measured: all of them, or a share of `samples`.
@@ -224,11 +226,22 @@ class ProgramProfiler:
         for name, codes in wanted.items():
             own = known.setdefault(name, {})
             while missing := [row for row in codes if row.tobytes() not in own][:_BATCH]:
-                own |= self._measure(name, missing)
+                measured = self._measure(name, missing)
+                self._rebase(known)
+                own |= measured
                 self._write(known)
                 report(sum(row.tobytes() in known.get(n, {}) for n, c in wanted.items() for row in c))
         parts = {kind: self._fit(kind, wanted[kind[0]], known[kind[0]]) for kind in self._programs.kinds}
         return SumOfPasses(self._programs, parts)
+
+    def _rebase(self, known: Mapping[str, dict[bytes, list[float]]]) -> None:
+        """Bring what was measured before to the calm pace that is known now: the machine may have become calmer."""
+        now = calm_latencies(self._model.family, self._runtime, self._workload)
+        if self._calm != now:
+            for own in known.values():
+                for row, ms in own.items():
+                    own[row] = (np.array(ms) * rescaling(np.array(ms), self._calm, now)).tolist()
+        self._calm = now
 
     def _fit(self, kind: Kind, codes: np.ndarray, known: Mapping[bytes, list[float]]) -> Surrogate | Table:
         column = self._programs.batches(kind[0]).index(kind[1])
@@ -241,10 +254,12 @@ class ProgramProfiler:
     def _measure(self, name: str, rows: Sequence[np.ndarray]) -> dict[bytes, list[float]]:
         """Measure one program of the subnets `rows`, for each batch it is run on; nothing is calibrated."""
         from nas.elastic import Pass
-        from nas.latency.measure import measure
+        from nas.latency.measure import Plan, measure
         from nas.latency.programs import lower_program, write_sequence
+        from nas.latency.reference import open_references
 
         plan = Plan(target=0.02, min_bursts=5, max_bursts=10, burst_ms=4.0)
+        references = open_references(self._model.family, self._runtime, self._workload)
         batches = self._programs.batches(name)
         with tempfile.TemporaryDirectory(prefix="anyfit-") as scratch:
             files: dict[tuple[int, int], Path] = {}
@@ -254,7 +269,12 @@ class ProgramProfiler:
                 for batch in batches:
                     path = Path(scratch, f"{index}-{batch}")
                     files[index, batch] = write_sequence(path, [Pass(name, 1, batch)], {name: program})
-            measured = measure(files, self._runtime, self._workload, plan=plan)
+            measured = measure(files, self._runtime, self._workload, references=references, plan=plan)
+            if restless := {key: file for key, file in files.items() if measured[key].is_restless}:
+                longer = replace(plan, max_bursts=2 * plan.max_bursts)
+                measured |= measure(
+                    restless, self._runtime, self._workload, references=references, plan=longer
+                )
         return {
             row.tobytes(): [measured[index, batch].median_ms for batch in batches]
             for index, row in enumerate(rows)
@@ -266,6 +286,10 @@ class ProgramProfiler:
         network = unweighted(self._model, subnet, self._runtime)
         return lower(network, self._model.family, name, subnet, self._runtime, folder)
 
+    def forget(self) -> None:
+        """Remove what was kept in case of an interruption."""
+        self._partial.unlink(missing_ok=True)
+
     # --- what was measured already ----------------------------------------------------------------------------------
 
     def _read(self) -> dict[str, dict[bytes, list[float]]]:
@@ -273,15 +297,19 @@ class ProgramProfiler:
             value = read_json(self._partial)
             if value["bound"] != self._bound:
                 return {}
-            return {
+            known = {
                 name: {
-                    np.array(row, dtype=np.int16).tobytes(): ms
+                    np.array(row, dtype=np.int16).tobytes(): [float(one) for one in ms]
                     for row, ms in zip(own["codes"], own["ms"], strict=True)
                 }
                 for name, own in value["programs"].items()
             }
-        except (NasError, KeyError, TypeError, ValueError):
+            then = {name: float(ms) for name, ms in value["calm"].items()}
+        except (NasError, KeyError, TypeError, ValueError, AttributeError):
             return {}
+        self._calm = then
+        self._rebase(known)
+        return known
 
     def _write(self, known: Mapping[str, Mapping[bytes, list[float]]]) -> None:
         programs = {
@@ -291,4 +319,6 @@ class ProgramProfiler:
             }
             for name, own in known.items()
         }
-        write_json(self._partial, {"bound": dict(self._bound), "programs": programs})
+        write_json(
+            self._partial, {"bound": dict(self._bound), "programs": programs, "calm": dict(self._calm)}
+        )

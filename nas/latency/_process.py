@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,16 +26,33 @@ _CPU = Path("/sys/devices/system/cpu")
 
 @dataclass(frozen=True)
 class Burst:
-    """Consecutive timed runs of one program."""
+    """Consecutive timed runs of one program.
+
+    `waited_ms` is how long its threads were ready to run meanwhile and another program had their core, added up; None
+    where the system does not tell (only Linux does).
+    """
 
     ms: tuple[float, ...]
+    waited_ms: float | None = None
 
-    @property
+    @cached_property
     def median_ms(self) -> float:
         """The median of the runs."""
         ordered = sorted(self.ms)
         middle = len(ordered) // 2
         return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+    @cached_property
+    def waited_share(self) -> float:
+        """The time that was waited for a core, as a share of the burst.
+
+        Where the system does not tell, it is what runs took beyond one and a half times their median.
+        """
+        waited = self.waited_ms
+        if waited is None:
+            limit = 1.5 * self.median_ms
+            waited = sum(max(ms - limit, 0.0) for ms in self.ms)
+        return waited / max(sum(self.ms), 1e-9)
 
 
 class MeasuringProcess:
@@ -90,9 +108,9 @@ class MeasuringProcess:
         """The process's id, so that its own work is not taken for somebody else's."""
         return self._process.pid if self._process else 0
 
-    def load(self, key: str, path: Path) -> None:
-        """Open the program file `path` under the name `key`."""
-        self._ask(do="load", key=key, path=str(path))
+    def load(self, key: str, path: Path, batch_size: int | None = None) -> None:
+        """Open the program file `path` under the name `key`, for the workload's batch size or another."""
+        self._ask(do="load", key=key, path=str(path), batch_size=batch_size)
 
     def drop(self, key: str) -> None:
         """Close a program."""
@@ -101,7 +119,8 @@ class MeasuringProcess:
     def burst(self, key: str, warm: int, runs: int) -> Burst:
         """Run a program `warm` times untimed, then `runs` times."""
         reply = self._ask(do="burst", key=key, warm=warm, runs=runs)
-        return Burst(tuple(ns / 1e6 for ns in reply["ns"]))
+        waited = reply["waited_ns"]
+        return Burst(tuple(ns / 1e6 for ns in reply["ns"]), None if waited is None else waited / 1e6)
 
     def peak_memory(self) -> int | None:
         """Return the most memory, in bytes, that the process ever had; None where the system does not tell."""

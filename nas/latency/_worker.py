@@ -11,6 +11,8 @@ import json
 import os
 import signal
 import sys
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter_ns
 from typing import IO, Any
@@ -36,12 +38,14 @@ class Worker:
             os.sched_setaffinity(0, cpus)
         self._runtime = get_runtime(runtime)
         self._workload = Workload.from_dict(workload)
+        self._runtime.start(self._workload)
         return {}
 
-    def _load(self, key: str, path: str) -> dict[str, Any]:
+    def _load(self, key: str, path: str, batch_size: int | None = None) -> dict[str, Any]:
         if self._runtime is None:
             raise RuntimeError("load before open")
-        self._runs[key] = self._runtime.open(Path(path), self._workload)
+        workload = self._workload if batch_size is None else replace(self._workload, batch_size=batch_size)
+        self._runs[key] = self._runtime.open(Path(path), workload)
         return {}
 
     def _drop(self, key: str) -> dict[str, Any]:
@@ -55,17 +59,34 @@ class Worker:
         for _ in range(warm):
             run()
         times = []
+        waited = _waited_ns()
         gc.disable()
         for _ in range(runs):
             start = perf_counter_ns()
             run()
             times.append(perf_counter_ns() - start)
         gc.enable()
-        return {"ns": times}
+        after = _waited_ns()
+        return {"ns": times, "waited_ns": None if waited is None or after is None else max(after - waited, 0)}
 
     def _memory(self) -> dict[str, Any]:
         """Return the most memory, in bytes, that this process ever had; None where the system does not tell."""
         return {"bytes": _peak_bytes()}
+
+
+def _waited_ns() -> int | None:
+    """Return how long all threads of this process were kept waiting for a core so far; None where Linux does not tell.
+
+    The second number of a thread's schedstat is the time that it spent on a run queue.
+    """
+    found = []
+    with suppress(OSError):
+        for thread in Path("/proc/self/task").iterdir():
+            with suppress(
+                OSError, IndexError
+            ):  # a thread that ended meanwhile, or a kernel that does not tell
+                found.append(int((thread / "schedstat").read_bytes().split()[1]))
+    return sum(found) if found else None
 
 
 def _peak_bytes() -> int | None:

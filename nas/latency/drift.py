@@ -19,19 +19,34 @@ COUNT = 5
 
 @dataclass(frozen=True)
 class Drift:
-    """Latencies in ms of the same subnets: as the profile has them (`then_ms`) and measured now (`now_ms`)."""
+    """Calm latencies in ms of the same subnets: as the profile has them (`then_ms`) and measured now (`now_ms`).
+
+    `raw_ms` are those of now as the clock had them.
+    """
 
     then_ms: tuple[float, ...]
     now_ms: tuple[float, ...]
+    raw_ms: tuple[float, ...] = ()
 
     @property
     def ratio(self) -> float:
-        """The median of now over then: 1.2 is a machine that is a fifth slower than when it was profiled."""
+        """The median of now over then: 1.2 where the profile's calm latencies are a fifth too low."""
         return float(np.median(np.array(self.now_ms) / np.array(self.then_ms)))
+
+    @property
+    def pace(self) -> float:
+        """The median of raw over calm latency: 1.2 on a machine that is a fifth slower now than when it is calm."""
+        return float(np.median(np.array(self.raw_ms) / np.array(self.now_ms))) if self.raw_ms else 1.0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object."""
-        return {"ratio": self.ratio, "then_ms": [*self.then_ms], "now_ms": [*self.now_ms]}
+        return {
+            "ratio": self.ratio,
+            "pace": self.pace,
+            "then_ms": [*self.then_ms],
+            "now_ms": [*self.now_ms],
+            "raw_ms": [*self.raw_ms],
+        }
 
 
 def measure_drift(
@@ -50,5 +65,7 @@ def measure_drift(
     subnets = [model.space.from_codes(profile.codes[row]) for row in rows]
     measured = measure_subnets(model, subnets, runtime, workload, progress)
     return Drift(
-        tuple(profile.median_ms[rows].tolist()), tuple(measurement.median_ms for measurement in measured)
+        tuple(profile.median_ms[rows].tolist()),
+        tuple(found.median_ms for found in measured),
+        tuple(found.median_ms * found.pace for found in measured),
     )

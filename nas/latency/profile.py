@@ -10,8 +10,7 @@ samples are a few outputs that were measured whole: they judge the sum.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +18,12 @@ import numpy as np
 
 from nas._errors import NasError
 from nas._files import cache_folder, read_json, write_json
-from nas.latency._passes import ProgramProfiler, SumOfPasses, mac_features
-from nas.latency._rounds import Plan
+from nas.latency._passes import SumOfPasses, mac_features
 from nas.latency.fingerprint import machine_fingerprint
+from nas.latency.pace import rescaling
+from nas.latency.reference import calm_latencies
 from nas.latency.workload import Workload
-from nas.space.surrogate import Surrogate, errors
+from nas.space.surrogate import Surrogate
 
 if TYPE_CHECKING:
     from nas.families import Model
@@ -31,30 +31,41 @@ if TYPE_CHECKING:
     from nas.space import SearchSpace
 
 FORMAT = "anyfit-device-profile"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SAMPLES = 80
-_BATCH = 20  # subnets measured together; after each batch the profile so far is on disk
-_HELD_OUT = 5  # every fifth sample judges the predictor
-_WHOLE = 10  # outputs of several programs that are measured whole, the smallest and the largest among them
+GOOD_PCT = 5.0
+"""The held-out median error, in percent, up to which a profile is called good."""
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass
 class Profile:
-    """Measured subnets and a predictor; latencies are medians in ms.
+    """Measured subnets and a predictor; latencies are calm ones in ms (see `nas.latency.pace`).
 
-    `error` is that of samples that were held out: a surrogate is fitted to all of them afterwards, a sum of programs
-    to none.
+    Attributes:
+        bound: Everything that the profile holds for.
+        codes: The samples (n, dimensions); the smallest and the largest subnet come first.
+        median_ms: Their calm medians (n,); `p90_ms` and `p99_ms` are calm quantiles.
+        error: That of samples that were held out: a surrogate is fitted to all of them afterwards, a sum of programs
+            to none.
+        calm: The calm latencies of the reference programs, by name, that the figures are based on.
+        restless: How many samples are of a machine too restless to trust them.
+        made: The day when it was measured.
     """
 
     bound: Mapping[str, Any]
     codes: np.ndarray
     median_ms: np.ndarray
     p90_ms: np.ndarray
+    p99_ms: np.ndarray
     predictor: Surrogate | SumOfPasses
     error: Mapping[str, float]
     features: Callable[[np.ndarray], np.ndarray]
+    calm: Mapping[str, float] = field(default_factory=dict)
+    restless: int = 0
+    made: str = ""
+    _now: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def smallest_ms(self) -> float:
@@ -66,21 +77,61 @@ class Profile:
         """The measured latency of the largest subnet."""
         return float(self.median_ms[1])
 
+    @property
+    def is_good(self) -> bool:
+        """Whether predictions can be trusted: a held-out median error of at most `GOOD_PCT`."""
+        return self.error["median_pct"] <= GOOD_PCT
+
+    @property
+    def doubt(self) -> str:
+        """A sentence that says what is wrong with a profile that is not good, and what to do; "" for a good one."""
+        if self.is_good:
+            return ""
+        return (
+            f"this machine's profile errs by {self.error['median_pct']:.0f}% (median of held-out subnets; "
+            f"{self.restless} of {len(self.codes)} samples were disturbed), so more finalists are measured; "
+            "make it again on a calm machine with `nas profile --force`"
+        )
+
+    def tail(self, statistic: str) -> float:
+        """Return how far a statistic lies above the median here: 1.0 for the median, about 1.05 for "p90"."""
+        values = {"median": self.median_ms, "p90": self.p90_ms, "p99": self.p99_ms}[statistic]
+        return float(np.median(values / self.median_ms))
+
     def predict_ms(self, codes: np.ndarray) -> np.ndarray:
-        """Predict the latency (n,) of codes (n, dimensions)."""
-        return self.predictor.predict(codes, base=self.features(codes))
+        """Predict the calm median latency (n,) of codes (n, dimensions)."""
+        found = self.predictor.predict(codes, base=self.features(codes))
+        return found * rescaling(found, self.calm, self._now)
+
+    def rescaled(self, now: Mapping[str, float]) -> Profile:
+        """Return the profile as it would be, had the reference programs' calm latencies of `now` been known."""
+
+        def scaled(ms: np.ndarray) -> np.ndarray:
+            return ms * rescaling(self.median_ms, self.calm, now)
+
+        return replace(
+            self,
+            median_ms=scaled(self.median_ms), p90_ms=scaled(self.p90_ms), p99_ms=scaled(self.p99_ms), _now=now,
+        )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the versioned JSON object."""
+        """Return the versioned JSON object: samples as they were measured."""
+        back = rescaling(self.median_ms, self._now, self.calm) if self._now else np.ones(len(self.codes))
         return {
             "format": FORMAT,
             "version": FORMAT_VERSION,
             "bound": dict(self.bound),
+            "made": self.made,
             "smallest_ms": self.smallest_ms,
             "largest_ms": self.largest_ms,
             "error": dict(self.error),
+            "is_good": self.is_good,
+            "restless": self.restless,
+            "calm": dict(self.calm),
             "predictor": self.predictor.to_dict(),
-            "samples": _samples(self.codes, self.median_ms, self.p90_ms),
+            "samples": samples_to_dict(
+                self.codes, self.median_ms * back, self.p90_ms * back, self.p99_ms * back
+            ),
         }
 
     def save(self, path: str | Path) -> None:
@@ -88,8 +139,16 @@ class Profile:
         write_json(path, self.to_dict())
 
 
-def _samples(codes: np.ndarray, median_ms: np.ndarray, p90_ms: np.ndarray) -> dict[str, Any]:
-    return {"codes": codes.tolist(), "median_ms": median_ms.tolist(), "p90_ms": p90_ms.tolist()}
+def samples_to_dict(
+    codes: np.ndarray, median_ms: np.ndarray, p90_ms: np.ndarray, p99_ms: np.ndarray
+) -> dict[str, Any]:
+    """Return samples as JSON has them."""
+    return {
+        "codes": codes.tolist(),
+        "median_ms": median_ms.tolist(),
+        "p90_ms": p90_ms.tolist(),
+        "p99_ms": p99_ms.tolist(),
+    }
 
 
 def latency_features(model: Model) -> Callable[[np.ndarray], np.ndarray]:
@@ -125,6 +184,17 @@ def cached_profiles() -> list[Path]:
     return sorted((cache_folder() / "profiles").glob("*.json"))
 
 
+def cached_profile(model: Model, runtime: Runtime, workload: Workload) -> Profile | None:
+    """Return the cached profile, or None where there is none of this version; a damaged one raises `NasError`."""
+    path = profile_path(model, runtime, workload)
+    if not path.exists():
+        return None
+    value = read_json(path)
+    if isinstance(value, dict) and value.get("format") == FORMAT and value.get("version") != FORMAT_VERSION:
+        return None
+    return load_profile(model, runtime, workload)
+
+
 def load_profile(
     model: Model, runtime: Runtime, workload: Workload, path: str | Path | None = None
 ) -> Profile:
@@ -139,10 +209,17 @@ def load_profile(
         )
     try:
         _refuse_foreign(file, dict(value["bound"]), bound_to(model, runtime, workload))
-        codes, median_ms, p90_ms = _read_samples(value["samples"], model.space)
-        predictor = _read_predictor(value["predictor"], model)
-        features = latency_features(model)
-        return Profile(value["bound"], codes, median_ms, p90_ms, predictor, value["error"], features)
+        profile = Profile(
+            value["bound"],
+            *read_samples(value["samples"], model.space),
+            predictor=_read_predictor(value["predictor"], model),
+            error={**value["error"], "median_pct": float(value["error"]["median_pct"])},
+            features=latency_features(model),
+            calm={name: float(ms) for name, ms in value["calm"].items()},
+            restless=int(value["restless"]),
+            made=str(value["made"]),
+        )
+        return profile.rescaled(calm_latencies(model.family, runtime, workload))
     except (KeyError, TypeError, ValueError) as error:
         raise NasError(f"{file} is damaged ({error!r}); run `nas profile --force`") from error
 
@@ -167,166 +244,16 @@ def _refuse_foreign(file: Path, given: Mapping[str, Any], here: Mapping[str, Any
         raise NasError(f"{file} was made {what}; run `nas profile --force` to measure anew")
 
 
-def _read_samples(
+def read_samples(
     samples: Mapping[str, Any], space: SearchSpace
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Read samples: codes, medians and quantiles; raises `ValueError` where they do not fit together."""
     codes = space.canonical_codes(
         np.array(samples["codes"], dtype=np.int16).reshape(-1, len(space.dimensions))
     )
-    median_ms, p90_ms = (np.array(samples[key], dtype=np.float64) for key in ("median_ms", "p90_ms"))
-    if not len(codes) == len(median_ms) == len(p90_ms) or (median_ms <= 0).any():
-        raise ValueError("its samples do not fit together")
-    return codes, median_ms, p90_ms
-
-
-def choose_samples(model: Model, count: int, seed: int) -> np.ndarray:
-    """Return codes (count, dimensions) that cover the space: the smallest, the largest, then evenly over log MACs.
-
-    Subnets drawn uniformly crowd around the middle; half of the pool comes from mutated ends, so that both ends are
-    covered too.
-    """
-    rng = np.random.default_rng(seed)
-    pool, ends = _pool(model, count, rng)
-    pool = pool[~((pool[:, None] == ends[None]).all(2).any(1))]
-    chosen = _spread(np.log(model.supernet.counts(pool)["macs"]), max(count - len(ends), 0), rng)
-    return np.concatenate([ends, pool[rng.permutation(chosen)]])[:count]
-
-
-def _pool(model: Model, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return different subnets to choose from, and the smallest and the largest."""
-    space = model.space
-    ends = space.codes([space.smallest(), space.largest()])
-    near = [space.mutate_codes(np.repeat(ends, 10 * count, axis=0), rng, rate) for rate in (0.1, 0.3, 0.5)]
-    return np.unique(np.concatenate([space.sample_codes(rng, 20 * count), *near]), axis=0), ends
-
-
-def _spread(log_macs: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Return up to `count` positions, evenly over log MACs."""
-    order = np.argsort(log_macs, kind="stable")
-    edges = np.linspace(log_macs.min(), log_macs.max(), count + 1)
-    chosen = []
-    for low, high in pairwise(edges):
-        inside = order[np.searchsorted(log_macs[order], low) : max(np.searchsorted(log_macs[order], high), 0)]
-        left = np.setdiff1d(inside, chosen) if len(inside) else np.setdiff1d(order, chosen)
-        if len(left):
-            chosen.append(int(rng.choice(left)))
-    return np.array(chosen, dtype=int)
-
-
-def build_profile(
-    model: Model,
-    runtime: Runtime,
-    workload: Workload,
-    samples: int = SAMPLES,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> Profile:
-    """Measure `samples` subnets and fit the predictor.
-
-    What was measured is kept beside the profile's place while this runs: interrupted, it goes on from there.
-    Raises `NasError` for fewer than 20 samples.
-    """
-    if samples < 20:
-        raise NasError(f"{samples} samples are asked for; a profile needs at least 20")
-    bound = bound_to(model, runtime, workload)
-    partial = profile_path(model, runtime, workload).with_suffix(".partial")
-    if [*model.family.programs] != [""]:
-        return _build_sum(model, runtime, workload, samples, seed, partial, bound, progress)
-    wanted = choose_samples(model, samples, seed)
-    known = _read_partial(partial, bound, model.space)
-    codes, median_ms, p90_ms = _measure_all(
-        model, runtime, workload, wanted, known, (partial, bound), progress
+    median_ms, p90_ms, p99_ms = (
+        np.array(samples[key], dtype=np.float64) for key in ("median_ms", "p90_ms", "p99_ms")
     )
-    features = latency_features(model)
-    base = features(codes)
-    held = np.arange(len(codes)) % _HELD_OUT == _HELD_OUT - 1
-    judged = Surrogate.fit(model.space, codes[~held], median_ms[~held], base=base[~held], seed=seed)
-    error = errors(judged.predict(codes[held], base=base[held]), median_ms[held])
-    predictor = Surrogate.fit(model.space, codes, median_ms, base=base, kinds=(judged.kind,), seed=seed)
-    partial.unlink(missing_ok=True)
-    return Profile(bound, codes, median_ms, p90_ms, predictor, error, features)
-
-
-def _build_sum(
-    model: Model,
-    runtime: Runtime,
-    workload: Workload,
-    samples: int,
-    seed: int,
-    partial: Path,
-    bound: Mapping[str, Any],
-    progress: Progress | None,
-) -> Profile:
-    """Measure the programs one by one, then a few whole outputs that judge their sum."""
-    rng = np.random.default_rng(seed)
-    pool, _ = _pool(model, samples, rng)
-
-    def choose(codes: np.ndarray, log_macs: np.ndarray, count: int) -> np.ndarray:
-        first_and_last = np.array([log_macs.argmin(), log_macs.argmax()])
-        return np.union1d(first_and_last, _spread(log_macs, count - 2, rng))
-
-    profiler = ProgramProfiler(model, runtime, workload, partial, bound)
-    wanted = profiler.plan(samples, pool, choose)
-    programs = sum(map(len, wanted.values()))
-
-    def report(done: int) -> None:
-        if progress:
-            progress(done, programs + _WHOLE)
-
-    predictor = profiler.run(wanted, report)
-    keep = partial.with_suffix(".whole.partial"), bound
-    codes, median_ms, p90_ms = _measure_all(
-        model, runtime, workload, choose_samples(model, _WHOLE, seed), _read_partial(*keep, model.space), keep,
-        lambda done, _: report(programs + done),
-    )  # fmt: skip
-    error = errors(predictor.predict(codes), median_ms)
-    for path in (partial, keep[0]):
-        path.unlink(missing_ok=True)
-    return Profile(bound, codes, median_ms, p90_ms, predictor, error, latency_features(model))
-
-
-def _read_partial(
-    path: Path, bound: Mapping[str, Any], space: SearchSpace
-) -> dict[bytes, tuple[float, float]]:
-    if not path.exists():
-        return {}
-    try:
-        value = read_json(path)
-        if value["bound"] != bound:
-            return {}
-        codes, median_ms, p90_ms = _read_samples(value["samples"], space)
-    except (NasError, KeyError, TypeError, ValueError):
-        return {}
-    return {
-        row.tobytes(): (m, p) for row, m, p in zip(codes, median_ms.tolist(), p90_ms.tolist(), strict=True)
-    }
-
-
-def _measure_all(
-    model: Model,
-    runtime: Runtime,
-    workload: Workload,
-    wanted: np.ndarray,
-    known: dict[bytes, tuple[float, float]],
-    keep: tuple[Path, Mapping[str, Any]],
-    progress: Progress | None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    from nas.latency.measure import measure_subnets
-
-    plan = Plan(target=0.02, min_bursts=5, max_bursts=10, burst_ms=4.0)
-    while missing := [row for row in wanted if row.tobytes() not in known][:_BATCH]:
-        done = sum(row.tobytes() in known for row in wanted)
-        subnets = [model.space.from_codes(row) for row in missing]
-
-        def advance(count: int, _total: int, done: int = done) -> None:
-            if progress:
-                progress(done + count, len(wanted))
-
-        measured = measure_subnets(model, subnets, runtime, workload, advance, plan=plan)
-        known |= {row.tobytes(): (m.median_ms, m.p90_ms) for row, m in zip(missing, measured, strict=True)}
-        rows = [row for row in wanted if row.tobytes() in known]
-        figures = np.array([known[row.tobytes()] for row in rows])
-        samples = _samples(np.stack(rows), figures[:, 0], figures[:, 1])
-        write_json(keep[0], {"bound": dict(keep[1]), "samples": samples})
-    figures = np.array([known[row.tobytes()] for row in wanted])
-    return wanted, figures[:, 0], figures[:, 1]
+    if not len(codes) == len(median_ms) == len(p90_ms) == len(p99_ms) or (median_ms <= 0).any():
+        raise ValueError("its samples do not fit together")
+    return codes, median_ms, p90_ms, p99_ms

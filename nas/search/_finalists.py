@@ -7,9 +7,9 @@ between processes. What the first finalists teach about the predictor's error st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -23,13 +23,15 @@ _USED = 0.9  # a rung whose subnet uses less of it is tried again, now that the 
 _TRIED = 3  # candidates measured for one aim, where their scores can be checked
 _CHECKED = 8  # scores that are measured at most to find the best within a limit of another kind than latency
 _AIMS = (1.0, 0.985, 0.965, 0.93)
+_AIMS_DOUBTED = (1.06, 1.03, 1.0, 0.985, 0.965, 0.93, 0.88, 0.8)  # where the profile is not good
 _AIMS_CHECKED = (1.05, 1.03, 1.015, 1.0, 0.985, 0.96)  # some that are predicted to miss the limit keep it
 
+_LAST_RUNS = 3  # measurements of the last candidate that decide whether it fits
 _PACED = (1.0, 0.97, 0.93)  # candidates for these shares of the limit tell how fast the machine is now
 
 
 class Measured(Protocol):
-    """What is needed of a measurement."""
+    """What is needed of a measurement: calm figures in ms, and how far the machine is from its calm pace."""
 
     @property
     def median_ms(self) -> float: ...
@@ -38,7 +40,26 @@ class Measured(Protocol):
     def p90_ms(self) -> float: ...
 
     @property
-    def ci_ms(self) -> tuple[float, float]: ...
+    def pace(self) -> float: ...
+
+    @property
+    def busy(self) -> float: ...
+
+    @property
+    def is_restless(self) -> bool: ...
+
+    @property
+    def calm(self) -> Mapping[str, float]:
+        """The calm latencies of reference programs that the figures are based on."""
+        ...
+
+    def rebased(self, calm: Mapping[str, float]) -> Self:
+        """Return the measurement as it would be, had these calm latencies been known."""
+        ...
+
+    def of(self, statistic: str) -> float:
+        """Return the latency by "median", "p90" or "p99"."""
+        ...
 
 
 Measure = Callable[[np.ndarray], Sequence[Measured]]  # codes (n, d) -> n measurements, in one process
@@ -57,6 +78,7 @@ class Finalist:
     score: float
     runs: list[Measured] = field(default_factory=list)
     checked: float | None = None
+    statistic: str = "median"
 
     @property
     def value(self) -> float:
@@ -70,6 +92,11 @@ class Finalist:
 
     @property
     def measured_ms(self) -> float:
+        """The largest latency that was measured, by the statistic that the budget is about."""
+        return max(run.of(self.statistic) for run in self.runs)
+
+    @property
+    def median_ms(self) -> float:
         """The largest median that was measured."""
         return max(run.median_ms for run in self.runs)
 
@@ -77,6 +104,22 @@ class Finalist:
     def p90_ms(self) -> float:
         """The largest 90% quantile that was measured."""
         return max(run.p90_ms for run in self.runs)
+
+    @property
+    def pace(self) -> float:
+        """Raw over calm latency in the last measurement."""
+        return self.runs[-1].pace
+
+    @property
+    def is_restless(self) -> bool:
+        """Whether no measurement found the machine calm enough to be trusted."""
+        return all(run.is_restless for run in self.runs)
+
+    @property
+    def typical_ms(self) -> float:
+        """The median of what was measured, of the trustworthy measurements where there are any."""
+        trusted = [run for run in self.runs if not run.is_restless] or self.runs
+        return float(np.median([run.of(self.statistic) for run in trusted]))
 
     def holds(self, limit_ms: float, margin: float = MARGIN) -> bool:
         """Return whether every measurement keeps the limit with the margin."""
@@ -88,7 +131,8 @@ class Finals:
 
     `allowed` marks the evaluations that keep all limits but latency. The latency is column 0 of the costs. With `check`
     scores are predictions that err by `doubt`, and those of the best are measured, one after the other, until none that
-    is left would be better if its prediction erred so far.
+    is left would be better if its prediction erred so far. `statistic` is what the limit is about; where the latencies
+    of `found` are doubted, more candidates are measured.
     """
 
     def __init__(
@@ -99,12 +143,16 @@ class Finals:
         ratio: float = 1.0,
         check: Check | None = None,
         doubt: float = 0.0,
+        statistic: str = "median",
+        is_doubted: bool = False,
     ) -> None:
         self._found = found
         self._allowed = allowed
         self._measure = measure
         self._check = check
         self._doubt = doubt
+        self._statistic = statistic
+        self._aims = _AIMS_DOUBTED if is_doubted else _AIMS
         enough = _GOOD_ENOUGH if check is None else _GOOD_ENOUGH_CHECKED
         self._good_enough = enough * float(np.ptp(found.score)) if len(found) else 0.0
         self._ratio = ratio  # measured / predicted near the budget
@@ -133,14 +181,21 @@ class Finals:
         return best or self._last_resort(limit_ms)
 
     def _last_resort(self, limit_ms: float) -> Finalist | None:
-        """Return the candidate of the least predicted latency, if it keeps the limit twice."""
+        """Return the candidate of the least predicted latency, if it fits: what fits is answered.
+
+        It fits where the median of its measurements is within the limit, without a margin. Where the machine is too
+        restless to measure it, its predicted latency counts; the answer is then marked restless.
+        """
         positions = np.flatnonzero(self._allowed)
         if not len(positions):
             return None
         index = int(positions[self._found.costs[positions, 0].argmin()])
-        while index not in self.finalists or len(self.finalists[index].runs) < 2:
+        while len((smallest := self._finalist(index)).runs) < _LAST_RUNS:
             self._run([index])
-        return self.best_of([f for f in [self.finalists[index]] if f.holds(limit_ms)])
+        fits = smallest.typical_ms <= limit_ms
+        if smallest.is_restless and smallest.predicted_ms <= limit_ms:
+            fits = True
+        return self.best_of([smallest]) if fits else None
 
     def pace(self, limit_ms: float) -> float:
         """Return measured over predicted latency near a limit, by measuring the best candidates there once."""
@@ -153,7 +208,7 @@ class Finals:
         """Return new candidates whose expected latency lies at and somewhat below the limit, the best for each aim."""
         expected = self._found.costs[:, 0] * self._ratio
         chosen: list[int] = []
-        for aim in _AIMS if self._check is None else np.repeat(_AIMS_CHECKED, _TRIED):
+        for aim in self._aims if self._check is None else np.repeat(_AIMS_CHECKED, _TRIED):
             goal = limit_ms * aim * (1.0 - MARGIN) * (0.93**turn if turn > 1 else 1.0)
             best = self._best(expected <= goal, excluded=[*chosen, *self.finalists])
             if best is not None:
@@ -228,16 +283,21 @@ class Finals:
         if not wanted:
             return
         self.rounds += 1
+        calm: Mapping[str, float] = {}
         for index, run in zip(wanted, self._measure(self._found.codes[wanted]), strict=True):
             finalist = self._finalist(index)
             finalist.runs.append(run)
             self.finalists[index] = finalist
+            calm = run.calm
+        for finalist in self.finalists.values():  # the machine may have become calmer than it was ever seen
+            finalist.runs = [run.rebased(calm) for run in finalist.runs]
 
     def _finalist(self, index: int) -> Finalist:
         """Return the finalist at a position, one that was not measured yet with what was learnt of its score."""
         if (known := self.finalists.get(index)) is not None:
             return known
-        made = Finalist(index, float(self._found.costs[index, 0]), float(self._found.score[index]))
+        cost, score = float(self._found.costs[index, 0]), float(self._found.score[index])
+        made = Finalist(index, cost, score, statistic=self._statistic)
         return self._unmeasured.setdefault(index, made)
 
     # --- other budgets ------------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import count
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nas._errors import NasError, UsageError
-from nas._files import read_json, write_json
+from nas._files import new_folder, read_json, write_json
 
 FORMAT, FORMAT_VERSION = "anyfit-run", 1
 RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
@@ -38,22 +37,23 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, request: Mapping[str, Any]) -> RunFolder:
-        """Make a new folder in the state "running"; an existing path raises `UsageError`."""
-        try:
-            path.mkdir(parents=True)
-        except FileExistsError as error:
-            raise UsageError(
-                f"{path} already exists; name a new folder, or continue it with --resume"
-            ) from error
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise NasError(f"cannot make {path}: {reason}; choose a writable place with --run-dir") from error
+        """Make a new folder in the state "running"; an existing path raises `UsageError`.
+
+        It appears with its run.json or not at all: a search killed before that leaves nothing under its name.
+        """
+        if path.exists():
+            raise UsageError(f"{path} already exists; name a new folder, or continue it with --resume")
         folder = cls(path, {"format": FORMAT, "version": FORMAT_VERSION, **request})
         try:
-            folder.set_state(RUNNING)
-        except BaseException:
-            shutil.rmtree(path, ignore_errors=True)
+            with new_folder(path) as beside:
+                folder.path = beside
+                folder.set_state(RUNNING)
+        except UsageError:
             raise
+        except NasError as error:
+            reason = getattr(error.__cause__, "strerror", None) or str(error)
+            raise NasError(f"cannot make {path}: {reason}; choose a writable place with --run-dir") from error
+        folder.path = path
         return folder
 
     @classmethod

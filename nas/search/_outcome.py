@@ -16,7 +16,9 @@ from nas.space import SearchSpace, Subnet
 class Choice:
     """One subnet with its figures; `trial` is its number in the study, `within` the limit it was chosen for.
 
-    `predicted` and `measured` are its quality, one of which may be unknown.
+    `predicted` and `measured` are its quality, one of which may be unknown. Latencies in ms are at the machine's calm
+    pace: `measured_ms` by the statistic that the budget is about, `median_ms` and `p90_ms` beside it. `raw_ms` is what
+    the clock said, `pace` raw over calm. `is_restless`: no measurement found the machine calm enough to be trusted.
     """
 
     subnet: Subnet
@@ -30,6 +32,16 @@ class Choice:
     size_bytes: int
     trial: int
     within: Mapping[str, float] = field(default_factory=dict)
+    pace: float | None = None
+    is_restless: bool = False
+    median_ms: float | None = None
+
+    @property
+    def raw_ms(self) -> float | None:
+        """The latency as the clock had it, None where it was not measured."""
+        if self.measured_ms is None or self.pace is None:
+            return None
+        return self.measured_ms * self.pace
 
     @property
     def quality(self) -> float:
@@ -56,7 +68,15 @@ class Choice:
                 "predicted": _rounded(self.predicted),
                 "measured": _rounded(self.measured),
             },
-            "latency_ms": {"predicted": self.predicted_ms, "measured": self.measured_ms, "p90": self.p90_ms},
+            "latency_ms": {
+                "predicted": self.predicted_ms,
+                "measured": self.measured_ms,
+                "median": self.median_ms,
+                "p90": self.p90_ms,
+                "raw": self.raw_ms,
+            },
+            "pace": self.pace,
+            "restless": self.is_restless,
             "macs": self.macs,
             "params": self.params,
             "size_bytes": self.size_bytes,
@@ -79,6 +99,9 @@ class Choice:
             size_bytes=value["size_bytes"],
             trial=value["trial"],
             within=value.get("budget", {}),
+            pace=value.get("pace"),
+            is_restless=value.get("restless", False),
+            median_ms=latency.get("median", latency["measured"]),
         )
 
 
@@ -90,7 +113,8 @@ def _rounded(value: float | None) -> float | None:
 class Outcome:
     """The result of a search. `answer` is None when no subnet keeps the budget, or none was measured in time.
 
-    `reason` says in a sentence what is special: why there is no answer, or that everything fits.
+    `reason` says in a sentence what is special: why there is no answer, or that everything fits. `statistic` is what
+    the latency budget is about; `warnings` are sentences about how far the figures can be trusted.
     """
 
     budget: Budget
@@ -105,6 +129,8 @@ class Outcome:
     infeasible: bool = False
     interrupted: bool = False
     reason: str = ""
+    statistic: str = "median"
+    warnings: tuple[str, ...] = ()
 
     @property
     def known_qualities(self) -> tuple[str, ...]:
@@ -126,6 +152,8 @@ class Outcome:
             "interrupted": self.interrupted,
             "trials": self.trials,
             "reason": self.reason,
+            "statistic": self.statistic,
+            "warnings": [*self.warnings],
         }
 
     @classmethod
@@ -146,6 +174,8 @@ class Outcome:
             everything_fits=value["everything_fits"],
             interrupted=value["interrupted"],
             reason=value["reason"],
+            statistic=value.get("statistic", "median"),
+            warnings=tuple(value.get("warnings", ())),
         )
 
 
@@ -159,6 +189,23 @@ def infeasible_sentence(budget: Budget, broken: Mapping[str, float], smallest_ms
     own = " and ".join(format_cost(name, value) + _NOUNS[name] for name, value in broken.items())
     also = "" if "latency_ms" in broken else f" (it takes {format_cost('latency_ms', smallest_ms)} here)"
     return f"no subnet keeps {budget}: the smallest needs {own}{also}; raise the budget or choose a smaller model"
+
+
+def pace_sentence(pace: float) -> str:
+    """Say how far the machine is from its calm pace."""
+    return (
+        f"latencies are those of the calm machine; it is {pace:.2f} times slower at the moment"
+        if pace >= 1.05
+        else "latencies are those of the calm machine, which it is at the moment"
+    )
+
+
+def restless_sentence(busy: float, threads: int) -> str:
+    """Say that the machine is too restless to measure, and what to do."""
+    share = f"other programs use {busy:.0%} of this machine's cores, and " if busy >= 0.05 else ""
+    advice = "measure with --threads 1, or wait until it is calm" if threads > 1 else "wait until it is calm"
+    of_threads = f" with {threads} threads" if threads > 1 else ""
+    return f"{share}latencies{of_threads} are uncertain: the answer is marked restless; {advice}"
 
 
 _NOUNS = {

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -23,11 +24,15 @@ if TYPE_CHECKING:
 
     from nas.families import Model
     from nas.latency.profile import Profile
+    from nas.latency.reference import References
     from nas.latency.runtimes import Runtime
     from nas.latency.workload import Workload
 
 _SECONDS = 0.5, 0.2
 """Of measuring finalists, and for each: on a restless machine no longer, since the answer is measured twice anyway."""
+
+_PATIENCE_S = 20.0  # that a search waits in all for calmer moments of a restless machine
+_SLOW = 1.08  # a pace at which waiting for a calmer moment may have cost time
 
 Progress = Callable[[str, int, int, str], None]  # what is going on, steps done, of how many, a note
 
@@ -62,6 +67,21 @@ class Testbed(Protocol):
     @property
     def is_ready(self) -> bool:
         """Whether latencies can be predicted without preparing anything."""
+        ...
+
+    @property
+    def statistic(self) -> str:
+        """What a latency is: "median", "p90" or "p99"."""
+        ...
+
+    @property
+    def threads(self) -> int:
+        """How many threads run a network."""
+        ...
+
+    @property
+    def doubt(self) -> str:
+        """A sentence that says why predicted latencies are not to be trusted; "" where they are."""
         ...
 
     def extremes_ms(self) -> tuple[float, float]:
@@ -99,14 +119,18 @@ class ModelTestbed:
         workload: Workload,
         scorer: Scorer,
         progress: Progress = silent,
+        statistic: str = "median",
     ) -> None:
         self._model = model
+        self.statistic = statistic
         self._runtime = runtime
         self._workload = workload
         self._progress = progress
         self._profile: Profile | None = None
         self._extremes: tuple[float, float] | None = None
         self._programs: dict[Subnet, Path] = {}
+        self._references: References | None = None
+        self._patience_s = _PATIENCE_S
         self._folder = tempfile.TemporaryDirectory(prefix="anyfit-search-")
         self.scorer = scorer
         self.hint = self._make_hint()
@@ -143,48 +167,66 @@ class ModelTestbed:
         if self._profile is None:
             self._profile = self._cached_profile()
         if self._profile is not None:
-            return self._profile.smallest_ms, self._profile.largest_ms
+            tail = self._profile.tail(self.statistic)
+            return tail * self._profile.smallest_ms, tail * self._profile.largest_ms
         if self._extremes is None:
             self._progress("measuring the smallest and the largest subnet", 0, 2, "")
             ends = self.measure(self.space.codes([self.space.smallest(), self.space.largest()]))
-            self._extremes = ends[0].median_ms, ends[1].median_ms
+            self._extremes = ends[0].of(self.statistic), ends[1].of(self.statistic)
         return self._extremes
+
+    @property
+    def threads(self) -> int:
+        return self._workload.threads
+
+    @property
+    def doubt(self) -> str:
+        return "" if self._profile is None else self._profile.doubt
 
     @property
     def is_ready(self) -> bool:
         return self._profile is not None
 
     def _cached_profile(self) -> Profile | None:
-        from nas.latency.profile import load_profile, profile_path
+        from nas.latency.profile import cached_profile
 
-        if not profile_path(self._model, self._runtime, self._workload).exists():
-            return None
-        return load_profile(self._model, self._runtime, self._workload)
+        return cached_profile(self._model, self._runtime, self._workload)
 
     def prepare(self) -> None:
-        from nas.latency.profile import build_profile, profile_path
+        from nas.latency.profile import profile_path
+        from nas.latency.profiling import better_profile, build_profile
 
-        self._profile = self._profile or self._cached_profile()
-        if self._profile is None:
+        def advance(done: int, total: int) -> None:
+            self._progress("profiling this machine, once", done, total, "")
 
-            def advance(done: int, total: int) -> None:
-                self._progress("profiling this machine, once", done, total, "")
+        known = self._profile or self._cached_profile()
+        if known is None:
+            found = build_profile(
+                self._model, self._runtime, self._workload, progress=advance, report=self._say
+            )
+        elif known.is_good:
+            found = known
+        else:
+            found = better_profile(known, self._model, self._runtime, self._workload, advance, self._say)
+        if found is not known:
+            found.save(profile_path(self._model, self._runtime, self._workload))
+        self._profile = found
 
-            profile = build_profile(self._model, self._runtime, self._workload, progress=advance)
-            profile.save(profile_path(self._model, self._runtime, self._workload))
-            self._profile = profile
+    def _say(self, text: str) -> None:
+        self._progress(text, 0, 0, "")
 
     def latency_ms(self, codes: np.ndarray) -> np.ndarray:
         if self._profile is None:
             self.prepare()
         assert self._profile is not None
-        return self._profile.predict_ms(codes)
+        return self._profile.tail(self.statistic) * self._profile.predict_ms(codes)
 
     # --- measuring ----------------------------------------------------------------------------------------------------
 
     def measure(self, codes: np.ndarray) -> Sequence[Measured]:
         from nas.latency.measure import Plan, measure
 
+        references = self._open_references()
         subnets = [self.space.from_codes(row) for row in codes]
         new = [subnet for subnet in dict.fromkeys(subnets) if subnet not in self._programs]
         for done, (subnet, module) in enumerate(zip(new, self._model.extract_all(new), strict=True)):
@@ -195,9 +237,24 @@ class ModelTestbed:
             self._progress("measuring finalists", done, total, "")
 
         wanted = {subnet: self._programs[subnet] for subnet in subnets}
-        plan = Plan(budget_s=_SECONDS[0] + _SECONDS[1] * len(wanted))
-        measured = measure(wanted, self._runtime, self._workload, plan=plan, progress=advance)
+        budget_s = _SECONDS[0] + _SECONDS[1] * len(wanted)
+        plan = Plan(budget_s=budget_s, patience_s=min(self._patience_s, Plan.patience_s))
+        start = monotonic()
+        measured = measure(
+            wanted, self._runtime, self._workload, references=references, plan=plan, progress=advance
+        )
+        if any(found.is_restless or found.pace > _SLOW for found in measured.values()):
+            self._patience_s = max(0.0, self._patience_s - max(monotonic() - start - budget_s, 0.0))
         return [measured[subnet] for subnet in subnets]
+
+    def _open_references(self) -> References:
+        """Return the reference programs, lowered at first use."""
+        from nas.latency.reference import open_references
+
+        if self._references is None:
+            self._progress("preparing the reference programs", 0, 0, "")
+            self._references = open_references(self._model.family, self._runtime, self._workload)
+        return self._references
 
     def _lower(self, subnet: Subnet, module: nn.Module) -> Path:
         """Write what an output of an extracted and calibrated subnet takes: what is measured, and shipped."""
@@ -227,6 +284,7 @@ class ModelTestbed:
                 "machine": machine_fingerprint(self._runtime.device).to_dict(),
             },
             "latency_error": None if profile is None else dict(profile.error),
+            "calm": None if self._references is None else self._references.to_dict(),
             "judged_on": (self.scorer.check or self.scorer).data,
         }
 
@@ -234,7 +292,7 @@ class ModelTestbed:
 @dataclass(frozen=True)
 class Subject:
     """What is searched and how it is run, by name, as run.json keeps it; `data` are the arguments of
-    `open_data`, `quality` what is maximised (None: the first of the model's task)."""
+    `open_data`, `quality` what is maximised (None: the first of the model's task), `statistic` what a latency is."""
 
     model: str
     runtime: str | None = None
@@ -242,6 +300,7 @@ class Subject:
     threads: int = 1
     data: Mapping[str, Any] | None = None
     quality: str | None = None
+    statistic: str = "median"
 
     @contextmanager
     def open(self, progress: Progress = silent) -> Iterator[ModelTestbed]:
@@ -274,7 +333,7 @@ class Subject:
                 progress("reading the images", 0, 0, "")
                 data = open_data(**self.data)
             scorer = load_scorer(model, data, self.quality)
-            with ModelTestbed(model, runtime, workload, scorer, progress) as bed:
+            with ModelTestbed(model, runtime, workload, scorer, progress, self.statistic) as bed:
                 yield bed
         finally:
             torch.set_num_threads(threads)

@@ -42,7 +42,8 @@ class Budget:
         given = self.to_dict()
         if not given:
             raise UsageError(
-                "no budget is given; give at least one of --latency, --macs, --params and --size"
+                "no budget is given; give at least one of --latency, --macs, --params and --size, for example "
+                "--latency 20ms"
             )
         for name, value in given.items():
             if not (value > 0 and np.isfinite(value)):

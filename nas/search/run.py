@@ -15,7 +15,13 @@ from nas._files import write_json
 from nas.search._engine import Engine
 from nas.search._finalists import Check, Finalist, Finals
 from nas.search._folder import FAILED, FINISHED, INTERRUPTED, RUNNING, RunFolder, free_name
-from nas.search._outcome import Choice, Outcome, fits_sentence, infeasible_sentence
+from nas.search._outcome import (
+    Choice,
+    Outcome,
+    fits_sentence,
+    infeasible_sentence,
+    restless_sentence,
+)
 from nas.search._problem import Problem
 from nas.search._storage import drop_stale_lock
 from nas.search._table import write_table
@@ -141,7 +147,7 @@ class _Run:
         self._ends_ms = self._bed.extremes_ms()
         limit = self._budget.latency_ms
         if limit is not None and limit < self._ends_ms[0] <= limit * (1 + _STALE):
-            again = self._bed.measure(codes[:1])[0].median_ms
+            again = self._bed.measure(codes[:1])[0].of(self._bed.statistic)
             self._ends_ms = min(self._ends_ms[0], again), self._ends_ms[1]
         smallest = dict(zip(COSTS, [self._ends_ms[0], *counts[0].tolist()], strict=True))
         largest = dict(zip(COSTS, [self._ends_ms[1], *counts[1].tolist()], strict=True))
@@ -222,9 +228,8 @@ class _Run:
                 self._trials.first_part(), self._problem(), record, found, self._evaluate, self._advance
             )
             if len(found) < self._trials.count:
-                finals = Finals(
-                    found, np.all(found.costs[:, 1:] <= self._limits[1:], axis=1), self._bed.measure
-                )
+                allowed = np.all(found.costs[:, 1:] <= self._limits[1:], axis=1)
+                finals = Finals(found, allowed, self._bed.measure, statistic=self._bed.statistic)
                 self._pace = finals.pace(limit)
                 folder.set_state(RUNNING, pace=self._pace)
         run_trials(self._trials, self._problem(), record, found, self._evaluate, advance)
@@ -271,7 +276,10 @@ class _Run:
         allowed = np.all(found.costs[:, 1:] <= self._limits[1:], axis=1)
         check = self._checked()
         doubt = 0.0 if check is None else self._bed.scorer.doubt
-        finals = Finals(found, allowed, self._bed.measure, self._pace, check=check, doubt=doubt)
+        finals = Finals(
+            found, allowed, self._bed.measure, self._pace, check=check, doubt=doubt,
+            statistic=self._bed.statistic, is_doubted=bool(self._bed.doubt),
+        )  # fmt: skip
         winner: Finalist | None = None
         try:
             rungs = self._rungs()
@@ -285,7 +293,7 @@ class _Run:
         answer = None if winner is None else self._choice(winner, found)
         outcome = self._outcome(
             answer, ladder, folder.path, reason=self._reason(answer, interrupted), interrupted=interrupted,
-            trials=int((found.number >= 0).sum()),
+            trials=int((found.number >= 0).sum()), warnings=self._warnings(answer, finals),
         )  # fmt: skip
         self._write(folder, found, finals, winner, outcome)
         return outcome
@@ -361,7 +369,19 @@ class _Run:
             size_bytes=int(cost[3]),
             trial=int(found.number[finalist.index]),
             within=within or {},
+            pace=finalist.pace if finalist.runs else None,
+            is_restless=bool(finalist.runs) and finalist.is_restless,
+            median_ms=finalist.median_ms if finalist.runs else None,
         )
+
+    def _warnings(self, answer: Choice | None, finals: Finals) -> tuple[str, ...]:
+        """Return sentences about how far the figures can be trusted."""
+        found = [self._bed.doubt] if self._bed.doubt else []
+        runs = [run for finalist in finals.finalists.values() for run in finalist.runs]
+        if runs and (answer is None or answer.is_restless) and any(run.is_restless for run in runs):
+            busy = float(np.median([run.busy for run in runs]))
+            found.append(restless_sentence(busy, self._bed.threads))
+        return tuple(found)
 
     def _reason(self, answer: Choice | None, interrupted: bool) -> str:
         if answer is None:
@@ -381,6 +401,7 @@ class _Run:
             *self._ends_ms,
             path,
             everything_fits=self._everything_fits,
+            statistic=self._bed.statistic,
             **more,
         )
 
@@ -407,7 +428,11 @@ class _Run:
             write_json(folder.path / "subnet.json", outcome.answer.subnet.to_dict())
             self._bed.keep_program(outcome.answer.subnet, folder.path)
         measured = [
-            {"trial": int(found.number[f.index]), "medians_ms": [run.median_ms for run in f.runs]}
+            {
+                "trial": int(found.number[f.index]),
+                "latencies_ms": [run.of(self._bed.statistic) for run in f.runs],
+                "paces": [run.pace for run in f.runs],
+            }
             for f in finals.finalists.values()
         ]
         folder.set_state(

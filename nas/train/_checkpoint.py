@@ -45,6 +45,13 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             raise NasError(f"cannot write {path}: {str(error).splitlines()[0]}; free some space") from error
 
 
+def diverged(what: str, step: int, rates: str) -> NasError:
+    """Return the error of a training whose loss or weights are no longer numbers; `rates` says what to lower."""
+    return NasError(
+        f"{what} no longer finite at step {step}, the last checkpoint before it is kept; lower {rates} and train anew"
+    )
+
+
 def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
     """Read a checkpoint with `weights_only=True`; a missing, truncated or foreign file raises `NasError`."""
     try:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nas.train._log import Log
 from nas.train._state import State
 from nas.train._validate import Validation, evaluate
 from nas.train.distil import distil, with_statistics
@@ -19,7 +19,7 @@ def trained(folder: Path) -> bool:
     return (folder / "model").exists()
 
 
-def finish(job: Job, state: State, validation: Validation | None, say: Callable[[str], None]) -> Path:
+def finish(job: Job, state: State, validation: Validation | None, log: Log) -> Path:
     """Evaluate on the test images, distil calibration images and write `folder`/model."""
     from nas.families import save_model
 
@@ -33,12 +33,11 @@ def finish(job: Job, state: State, validation: Validation | None, say: Callable[
         "val": evaluate(supernet, validation, seed=recipe.seed),
         "test": evaluate(supernet, test, seed=recipe.seed),
     }
-    say(
+    log.say(
         f"test top-1: largest {info['test']['largest_top1']:.2f}%, smallest {info['test']['smallest_top1']:.2f}%"
     )
     calibration = None
     if recipe.distil_steps:
-        say("distilling calibration images")
         images = distil(
             supernet,
             validation.calibration,
@@ -46,6 +45,7 @@ def finish(job: Job, state: State, validation: Validation | None, say: Callable[
             classes=len(job.data.classes),
             steps=recipe.distil_steps,
             seed=recipe.seed,
+            progress=log.stage("distilling calibration images"),
         )
         calibration = with_statistics(supernet, images, validation.calibration, validation.normalizer)
     path = job.folder / "model"
@@ -59,5 +59,5 @@ def finish(job: Job, state: State, validation: Validation | None, say: Callable[
         calibration=calibration,
         info=info,
     )
-    say(f"wrote {path}")
+    log.say(f"wrote {path}")
     return path

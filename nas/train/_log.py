@@ -6,14 +6,17 @@ import csv
 import io
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
 from nas._errors import UsageError
+from nas._extras import how_to_install
 from nas._files import write_atomic
+from nas._progress import ProgressLines
 
 COLUMNS = ("step", "epoch", "loss", "lr", "largest_top1", "smallest_top1", "random_top1", "images_per_s")
-_PLAIN_SECONDS = 30.0
+_TRAINING = "training"
 
 
 class Log:
@@ -27,7 +30,9 @@ class Log:
         self._leads = leads
         self._rows = [row for row in read_log(folder) if int(row["step"]) <= step] if step else []
         self._show = show and leads
-        self._started = self._spoken = time.monotonic()
+        self._started = time.monotonic()
+        self._lines = ProgressLines(self.say)
+        self._lines.write(_TRAINING, step, steps)
         self._first = step
         self._note = ""
         self._writer = _tensorboard(folder) if tensorboard and leads else None
@@ -46,13 +51,20 @@ class Log:
         """Tell that `step` steps are done."""
         now = time.monotonic()
         self._speed = batch_size * (step - self._first) / max(now - self._started, 1e-9)
-        text = f"loss {loss:.3f} {self._speed:.0f} images/s {self._note}"
+        text = f"loss {loss:.3f} {self._speed:.0f} images/s {self._note}".strip()
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=step, note=text)
-        elif self._show and now - self._spoken > _PLAIN_SECONDS:
-            self._spoken = now
-            left = (self._steps - step) * (now - self._started) / max(step - self._first, 1)
-            print(f"step {step}/{self._steps} {text} ETA {_clock(left)}", file=sys.stderr, flush=True)
+        elif self._show:
+            self._lines.write(_TRAINING, step, self._steps, text)
+
+    def stage(self, name: str) -> Callable[[int, int], None]:
+        """Say that something else begins that takes a while; returns what tells how far it is, `done` of `total`."""
+        self.say(name)
+        if self._bar is None:
+            self._lines.write(name, 0, 0)
+            return (lambda done, total: self._lines.write(name, done, total)) if self._show else _silent
+        bar, task = self._bar, self._bar.add_task(name, total=None, note="")
+        return lambda done, total: bar.update(task, completed=done, total=total)
 
     def evaluated(self, row: dict[str, Any]) -> None:
         """Keep one evaluation in `log.csv` (and TensorBoard) and tell it."""
@@ -130,9 +142,9 @@ def _bar(steps: int, step: int) -> tuple[Any, Any]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
-    bar = Progress(TextColumn("training"), *columns, console=Console(stderr=True))
+    bar = Progress(TextColumn("{task.description}"), *columns, console=Console(stderr=True))
     bar.start()
-    return bar, bar.add_task("training", total=steps, completed=step, note="")
+    return bar, bar.add_task(_TRAINING, total=steps, completed=step, note="")
 
 
 def _tensorboard(folder: Path) -> Any:
@@ -140,12 +152,10 @@ def _tensorboard(folder: Path) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise UsageError(
-            "--tensorboard needs TensorBoard; install it with: pip install 'anyfit[train]'"
+            f"--tensorboard needs TensorBoard, which is not installed; {how_to_install('logs')}"
         ) from error
     return SummaryWriter(str(folder / "tensorboard"))
 
 
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}"
+def _silent(done: int, total: int) -> None:
+    """Tell nobody."""

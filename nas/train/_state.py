@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nas._errors import NasError, UsageError
 from nas.elastic import Supernet, channels_last
 from nas.families import get_family
 from nas.train._random import seed_globals
 from nas.train.recipe import Recipe
+from nas.train.saved import are_finite
 
 
 @dataclass
@@ -59,6 +61,19 @@ class State:
             ) from error
         self.step = step
         self.scheduler.step_update(step)
+
+    def is_finite(self) -> bool:
+        """Whether all that a checkpoint keeps is finite: weights, statistics, averages and the optimizer's momenta."""
+        networks = (self.supernet, self.averaged, *([] if self.teacher is None else [self.teacher]))
+        kept = (tensor for network in networks for tensor in network.state_dict().values())
+        # Some optimizers count steps in a tensor on the processor, which is always finite.
+        momenta = (
+            value
+            for values in self.optimizer.state.values()
+            for value in values.values()
+            if isinstance(value, Tensor) and value.dim()
+        )
+        return are_finite(chain(kept, momenta))
 
     def freeze_teacher(self) -> None:
         """Keep a copy of the largest network as it is now, for progressive shrinking.

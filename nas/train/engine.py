@@ -16,7 +16,7 @@ from torch import Tensor
 from nas._errors import NasError, UsageError
 from nas._files import write_json
 from nas.train._batches import Plan, Stats, batches, make_plan, measure_stats
-from nas.train._checkpoint import Checkpoint, check_same, read_checkpoint, write_checkpoint
+from nas.train._checkpoint import Checkpoint, check_same, diverged, read_checkpoint, write_checkpoint
 from nas.train._finish import finish, trained
 from nas.train._group import Group, join_group, leave_group
 from nas.train._log import Log
@@ -124,7 +124,7 @@ def _train(job: Job, resume: bool, show: bool, tensorboard: bool) -> Path:
     try:
         validation = _loop(job, state, log)
         if leads:
-            finish(job, state, validation, log.say)
+            finish(job, state, validation, log)
         job.group.wait()
     finally:
         log.close()
@@ -144,11 +144,14 @@ def _loop(job: Job, state: State, log: Log) -> Validation | None:
             loss, stop = _step(job, state, context, images, targets, stopping())
             mean_loss.add(loss)
             done = state.step
-            _tell(job, log, done, mean_loss)
             at_epoch, at_end = done % plan.steps_per_epoch == 0, done == context.total_steps
-            if at_end or (at_epoch and done // plan.steps_per_epoch % recipe.eval_epochs == 0):
+            evaluates = at_end or (at_epoch and done // plan.steps_per_epoch % recipe.eval_epochs == 0)
+            saves = at_end or stop or done % every == 0
+            if evaluates or saves or done % _read_every(job.group.device) == 0:
+                _tell(job, log, done, mean_loss)
+            if evaluates:
                 _evaluate(job, state, validation, log, mean_loss)
-            if at_end or stop or done % every == 0:
+            if saves:
                 _save(job, state)
             if stop and not at_end:
                 raise TrainingStopped(
@@ -198,15 +201,16 @@ class _Mean:
         self.total, self.count = 0.0, 0
 
 
+def _read_every(device: torch.device) -> int:
+    """After how many steps the loss is read: on CUDA only now and then, because that waits for the device."""
+    return 1 if device.type == "cpu" else 20
+
+
 def _tell(job: Job, log: Log, step: int, mean_loss: _Mean) -> None:
-    """Show progress; on CUDA only now and then, because reading the loss waits for the device."""
-    if job.group.device.type != "cpu" and step % 20:
-        return
+    """Show progress; raises `NasError` where a loss since the last evaluation was no number."""
     loss = mean_loss.value()
     if not math.isfinite(loss):
-        raise NasError(
-            f"the loss is no longer finite at step {step}; lower lr (now {job.recipe.lr}) and train anew"
-        )
+        raise diverged("the loss is", step, f"lr (now {job.recipe.lr})")
     log.step(step, job.plan.batch_size, loss)
 
 
@@ -223,6 +227,9 @@ def _evaluate(job: Job, state: State, validation: Validation | None, log: Log, m
 
 
 def _save(job: Job, state: State) -> None:
+    """Write a checkpoint; where a weight of any process is no number, the one before stays and `NasError` is raised."""
+    if job.group.any(not state.is_finite()):
+        raise diverged("weights are", state.step, f"lr (now {job.recipe.lr})")
     if job.group.leads:
         values = Checkpoint(state.step, job.digest, job.recipe.to_dict(), job.about, state.to_dict())
         write_checkpoint(job.folder / CHECKPOINT, values)

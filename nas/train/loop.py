@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nas._errors import NasError, UsageError
 from nas._memory import is_out_of_memory
-from nas.train._checkpoint import Checkpoint, write_checkpoint
+from nas.train._checkpoint import Checkpoint, diverged, write_checkpoint
 from nas.train._finish import trained
 from nas.train._group import Group, join_group
 from nas.train._log import LossLog
@@ -144,10 +144,7 @@ def save_checkpoint(
     Where not it but another process `writes`, it only looks at the weights.
     """
     if not state.is_finite():
-        raise NasError(
-            f"weights are no longer finite at step {state.step}, the last checkpoint before it is kept; lower lr "
-            f"(now {plan.lr}) and train anew"
-        )
+        raise diverged("weights are", state.step, f"lr (now {plan.lr})")
     if writes:
         write_checkpoint(
             folder / CHECKPOINT, Checkpoint(state.step, digest, plan.to_dict(), about, state.to_dict())
@@ -158,10 +155,7 @@ def _checked(losses: dict[str, float], step: int, plan: Plan, rates: Sequence[st
     wrong = [name for name, value in losses.items() if not math.isfinite(value)]
     if wrong:
         now = " and ".join(f"{name} (now {getattr(plan, name)})" for name in rates)
-        raise NasError(
-            f"the {wrong[0]} loss is no longer finite at step {step}, the last checkpoint before it is kept; "
-            f"lower {now} and train anew"
-        )
+        raise diverged(f"the {wrong[0]} loss is", step, now)
     return losses
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from nas._errors import UsageError
 from nas.train.settings import Settings, names_in, read
@@ -81,12 +81,26 @@ class Recipe(Settings):
             (0 <= self.ema_decay < 1, f"ema_decay is {self.ema_decay}, expected 0 or more and less than 1"),
             (
                 self.warmup_epochs < self.epochs,
-                f"warmup_epochs is {self.warmup_epochs}, expected less than epochs",
+                f"warmup_epochs is {self.warmup_epochs:g}, expected less than epochs, which is {self.epochs}; "
+                "change one of them (--set warmup_epochs=0 leaves the warm-up out)",
             ),
             (self.seed >= 0, f"seed is {self.seed}, expected 0 or more"),
         ):
             if not rule:
                 raise UsageError(f"recipe: {sentence}")
+
+    def replaced(self, **changes: Any) -> Self:
+        """Return the recipe with the `changes` that are not None.
+
+        Fewer epochs shorten in proportion what is counted in epochs, the warm-up and the time of the largest network
+        alone, unless these are given too.
+        """
+        epochs = changes.get("epochs")
+        if isinstance(epochs, int) and 1 <= epochs < self.epochs:
+            for name in ("warmup_epochs", "largest_epochs"):
+                if changes.get(name) is None:
+                    changes[name] = getattr(self, name) * epochs / self.epochs
+        return super().replaced(**changes)
 
 
 def recipe_names() -> list[str]:

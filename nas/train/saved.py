@@ -24,6 +24,12 @@ def move_average(kept: Iterable[Tensor], now: Iterable[Tensor], beta: float) -> 
     get_ema_multi_avg_fn(beta)(first, second, 0)
 
 
+def are_finite(tensors: Iterable[Tensor]) -> bool:
+    """Whether no number in floating-point tensors of one device is infinite or not a number; it waits for that once."""
+    found = [tensor.isfinite().all() for tensor in tensors if tensor.is_floating_point()]
+    return not found or bool(torch.stack(found).all())
+
+
 @dataclass(kw_only=True)
 class Saved:
     """A state of networks and optimizers, each a field that may be None; `step` counts finished steps."""
@@ -61,5 +67,4 @@ class Saved:
 
     def is_finite(self) -> bool:
         """Whether no trained weight is infinite or not a number."""
-        weights = [weight for network in self.trained() for weight in network.parameters()]
-        return bool(torch.stack([weight.isfinite().all() for weight in weights]).all())
+        return are_finite(weight for network in self.trained() for weight in network.parameters())

@@ -30,6 +30,7 @@ from nas._files import write_atomic
 from nas.latency.fingerprint import machine_fingerprint
 from nas.space import SearchSpace
 from nas.space.surrogate import Surrogate, errors
+from tests.benchmarks._conditions import CONDITIONS, neighbour
 
 RESULTS = Path(__file__).with_name("results") / "predictor.csv"
 TABLES = ("v100_1", "v100_64", "2080ti_32")
@@ -107,15 +108,16 @@ def _empty_cache() -> Iterator[None]:
                 os.environ["ANYFIT_CACHE"] = before
 
 
-def measured_here(name: str, samples: int) -> Data:
-    """Measure subnets of a model on this machine, as `nas profile` does."""
+def measured_here(name: str, samples: int, condition: str = "idle") -> Data:
+    """Measure subnets of a model on this machine, as `nas profile` does, alone or beside a neighbour."""
     from nas.families import load_model
-    from nas.latency.profile import build_profile, latency_features
+    from nas.latency.profile import latency_features
+    from nas.latency.profiling import build_profile
     from nas.latency.runtimes import default_runtime
     from nas.latency.workload import Workload
 
     model = load_model(name)
-    with _empty_cache():
+    with _empty_cache(), neighbour(condition):
         profile = build_profile(model, default_runtime(), Workload(), samples=samples)
     macs = model.supernet.counts(profile.codes)["macs"].astype(np.float64)
     base = latency_features(model)(profile.codes)
@@ -165,9 +167,10 @@ def _shared_table() -> Path:
 def _run(given: argparse.Namespace) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     if not given.tables_only:
-        data = measured_here(given.model, given.samples)
-        for samples in (n for n in (20, 50, 100) if n + 10 <= len(data.ms)):
-            rows += judge("here", data, samples, _REPEATS)
+        for condition in CONDITIONS:
+            data = measured_here(given.model, given.samples, condition)
+            for samples in (n for n in (20, 50, 80, 100) if n + 10 <= len(data.ms)):
+                rows += judge(f"here, {condition}", data, samples, _REPEATS)
     if not (path := _shared_table()).exists():
         print("the GPU tables are skipped: name their folder in ANYFIT_SHARED", file=sys.stderr)
         return rows

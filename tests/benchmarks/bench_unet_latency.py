@@ -26,10 +26,11 @@ from diffusion.unet import DiffusionUNet, diffusion_unet
 from nas._files import write_atomic
 from nas.elastic import Supernet
 from nas.families import Model
-from nas.latency._rounds import Plan
+from nas.latency._turns import Plan
 from nas.latency.fingerprint import machine_fingerprint
 from nas.latency.measure import Measurement, lower_subnet, measure
-from nas.latency.profile import choose_samples, latency_features
+from nas.latency.profile import latency_features
+from nas.latency.profiling import choose_samples
 from nas.latency.runtimes import Runtime, get_runtime
 from nas.latency.workload import Workload
 from nas.space.surrogate import Surrogate

@@ -59,6 +59,39 @@ def test_misspelt_option_names_the_nearest(failing, nas_run) -> None:
     assert outcome.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            ("train",),
+            "Missing option '--recipe' (for example: nas train --recipe digits --data digits --output runs/digits; "
+            "see 'nas train --help')",
+        ),
+        (
+            ("export",),
+            "Missing argument 'RUN|SUBNET' (for example: nas export runs/<run> --format onnx; see 'nas export --help')",
+        ),
+        (
+            ("app", "--port", "abc"),
+            "Invalid value for '--port': 'abc' is not a whole number (see 'nas app --help')",
+        ),
+    ],
+)
+def test_what_is_missing_or_wrong_comes_with_an_example(
+    nas_run, words: tuple[str, ...], sentence: str
+) -> None:
+    assert nas_run(*words) == (2, "", f"nas: error: {sentence}\n")
+
+
+def test_every_command_that_needs_something_has_an_example(nas_run) -> None:
+    cli = _group.cli
+    for name in _group.COMMANDS:
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        required = any(parameter.required for parameter in command.params)
+        assert not required or "for example: nas " in nas_run(name).stderr, name
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), click.Abort()])
 def test_interrupt(failing, nas_run, error: BaseException) -> None:
     failing.append(error)
@@ -89,8 +122,9 @@ def test_full_disk_said_by_a_library(failing, nas_run) -> None:
 
 def test_a_package_that_an_extra_brings_is_named_with_it(failing, nas_run) -> None:
     failing.append(ModuleNotFoundError("No module named 'diffusers'", name="diffusers"))
-    sentence = "nas: error: diffusers is not installed; pip install 'anyfit[diffusion]'\n"
-    assert nas_run("fail") == (1, "", sentence)
+    done = nas_run("fail")
+    assert done.code == 1 and done.stderr.startswith("nas: error: diffusers is not installed; ")
+    assert done.stderr.endswith("pip install 'anyfit[diffusion]'\n")
 
 
 def test_refused_file(failing, nas_run) -> None:

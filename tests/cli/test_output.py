@@ -65,8 +65,27 @@ def test_columns_set_the_width_of_a_pipe(monkeypatch: pytest.MonkeyPatch) -> Non
     assert result_console().width == 72
 
 
-def test_progress_stays_out_of_pipes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_quick_progress_stays_out_of_pipes(capsys: pytest.CaptureFixture[str]) -> None:
     with progress_bar("measuring") as advance:
         advance(1, 3, "fastest 2 ms")
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "")
+
+
+def test_long_progress_is_lines_in_a_pipe(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    with progress_bar("measuring") as advance:
+        for done in range(1, 41):
+            now[0] += 1.0
+            advance(done, 40)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == [
+        "measuring: 10 of 40, 30 s left",
+        "measuring: 20 of 40, 20 s left",
+        "measuring: 30 of 40, 10 s left",
+        "measuring: 40 of 40, 0 s left",
+    ]

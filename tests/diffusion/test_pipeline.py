@@ -9,10 +9,18 @@ import sys
 import pytest
 import torch
 
-from diffusion.pipeline import find_pipeline, load_pipeline, read_info, shipped, write_pipeline
+from diffusion.pipeline import (
+    find_pipeline,
+    load_pipeline,
+    read_info,
+    shipped,
+    weights_digest,
+    write_pipeline,
+)
 from diffusion.sample import Settings, generate
 from nas._errors import NasError, UsageError
 from tests.diffusion.small import tiny_pipeline, write_tiny
+from tests.diffusion.tiny import as_bins
 
 PROMPT = "a photo of a dark"
 
@@ -103,9 +111,20 @@ def test_a_pickle_is_refused_without_a_look_inside(copied):
             return (exec, ("raise SystemExit('unpickled')",))
 
     (copied / "unet" / "diffusion_pytorch_model.safetensors").unlink()
-    (copied / "unet" / "diffusion_pytorch_model.bin").write_bytes(pickle.dumps(Trap()))
-    with pytest.raises(UsageError, match="would have to be unpickled"):
+    file = copied / "unet" / "diffusion_pytorch_model.bin"
+    file.write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(UsageError, match="unpickling it could run any code"):
         load_pipeline(copied)
+    torch.save({"conv_in.weight": Trap()}, file)
+    with pytest.raises(UsageError, match="unpickling it could run any code"):
+        load_pipeline(copied)
+
+
+def test_a_pipeline_of_bin_files_makes_the_same_images(folder, copied):
+    as_bins(copied)
+    assert not [*copied.glob("*/*.safetensors")]
+    assert (images(load_pipeline(copied)) == images(load_pipeline(folder))).all()
+    assert weights_digest(copied) != weights_digest(folder)
 
 
 @pytest.mark.parametrize("kept", [0, 5, 2000])

@@ -20,6 +20,7 @@ from nas.elastic import call
 from nas.export import Export, parse_formats, read_manifest
 from nas.families import Model, load_model
 from nas.latency._process import Burst
+from nas.latency._turns import Turn
 from nas.latency.measure import Measurement
 from tests.diffusion.tiny import write_pipeline
 
@@ -41,7 +42,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _tried(model: Model, name: str, ms: float, size: int, psnr_db: float) -> Tried:
-    measured = Measurement.from_bursts([Burst(ms=(ms,))] * 3)
+    measured = Measurement.from_turns([Turn(Burst((ms,), 0.0))] * 3)
     way = Way(name, model.space.largest())
     return Tried(way, {}, size, measured, 10 / ms, psnr_db, None)
 

@@ -12,7 +12,7 @@ import torch
 
 from nas._errors import NasError, UsageError
 from nas.families import find_model, load_model
-from tests.diffusion.tiny import write_pipeline
+from tests.diffusion.tiny import as_bins, write_pipeline
 
 
 def _changed(pipeline: Path, folder: Path, file: str, **changed: object) -> Path:
@@ -48,18 +48,97 @@ def test_what_is_no_pipeline_is_one_sentence(pipeline: Path, tmp_path: Path) -> 
         assert "\n" not in str(caught.value)
 
 
-def test_pickles_and_damaged_weights_are_refused(pipeline: Path, tmp_path: Path) -> None:
-    pickled, cut = tmp_path / "pickled", tmp_path / "cut"
-    for folder in (pickled, cut):
-        shutil.copytree(pipeline, folder)
+def test_a_file_is_said_to_be_one(pipeline: Path) -> None:
+    for file in (pipeline / "model_index.json", pipeline / "unet" / "diffusion_pytorch_model.safetensors"):
+        with pytest.raises(UsageError, match="is a file, but a pipeline is a folder") as caught:
+            load_model(f"diffusion:{file}")
+        assert "does not exist" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_weights_in_bin_files_are_read_without_unpickling(pipeline: Path, tmp_path: Path) -> None:
+    old = as_bins(shutil.copytree(pipeline, tmp_path / "old"))
+    assert not [*old.glob("*/*.safetensors")]
+    ours, theirs = load_model(old).supernet.state_dict(), load_model(pipeline).supernet.state_dict()
+    assert ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def test_bin_files_of_the_oldest_kind_are_read_too(pipeline: Path, tmp_path: Path) -> None:
+    old = as_bins(shutil.copytree(pipeline, tmp_path / "old"))
+    for file in old.glob("*/*.bin"):
+        torch.save(torch.load(file, weights_only=True), file, _use_new_zipfile_serialization=False)
+    ours, theirs = load_model(old).supernet.state_dict(), load_model(pipeline).supernet.state_dict()
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+def test_a_change_of_a_bin_file_changes_the_digest(pipeline: Path, tmp_path: Path) -> None:
+    from diffusion.source import PipelineSource
+
+    old = as_bins(shutil.copytree(pipeline, tmp_path / "old"))
+    before = PipelineSource().digest(old)
+    (file,) = (old / "unet").glob("*.bin")
+    state = torch.load(file, weights_only=True)
+    torch.save({key: 2 * tensor for key, tensor in state.items()}, file)
+    assert PipelineSource().digest(old) != before
+
+
+class _Trap:
+    def __reduce__(self):
+        return (exec, ("raise SystemExit('unpickled')",))
+
+
+def test_what_is_more_than_tensors_and_damaged_weights_are_refused(pipeline: Path, tmp_path: Path) -> None:
     weights = "unet/diffusion_pytorch_model.safetensors"
-    (pickled / weights).unlink()
-    torch.save({}, pickled / "unet" / "diffusion_pytorch_model.bin")
-    with pytest.raises(UsageError, match="unpickling runs"):
-        load_model(pickled)
+
+    def with_bin(name: str, value: object) -> Path:
+        folder = shutil.copytree(pipeline, tmp_path / name)
+        (folder / weights).unlink()
+        torch.save(value, folder / "unet" / "diffusion_pytorch_model.bin")
+        return folder
+
+    with pytest.raises(UsageError, match="holds more than tensors") as caught:
+        load_model(with_bin("trap", {"weight": _Trap()}))
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UsageError, match="holds no tensors by name"):
+        load_model(with_bin("empty", {}))
+    with pytest.raises(NasError, match="holds no weights for"):
+        load_model(with_bin("few", {"conv_in.bias": torch.zeros(16)}))
+    cut_bin = with_bin("cut-bin", {"conv_in.bias": torch.zeros(10_000)})
+    file = cut_bin / "unet" / "diffusion_pytorch_model.bin"
+    file.write_bytes(file.read_bytes()[:2000])
+    with pytest.raises(NasError, match="is no whole file of weights"):
+        load_model(cut_bin)
+    other = shutil.copytree(pipeline, tmp_path / "other")
+    (other / weights).rename(other / "unet" / "model.ckpt")
+    with pytest.raises(UsageError, match="holds weights as model.ckpt, which anyfit does not read"):
+        load_model(other)
+    cut = shutil.copytree(pipeline, tmp_path / "cut")
     (cut / weights).write_bytes((cut / weights).read_bytes()[:2000])
     with pytest.raises(NasError, match="unet cannot be read"):
         load_model(cut)
+
+
+def test_the_hub_is_asked_for_bin_files_where_it_has_no_others(
+    pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fnmatch
+
+    import huggingface_hub
+
+    hub = as_bins(shutil.copytree(pipeline, tmp_path / "hub"))
+    asked: list[list[str]] = []
+
+    def snapshot_download(name: str, allow_patterns: list[str]) -> str:
+        asked.append(allow_patterns)
+        for file in hub.rglob("*.*"):
+            inside = file.relative_to(hub)
+            if any(fnmatch.fnmatch(str(inside), pattern) for pattern in allow_patterns):
+                (tmp_path / "local" / inside).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, tmp_path / "local" / inside)
+        return str(tmp_path / "local")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    assert load_model("diffusion:owner/name").task.name == "diffusion"
+    assert len(asked) == 2 and not any("*.bin" in pattern for pattern in asked[0])
 
 
 def test_the_commands_take_a_pipeline(pipeline: Path, nas_run: Callable, tmp_path: Path) -> None:

@@ -92,3 +92,15 @@ def write_pipeline(folder: Path, notes: dict[str, Any] | None = None) -> Path:
     known = {"space": {"steps": [1, 2, 4], "unet": {"depth": [1]}}, "guidance": 2.0}
     write_json(folder / "anyfit.json", known if notes is None else notes)
     return folder
+
+
+def as_bins(folder: Path) -> Path:
+    """Turn all weights of a pipeline's folder into torch's `.bin` files, as older pipelines have them; return it."""
+    import torch
+    from safetensors.torch import load_file
+
+    for file in folder.glob("*/*.safetensors"):
+        name = file.name if file.name.startswith("diffusion_") else f"pytorch_{file.name}"
+        torch.save(load_file(file), file.with_name(name).with_suffix(".bin"))
+        file.unlink()
+    return folder

@@ -351,7 +351,8 @@ def test_compare_measures_together(nas_run: Run, model_folder: Path, artifact: P
 
 
 def test_compare_predicts_with_this_machines_profile(nas_run: Run, model_folder: Path, model: Model) -> None:
-    from nas.latency.profile import Profile, bound_to, choose_samples, latency_features, profile_path
+    from nas.latency.profile import Profile, bound_to, latency_features, profile_path
+    from nas.latency.profiling import choose_samples
     from nas.latency.runtimes import default_runtime
     from nas.latency.workload import Workload
     from nas.space.surrogate import Surrogate
@@ -362,7 +363,7 @@ def test_compare_predicts_with_this_machines_profile(nas_run: Run, model_folder:
     fitted = Surrogate.fit(model.space, codes, latency, base=features(codes), kinds=("ridge",))
     path = profile_path(model, runtime, workload)
     profile = Profile(
-        bound_to(model, runtime, workload), codes, latency, latency, fitted, fitted.cv, features
+        bound_to(model, runtime, workload), codes, latency, latency, latency, fitted, fitted.cv, features
     )
     profile.save(path)
     args = (

@@ -13,9 +13,10 @@ from nas._errors import NasError
 from nas.families import Model
 from nas.latency import measure as measure_module
 from nas.latency._passes import FEWEST, Programs, SumOfPasses, Table
-from nas.latency._rounds import Plan
+from nas.latency._turns import Plan
 from nas.latency.measure import Measurement, measure
-from nas.latency.profile import build_profile, load_profile, profile_path
+from nas.latency.profile import load_profile, profile_path
+from nas.latency.profiling import build_profile
 from nas.latency.programs import lower_output
 from nas.latency.runtimes import get_runtime
 from nas.latency.runtimes._base import Run, Runtime

@@ -16,7 +16,7 @@ from torch import nn
 from nas._errors import NasError
 from nas.latency import _process
 from nas.latency._process import Burst, MeasuringProcess, choose_cpus
-from nas.latency._rounds import Plan
+from nas.latency._turns import Plan
 from nas.latency.measure import measure, measure_memory, program_bytes
 from nas.latency.runtimes import get_runtime
 from nas.latency.runtimes._onnx import to_onnx

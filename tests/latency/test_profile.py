@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,10 @@ from nas.elastic import Supernet
 from nas.families import get_family, load_model, save_model
 from nas.latency import measure as measure_module
 from nas.latency import profile as profile_module
+from nas.latency import profiling as profiling_module
 from nas.latency.measure import Measurement
-from nas.latency.profile import build_profile, choose_samples, load_profile, profile_path
+from nas.latency.profile import cached_profile, load_profile, profile_path
+from nas.latency.profiling import better_profile, build_profile, choose_samples
 from nas.latency.runtimes import get_runtime
 from nas.latency.workload import Workload
 
@@ -40,7 +43,7 @@ def invented(model, calls: list[int], fail_at: int | None = None) -> Callable:
         ms = 0.05 + macs.sum(1) / 1e7 + 0.02 * (macs > 0).sum(1)
         rng = np.random.default_rng(len(calls))
         ms = ms * (1 + 0.01 * rng.standard_normal(len(ms)))
-        return [Measurement(m, m * 1.1, (m, m), 30, 6, 0) for m in ms.tolist()]
+        return [Measurement(m, m * 1.1, (m, m), 30, 6, 0, p99_ms=m * 1.2) for m in ms.tolist()]
 
     return measure_subnets
 
@@ -123,7 +126,6 @@ def test_samples_cover_the_space(model) -> None:
 
 def test_command(model, nas_run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(measure_module, "measure_subnets", invented(model, []))
-    monkeypatch.setattr(profile_module, "SAMPLES", 20)
     args = ("profile", "--model", str(model.path), "--threads", "1", "--samples", "20", "--batch-size", "2")
     code, out, err = nas_run(*args, "--json", "--output", str(tmp_path / "out.json"))
     assert code == 0, err
@@ -161,3 +163,92 @@ def test_drift_is_the_ratio_of_now_and_then(model, monkeypatch: pytest.MonkeyPat
     done = nas_run(*arguments, "--json")
     assert done.code == 0 and json.loads(done.stdout)["ratio"] == pytest.approx(1.5, rel=0.06)
     assert "times those of the profile" in nas_run(*arguments).stdout
+
+
+def shaky(model, calls: list[int], noise: Callable[[int], float], restless: bool = False) -> Callable:
+    """Measurements whose spread depends on how many were made before."""
+
+    def measure_subnets(_model, subnets, _runtime, _workload, progress=None, *, plan=None):
+        calls.append(len(subnets))
+        macs = model.supernet.part_macs(model.space.codes(subnets))
+        ms = 0.05 + macs.sum(1) / 1e7 + 0.02 * (macs > 0).sum(1)
+        rng = np.random.default_rng(len(calls))
+        ms = ms * np.exp(noise(sum(calls)) * rng.standard_normal(len(ms)))
+        return [Measurement(m, m, (m, m), 30, 6, 0, p99_ms=m, is_restless=restless) for m in ms.tolist()]
+
+    return measure_subnets
+
+
+def test_a_bad_profile_is_made_once_more_and_said(model, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime, workload, calls, said = get_runtime("onnxruntime"), Workload(batch_size=6, threads=1), [], []
+    monkeypatch.setattr(
+        measure_module, "measure_subnets", shaky(model, calls, lambda done: 0.4 if done <= 50 else 0.01)
+    )
+    profile = build_profile(model, runtime, workload, samples=40, report=said.append)
+    assert profile.is_good and profile.doubt == "" and len(said) == 1 and "once more" in said[0]
+    monkeypatch.setattr(measure_module, "measure_subnets", shaky(model, [], lambda done: 0.4))
+    profile = build_profile(model, runtime, workload, samples=40, report=said.append)
+    assert not profile.is_good and len(said) == 2
+    assert "%" in profile.doubt and "nas profile --force" in profile.doubt
+    path = profile_path(model, runtime, workload)
+    profile.save(path)
+    assert not load_profile(model, runtime, workload).is_good
+    assert json.loads(path.read_text())["is_good"] is False
+
+
+def test_a_calmer_hour_replaces_a_bad_profile(model, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime, workload, said = get_runtime("onnxruntime"), Workload(batch_size=7, threads=1), []
+    monkeypatch.setattr(measure_module, "measure_subnets", shaky(model, [], lambda done: 0.4))
+    bad = build_profile(model, runtime, workload, samples=40)
+    monkeypatch.setattr(measure_module, "measure_subnets", shaky(model, [], lambda done: 0.01, restless=True))
+    assert better_profile(bad, model, runtime, workload, report=said.append) is bad and not said
+    monkeypatch.setattr(measure_module, "measure_subnets", shaky(model, [], lambda done: 0.01))
+    good = better_profile(bad, model, runtime, workload, report=said.append)
+    assert good is not bad and good.is_good and "calmer" in said[0]
+
+
+def test_samples_far_from_the_others_are_measured_again(model, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime, workload, calls = get_runtime("onnxruntime"), Workload(batch_size=8, threads=1), []
+    honest = shaky(model, calls, lambda done: 0.005)
+
+    def measure_subnets(*given, **named):
+        found = honest(*given, **named)
+        if len(calls) == 2:  # one sample of the second batch was disturbed without anyone noticing
+            found[3] = replace(found[3], median_ms=1.6 * found[3].median_ms)
+        return found
+
+    monkeypatch.setattr(measure_module, "measure_subnets", measure_subnets)
+    profile = build_profile(model, runtime, workload, samples=60)
+    assert 61 <= sum(calls) <= 75
+    macs = model.supernet.part_macs(profile.codes)
+    truth = 0.05 + macs.sum(1) / 1e7 + 0.02 * (macs > 0).sum(1)
+    assert np.abs(profile.median_ms / truth - 1).max() < 0.05
+
+
+def test_a_profile_follows_the_calm_pace(model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reference programs that are seen to be quicker later bring all figures down, without measuring anything."""
+    runtime, workload = get_runtime("onnxruntime"), Workload(batch_size=9, threads=1)
+    monkeypatch.setattr(measure_module, "measure_subnets", invented(model, []))
+    monkeypatch.setattr(profiling_module, "calm_latencies", lambda *given: {"smallest": 1.0, "largest": 4.0})
+    profile = build_profile(model, runtime, workload, samples=40)
+    profile.save(profile_path(model, runtime, workload))
+    monkeypatch.setattr(profile_module, "calm_latencies", lambda *given: {"smallest": 0.8, "largest": 3.2})
+    later = load_profile(model, runtime, workload)
+    assert later.median_ms == pytest.approx(0.8 * profile.median_ms)
+    codes = model.space.sample_codes(np.random.default_rng(0), 20)
+    assert later.predict_ms(codes) == pytest.approx(0.8 * profile.predict_ms(codes))
+    assert later.tail("p90") == pytest.approx(profile.tail("p90")) and later.tail("median") == 1.0
+    assert later.to_dict()["samples"]["median_ms"] == pytest.approx(profile.median_ms.tolist())
+
+
+def test_a_profile_of_an_older_version_is_made_anew(model, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime, workload = get_runtime("onnxruntime"), Workload(batch_size=10, threads=1)
+    monkeypatch.setattr(measure_module, "measure_subnets", invented(model, []))
+    assert cached_profile(model, runtime, workload) is None
+    path = profile_path(model, runtime, workload)
+    build_profile(model, runtime, workload, samples=20).save(path)
+    assert cached_profile(model, runtime, workload) is not None
+    path.write_text(path.read_text().replace('"version": 2', '"version": 1', 1))
+    assert cached_profile(model, runtime, workload) is None
+    with pytest.raises(NasError, match="version 1"):
+        load_profile(model, runtime, workload)

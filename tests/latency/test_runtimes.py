@@ -13,7 +13,7 @@ from torch import nn
 from nas._errors import NasError, UsageError
 from nas.elastic import Supernet
 from nas.families import get_family
-from nas.latency._rounds import Plan
+from nas.latency._turns import Plan
 from nas.latency.fingerprint import machine_fingerprint
 from nas.latency.macs import macs_by_operator
 from nas.latency.measure import measure

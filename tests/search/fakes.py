@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,9 +42,16 @@ class FakeMeasurement:
     def p90_ms(self) -> float:
         return self.median_ms * 1.05
 
-    @property
-    def ci_ms(self) -> tuple[float, float]:
-        return self.median_ms * 0.99, self.median_ms * 1.01
+    pace: float = 1.0
+    busy: float = 0.0
+    is_restless: bool = False
+    calm: Mapping[str, float] = field(default_factory=dict)
+
+    def rebased(self, calm: Mapping[str, float]) -> FakeMeasurement:
+        return self
+
+    def of(self, statistic: str) -> float:
+        return {"median": self.median_ms, "p90": self.p90_ms, "p99": self.median_ms * 1.1}[statistic]
 
 
 @dataclass
@@ -73,6 +80,12 @@ class FakeTestbed:
     noise: float = 0.0
     hint: Callable[[np.ndarray], np.ndarray] | None = None
     pass_dimensions: Sequence[str] = ()
+    statistic: str = "median"
+    threads: int = 1
+    doubt: str = ""
+    is_restless: bool = False
+    pace: float = 1.0
+    busy: float = 0.0
 
     def __post_init__(self) -> None:
         self.cost_weights = weights_of(self.space, 1)
@@ -104,7 +117,7 @@ class FakeTestbed:
     def measure(self, codes: np.ndarray) -> Sequence[FakeMeasurement]:
         self.measured.append(codes)
         shaken = self.true_ms(codes) * np.exp(self.noise * self.rng.standard_normal(len(codes)))
-        return [FakeMeasurement(value) for value in shaken.tolist()]
+        return [FakeMeasurement(value, self.pace, self.busy, self.is_restless) for value in shaken.tolist()]
 
     def keep_program(self, subnet: Subnet, folder: Path) -> Path | None:
         (folder / "model.onnx").write_bytes(subnet.to_json().encode())

@@ -56,7 +56,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def profiled(model: Path, own_cache: Path) -> Model:
     """The model with a cached profile for one thread, as if a subnet took 1 ms and 1 ms for each 10 M MACs."""
-    from nas.latency.profile import Profile, bound_to, choose_samples, latency_features, profile_path
+    from nas.latency.profile import Profile, bound_to, latency_features, profile_path
+    from nas.latency.profiling import choose_samples
     from nas.latency.runtimes import default_runtime
     from nas.latency.workload import Workload
 
@@ -66,7 +67,7 @@ def profiled(model: Path, own_cache: Path) -> Model:
     latency = 1.0 + loaded.supernet.counts(codes)["macs"] / 1e7
     fitted = Surrogate.fit(loaded.space, codes, latency, base=features(codes), kinds=("ridge",))
     bound = bound_to(loaded, runtime, workload)
-    profile = Profile(bound, codes, latency, latency, fitted, fitted.cv, features)
+    profile = Profile(bound, codes, latency, latency, latency, fitted, fitted.cv, features)
     profile.save(profile_path(loaded, runtime, workload))
     return loaded
 

@@ -262,6 +262,43 @@ def test_an_existing_folder_is_refused_untouched(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["mine.txt"]
 
 
+def test_a_run_appears_with_its_description(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+
+    def writing(path: Path, value: object) -> None:
+        seen.append((tmp_path / "run").exists())
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("nas.search._folder.write_json", writing)
+        RunFolder.create(tmp_path / "run", {"model": "fake"})
+    assert seen == [False] and not list(tmp_path.iterdir())
+    made = RunFolder.create(tmp_path / "run", {"model": "fake"})
+    assert made.path == tmp_path / "run" and RunFolder.open(made.path).info["state"] == "running"
+    assert [path.name for path in made.path.iterdir()] == ["run.json"]
+
+
+def test_a_search_killed_before_its_description_leaves_its_name_free(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys; from pathlib import Path; from nas.search import _folder\n"
+        "_folder.write_json = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "_folder.RunFolder.create(Path(sys.argv[1]), {})"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "run-1")])
+    assert done.returncode == -signal.SIGKILL
+    assert free_name(tmp_path, "run") == tmp_path / "run-1"
+    assert not [path for path in tmp_path.iterdir() if not path.name.startswith(".")]
+
+
+def test_a_place_that_cannot_be_written_costs_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(
+        NasError, match=r"cannot make .*run: .*choose a writable place with --run-dir"
+    ) as caught:
+        RunFolder.create(tmp_path / "file" / "run", {})
+    assert str(caught.value).count("choose a writable place") == 1
+
+
 def test_the_default_folder_counts_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     request = Request(Budget(latency_ms=LIMIT), {"model": "fake"}, trials=20)
@@ -382,3 +419,54 @@ def test_an_interrupt_while_measuring_keeps_what_is_confirmed(tmp_path: Path) ->
     assert "continue with --resume" in outcome.reason
     assert outcome.ladder
     assert read_json(tmp_path / "run" / "run.json")["state"] == "interrupted"
+
+
+# --- what a latency is ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("statistic", "factor"), [("median", 1.0), ("p90", 1.05), ("p99", 1.1)])
+def test_the_budget_is_about_the_statistic(tmp_path: Path, statistic: str, factor: float) -> None:
+    bed = FakeTestbed(SPACE, statistic=statistic)
+    answer = search(tmp_path / "run", bed).answer
+    assert answer is not None and answer.measured_ms is not None and answer.median_ms is not None
+    assert answer.measured_ms == pytest.approx(factor * answer.median_ms) and answer.measured_ms <= LIMIT
+    assert answer.median_ms <= LIMIT / factor
+    assert answer.measured_ms >= 0.9 * LIMIT
+    assert read_json(tmp_path / "run" / "run.json")["result"]["statistic"] == statistic
+
+
+def test_a_restless_answer_is_marked_and_said(tmp_path: Path) -> None:
+    bed = FakeTestbed(SPACE, is_restless=True, threads=2, busy=0.4)
+    outcome = search(tmp_path / "run", bed)
+    assert outcome.answer is not None and outcome.answer.is_restless
+    (warning,) = outcome.warnings
+    assert "40%" in warning and "--threads 1" in warning and "restless" in warning
+    again = Outcome.from_dict(json.loads(json.dumps(outcome.to_dict())), SPACE, TOP1, tmp_path / "run")
+    assert again.answer is not None and again.answer.is_restless and again.warnings == outcome.warnings
+
+
+def test_raw_figures_and_the_pace_stand_beside_calm_ones(tmp_path: Path) -> None:
+    outcome = search(tmp_path / "run", FakeTestbed(SPACE, pace=1.25))
+    assert outcome.answer is not None and not outcome.warnings
+    value = outcome.to_dict()["answer"]
+    assert value["pace"] == 1.25 and value["restless"] is False
+    assert value["latency_ms"]["raw"] == pytest.approx(1.25 * value["latency_ms"]["measured"])
+
+
+def test_a_doubted_profile_is_said_and_more_finalists_are_measured(tmp_path: Path) -> None:
+    calm, doubted = FakeTestbed(SPACE), FakeTestbed(SPACE, doubt="this machine's profile errs by 12%")
+    first, second = search(tmp_path / "calm", calm), search(tmp_path / "doubted", doubted)
+    assert first.warnings == () and second.warnings == ("this machine's profile errs by 12%",)
+    assert len(np.unique(np.concatenate(doubted.measured), axis=0)) > len(
+        np.unique(np.concatenate(calm.measured), axis=0)
+    )
+
+
+@pytest.mark.parametrize("restless", [False, True])
+def test_what_fits_is_answered(tmp_path: Path, restless: bool) -> None:
+    """The smallest subnet fits with half a percent to spare: less than the margin, and the only one that does."""
+    bed = FakeTestbed(SPACE, is_restless=restless)
+    limit = 1.005 * bed.extremes_ms()[0]
+    outcome = search(tmp_path / "run", bed, Budget(latency_ms=limit))
+    assert outcome.answer is not None and outcome.answer.subnet == SPACE.smallest()
+    assert outcome.answer.measured_ms is not None and outcome.answer.measured_ms <= limit

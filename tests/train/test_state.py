@@ -14,6 +14,7 @@ from nas._errors import NasError, UsageError
 from nas.families import load_model
 from nas.train import _finish, engine
 from nas.train._batches import batches
+from nas.train._checkpoint import read_checkpoint
 from nas.train._group import join_group
 from nas.train._methods import Context
 from nas.train._state import State, build_state
@@ -205,3 +206,72 @@ def test_a_recipe_that_cannot_be_built_is_one_sentence(changes: dict[str, Any], 
     with pytest.raises(UsageError, match=words) as caught:
         build_state(tiny(**changes), 10, 6, torch.device("cpu"))
     assert "\n" not in str(caught.value)
+
+
+# --- weights and losses that are no numbers, where the loss is read only now and then ----------------------------------
+
+
+def checkpoint_step(folder: Path) -> int:
+    return read_checkpoint(folder / engine.CHECKPOINT).step
+
+
+@pytest.fixture
+def read_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read the loss as seldom as on CUDA."""
+    monkeypatch.setattr(engine, "_read_every", lambda device: 20)
+
+
+def train_digits(data: Path, folder: Path, **changes: Any) -> None:
+    recipe = tiny(**{"checkpoint_steps": 2, "batch_size": 14, **changes})
+    engine.train(recipe, open_data(str(data)), folder, threads=1, show=False)
+
+
+@pytest.mark.usefixtures("read_rarely")
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_keeps_the_last_checkpoint(
+    few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: float
+) -> None:
+    take = engine.sandwich_step
+
+    def broken(context: Context, step: int, *batch: Tensor) -> Tensor:
+        return take(context, step, *batch) * (bad if step == 2 else 1)
+
+    monkeypatch.setattr(engine, "sandwich_step", broken)
+    with pytest.raises(
+        NasError, match=r"the loss is no longer finite at step 4, .* kept; lower lr \(now 0\.003\)"
+    ):
+        train_digits(few_digits, tmp_path / "run")
+    assert checkpoint_step(tmp_path / "run") == 2 and not (tmp_path / "run" / "model").exists()
+
+
+@pytest.mark.usefixtures("read_rarely")
+@pytest.mark.parametrize("what", ["weight", "statistic", "momentum"])
+def test_what_is_no_number_is_not_saved(
+    few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    take = engine._step
+
+    def broken(job: Any, state: State, *rest: Any) -> tuple[Tensor, bool]:
+        loss, stop = take(job, state, *rest)
+        if state.step == 4:
+            weight = next(state.supernet.parameters())
+            statistic = next(
+                each for name, each in state.supernet.named_buffers() if name.endswith("running_var")
+            )
+            momentum = state.optimizer.state[weight]["exp_avg"]
+            with torch.no_grad():
+                {"weight": weight, "statistic": statistic, "momentum": momentum}[what][0] = torch.nan
+        return loss, stop
+
+    monkeypatch.setattr(engine, "_step", broken)
+    with pytest.raises(NasError, match="weights are no longer finite at step 4, .* kept; lower lr"):
+        train_digits(few_digits, tmp_path / "run")
+    assert checkpoint_step(tmp_path / "run") == 2
+
+
+def test_a_poisoned_average_is_not_saved(few_digits: Path) -> None:
+    state = build_state(tiny(), 10, 6, torch.device("cpu"))
+    assert state.is_finite()
+    with torch.no_grad():
+        next(state.ema.module.parameters())[0] = torch.inf
+    assert not state.is_finite()

@@ -180,3 +180,63 @@ def test_measure_and_eval_commands(nas_run, trained: Path) -> None:
     table = load_model(folder).table()
     assert table is not None and 0 <= json.loads(out)["quality"]["value"] <= 100
     assert np.isfinite(table.values["top1"]).all() and table.split.count("held-out") == 10
+
+
+# --- shorter runs, and what is told without a terminal -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_takes_fewer_epochs(name: str) -> None:
+    whole = load_recipe(name)
+    for epochs in (1, whole.epochs // 2):
+        short = whole.replaced(epochs=epochs)
+        assert short.warmup_epochs / epochs == pytest.approx(whole.warmup_epochs / whole.epochs)
+    assert whole.replaced(epochs=2 * whole.epochs).warmup_epochs == whole.warmup_epochs
+    assert whole.replaced(epochs=1, warmup_epochs=0.5).warmup_epochs == 0.5
+    staged = whole.replaced(largest_epochs=whole.epochs / 4)
+    assert staged.replaced(epochs=1).largest_epochs == 0.25
+
+
+def test_a_warm_up_as_long_as_the_training_says_what_to_type() -> None:
+    with pytest.raises(UsageError, match=r"warmup_epochs is 2, .* which is 2; .*--set warmup_epochs=0"):
+        load_recipe("digits").replaced(epochs=2, warmup_epochs=2.0)
+
+
+def test_one_epoch_of_a_shipped_recipe_just_works(few_digits: Path, nas_run, tmp_path: Path) -> None:
+    words = ("train", "--recipe", "digits", "--data", few_digits, "--epochs", "1", "--set", "distil_steps=2")
+    done = nas_run(*words, "--output", tmp_path / "run", "--threads", "1")
+    assert done.code == 0 and (tmp_path / "run" / "model").is_dir(), done.stderr
+    assert "the warm-up is shortened with the run: 0.0833 of 1 epochs instead of 1 of 12" in done.stderr
+
+
+def test_distilling_tells_how_far_it_is_without_a_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nas.train._log import Log
+
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    log = Log(tmp_path, 40, 0, show=True, leads=True, tensorboard=False)
+    for step in range(1, 41):
+        now[0] += 0.5
+        log.step(step, 8, 1.25)
+    advance = log.stage("distilling calibration images")
+    for step in range(1, 31):
+        now[0] += 1.0
+        advance(step, 30)
+    assert capsys.readouterr().err.splitlines() == [
+        "training: 20 of 40, loss 1.250 16 images/s, 10 s left",
+        "training: 40 of 40, loss 1.250 16 images/s, 0 s left",
+        "distilling calibration images",
+        "distilling calibration images: 10 of 30, 20 s left",
+        "distilling calibration images: 20 of 30, 10 s left",
+        "distilling calibration images: 30 of 30, 0 s left",
+    ]
+
+
+def test_what_is_not_shown_says_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from nas.train._log import Log
+
+    log = Log(tmp_path, 40, 0, show=False, leads=True, tensorboard=False)
+    log.stage("distilling calibration images")(1, 2)
+    assert capsys.readouterr().err == ""

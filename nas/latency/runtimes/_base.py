@@ -26,8 +26,8 @@ class Runtime(ABC):
     """Something that runs a network: a library on a device.
 
     Life cycle: the measuring program calls `require`, then `lower` once for each module. A worker process, its threads
-    already pinned, calls `open` for each file and then the returned function again and again; it may import only what
-    `load` imports. `version` belongs to a latency as much as the name does.
+    already pinned, calls `start` once, `open` for each file and then the returned functions again and again, in turns;
+    it may import only what `start` and `load` import. `version` belongs to a latency as much as the name does.
     """
 
     name: ClassVar[str]
@@ -78,6 +78,13 @@ class Runtime(ABC):
         `example` is one batch of the input, or of the inputs by name. `recipe` says how the module is built; a runtime
         that runs Python modules uses it, so that no module is ever unpickled.
         """
+
+    def start(self, workload: Workload) -> None:
+        """Make a measuring process ready, before any program is opened: programs that run in turns share threads.
+
+        A thread pool for each program would spin after its program's turn, on the cores of the next one.
+        """
+        del workload
 
     @abstractmethod
     def load(self, path: Path, workload: Workload) -> Run:

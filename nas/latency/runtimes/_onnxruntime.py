@@ -35,8 +35,16 @@ class OnnxRuntime(OnnxFiles):
     name = "onnxruntime"
     package = "onnxruntime"
 
+    shares_threads = False
+
+    def start(self, workload: Workload) -> None:
+        import onnxruntime
+
+        onnxruntime.set_global_thread_pool_sizes(workload.threads, 1)
+        self.shares_threads = True
+
     def load(self, path: Path, workload: Workload) -> Run:
-        session = _session(path, workload.threads)
+        session = _session(path, workload.threads, self.shares_threads)
         feed = {value.name: _noise(value, workload.batch_size) for value in session.get_inputs()}
         return lambda: session.run(None, feed)
 
@@ -46,12 +54,15 @@ class OnnxRuntime(OnnxFiles):
         return lambda feed: session.run(None, {n: x for n, x in feed.items() if n in names})[0]
 
 
-def _session(path: Path, threads: int) -> Any:
+def _session(path: Path, threads: int, shares_threads: bool = False) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
+    if shares_threads:
+        options.use_per_session_threads = False
+    else:
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from nas.latency._process import Burst
-from nas.latency._rounds import Plan, collect, kept
 from nas.latency._statistics import median_interval, undisturbed
+from nas.latency._turns import Plan, collect, kept
 from nas.latency.measure import Measurement
 
 
@@ -45,26 +45,27 @@ def test_the_interval_holds_the_median() -> None:
 def test_medians_are_right_however_often_a_burst_is_disturbed(disturbed: int) -> None:
     truth = {"a": 1.0, "b": 2.5, "c": 0.3}
     prober = FakeProber(truth, disturbed=disturbed)
-    bursts = collect(prober, truth, Plan())
+    turns = collect(prober, truth, Plan()).programs
     for key, ms in truth.items():
-        found = Measurement.from_bursts(bursts[key])
+        found = Measurement.from_turns(turns[key])
         assert found.median_ms == pytest.approx(ms, rel=0.02)
         assert found.median_ms <= found.p90_ms
         assert found.ci_ms[0] <= found.median_ms <= found.ci_ms[1]
-    assert any(len(kept(b)) < len(b) for b in bursts.values()) == bool(disturbed)
+    assert any(len(kept(t)) < len(t) for t in turns.values()) == bool(disturbed)
 
 
 def test_programs_take_turns() -> None:
-    prober = FakeProber({"a": 1.0, "b": 1.0})
-    collect(prober, ("a", "b"), Plan())
-    rounds = [set(prober.order[i : i + 2]) for i in range(2, 10, 2)]
-    assert all(turn == {"a", "b"} for turn in rounds)
+    prober = FakeProber({"a": 1.0, "b": 1.0, "r": 0.5})
+    collect(prober, ("a", "b"), Plan(), ("r",))
+    turns = "".join(prober.order).removeprefix("rraabb")  # first each is run a few times
+    assert turns.startswith("r") and turns.endswith("r")
+    assert all(set(turn) == {"a", "b"} for turn in turns.strip("r").split("r"))
 
 
 def test_a_budget_of_time_ends_it() -> None:
     seconds = iter(range(1000))
     prober = FakeProber({"a": 1.0, "b": 1.0}, noise=0.5)
-    bursts = collect(
+    turns = collect(
         prober, ("a", "b"), Plan(budget_s=5.0, max_bursts=500), clock=lambda: float(next(seconds))
     )
-    assert all(3 <= len(found) <= 6 for found in bursts.values())
+    assert all(3 <= len(found) <= 6 for found in turns.programs.values())
