@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Protocol, Self
 
 import numpy as np
@@ -24,6 +25,8 @@ _TRIED = 3  # candidates measured for one aim, where their scores can be checked
 _CHECKED = 8  # scores that are measured at most to find the best within a limit of another kind than latency
 _AIMS = (1.0, 0.985, 0.965, 0.93)
 _AIMS_DOUBTED = (1.06, 1.03, 1.0, 0.985, 0.965, 0.93, 0.88, 0.8)  # where the profile is not good
+_AIMS_COSTLY, _TRIED_COSTLY = (1.03, 1.0, 0.97), 2  # where writing a candidate's programs takes seconds
+_CHECK_S = 20.0  # that measuring scores may take; then predictions decide among what was not measured
 _AIMS_CHECKED = (1.05, 1.03, 1.015, 1.0, 0.985, 0.96)  # some that are predicted to miss the limit keep it
 
 _LAST_RUNS = 3  # measurements of the last candidate that decide whether it fits
@@ -132,7 +135,7 @@ class Finals:
     `allowed` marks the evaluations that keep all limits but latency. The latency is column 0 of the costs. With `check`
     scores are predictions that err by `doubt`, and those of the best are measured, one after the other, until none that
     is left would be better if its prediction erred so far. `statistic` is what the limit is about; where the latencies
-    of `found` are doubted, more candidates are measured.
+    of `found` are doubted, more candidates are measured, and fewer where they are costly to write.
     """
 
     def __init__(
@@ -145,6 +148,8 @@ class Finals:
         doubt: float = 0.0,
         statistic: str = "median",
         is_doubted: bool = False,
+        is_costly: bool = False,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._found = found
         self._allowed = allowed
@@ -152,7 +157,12 @@ class Finals:
         self._check = check
         self._doubt = doubt
         self._statistic = statistic
-        self._aims = _AIMS_DOUBTED if is_doubted else _AIMS
+        self._aims = [*(_AIMS_DOUBTED if is_doubted else _AIMS)]
+        if check is not None:
+            aims, tried = (_AIMS_COSTLY, _TRIED_COSTLY) if is_costly else (_AIMS_CHECKED, _TRIED)
+            self._aims = [aim for aim in aims for _ in range(tried)]
+        self._clock = clock
+        self._checking_s = 0.0
         enough = _GOOD_ENOUGH if check is None else _GOOD_ENOUGH_CHECKED
         self._good_enough = enough * float(np.ptp(found.score)) if len(found) else 0.0
         self._ratio = ratio  # measured / predicted near the budget
@@ -208,7 +218,7 @@ class Finals:
         """Return new candidates whose expected latency lies at and somewhat below the limit, the best for each aim."""
         expected = self._found.costs[:, 0] * self._ratio
         chosen: list[int] = []
-        for aim in self._aims if self._check is None else np.repeat(_AIMS_CHECKED, _TRIED):
+        for aim in self._aims:
             goal = limit_ms * aim * (1.0 - MARGIN) * (0.93**turn if turn > 1 else 1.0)
             best = self._best(expected <= goal, excluded=[*chosen, *self.finalists])
             if best is not None:
@@ -275,7 +285,12 @@ class Finals:
         while best := max(finalists, key=lambda f: (hope(f), *f.rank), default=None):
             if best.checked is not None:
                 return best
+            known = [finalist for finalist in finalists if finalist.checked is not None]
+            if known and self._checking_s > _CHECK_S:
+                return max(known, key=lambda f: f.rank)
+            start = self._clock()
             best.checked = float(self._check(self._found.codes[[best.index]])[0])
+            self._checking_s += self._clock() - start
         return None
 
     def _run(self, positions: Sequence[int]) -> None:

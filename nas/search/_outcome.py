@@ -179,9 +179,13 @@ class Outcome:
         )
 
 
-def fits_sentence(budget: Budget, largest_ms: float) -> str:
-    """Say that the largest subnet keeps the budget."""
-    return f"every subnet keeps {budget}: the largest takes {format_cost('latency_ms', largest_ms)} here"
+def fits_sentence(budget: Budget, ends_ms: tuple[float, float]) -> str:
+    """Say that the largest subnet keeps the budget, and which budget would ask for a choice."""
+    choice = f"{(ends_ms[0] * ends_ms[1]) ** 0.5:.2g}ms"
+    return (
+        f"every subnet keeps {budget}: the largest takes {format_cost('latency_ms', ends_ms[1])} here; "
+        f"a budget that asks for a choice is --latency {choice}"
+    )
 
 
 def infeasible_sentence(budget: Budget, broken: Mapping[str, float], smallest_ms: float) -> str:
@@ -197,6 +201,14 @@ def pace_sentence(pace: float) -> str:
         f"latencies are those of the calm machine; it is {pace:.2f} times slower at the moment"
         if pace >= 1.05
         else "latencies are those of the calm machine, which it is at the moment"
+    )
+
+
+def busy_sentence(busy: float, threads: int) -> str:
+    """Say that other programs take part of the cores that the threads need."""
+    return (
+        f"other programs use {busy:.0%} of this machine's cores, so that latencies with {threads} threads vary; "
+        "for figures that hold, measure with --threads 1, or wait"
     )
 
 

@@ -18,6 +18,7 @@ from nas.search._folder import FAILED, FINISHED, INTERRUPTED, RUNNING, RunFolder
 from nas.search._outcome import (
     Choice,
     Outcome,
+    busy_sentence,
     fits_sentence,
     infeasible_sentence,
     restless_sentence,
@@ -33,6 +34,7 @@ from nas.space import plain_codes
 
 PREDICTED_TRIALS, MEASURED_TRIALS = 500, 64
 _SHOWN_EVERY_S = 1.0
+_BUSY = 0.2  # the share of all cores that others may use before two threads are called uncertain
 _STALE = 0.10  # a profile's extremes this near to the budget are measured again before the budget is refused
 
 
@@ -279,6 +281,7 @@ class _Run:
         finals = Finals(
             found, allowed, self._bed.measure, self._pace, check=check, doubt=doubt,
             statistic=self._bed.statistic, is_doubted=bool(self._bed.doubt),
+            is_costly=bool(self._bed.pass_dimensions),
         )  # fmt: skip
         winner: Finalist | None = None
         try:
@@ -381,6 +384,10 @@ class _Run:
         if runs and (answer is None or answer.is_restless) and any(run.is_restless for run in runs):
             busy = float(np.median([run.busy for run in runs]))
             found.append(restless_sentence(busy, self._bed.threads))
+        elif (
+            runs and self._bed.threads > 1 and (busy := float(np.median([run.busy for run in runs]))) >= _BUSY
+        ):
+            found.append(busy_sentence(busy, self._bed.threads))
         return tuple(found)
 
     def _reason(self, answer: Choice | None, interrupted: bool) -> str:
@@ -388,7 +395,7 @@ class _Run:
             if interrupted:
                 return "interrupted before a subnet was measured within the budget; continue with --resume"
             return f"no subnet was measured within {self._budget}; raise the budget a little"
-        return fits_sentence(self._budget, self._ends_ms[1]) if self._everything_fits else ""
+        return fits_sentence(self._budget, self._ends_ms) if self._everything_fits else ""
 
     def _outcome(
         self, answer: Choice | None, ladder: tuple[Choice, ...], path: Path | None, **more: Any

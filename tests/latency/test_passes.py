@@ -66,6 +66,19 @@ def test_a_sequence_runs_every_pass_in_order(model: Model, tmp_path: Path) -> No
     assert len(runtime.ran) == 6
 
 
+def test_a_measuring_process_opens_what_sequences_share_once(model: Model, tmp_path: Path) -> None:
+    runtime, workload = Recorder(), Workload(threads=1)
+    runtime.start(workload)
+    for number, steps in enumerate((2, 4)):
+        subnet = model.space.subnet({**CHOICES, "steps": steps})
+        path = lower_output(
+            model.supernet.extract(subnet), model.family, subnet, runtime, tmp_path / str(number)
+        )
+        runtime.open(path, workload)()
+    assert sorted(runtime.loaded) == sorted(set(runtime.loaded))
+    assert len(runtime.ran) > len(runtime.loaded)
+
+
 def test_programs_that_subnets_share_are_written_once(model: Model, tmp_path: Path) -> None:
     runtime = Recorder()
     for number, change in enumerate(({}, {"steps": 2}, {"deep": 4})):

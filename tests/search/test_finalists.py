@@ -174,3 +174,34 @@ def test_a_search_that_is_interrupted_takes_predictions() -> None:
     finals.stop_checking()
     best = finals.best_within(LIMIT)
     assert best is not None and best.checked is None and best.value == best.score and not asked
+
+
+def test_checking_ends_after_a_while_and_a_checked_one_wins() -> None:
+    bed = FakeTestbed(make_space(3, 3))
+    _, found, _, truth = checked_finals(bed)
+    now, asked = [0.0], []
+
+    def check(codes: np.ndarray) -> np.ndarray:
+        now[0] += 11.0  # seconds
+        asked.append(codes)
+        return truth(codes)
+
+    finals = Finals(
+        found, np.ones(len(found), dtype=bool), bed.measure, check=check, doubt=5.0, clock=lambda: now[0]
+    )
+    answer = finals.decide(LIMIT, [10.0])
+    assert answer is not None and answer.checked is not None and len(asked) == 2
+    rung = finals.best_within(10.0)  # none of this rung was checked, so one is
+    assert rung is not None and rung.checked is not None and len(asked) <= 3
+
+
+def test_fewer_candidates_where_they_are_costly() -> None:
+    bed = FakeTestbed(make_space(3, 3))
+    allowed = np.ones(300 + 1, dtype=bool)
+    counts = []
+    for is_costly in (False, True):
+        _, found, _, truth = checked_finals(bed)
+        finals = Finals(found, allowed[: len(found)], bed.measure, check=truth, is_costly=is_costly)
+        counts.append(len(finals._next(LIMIT, 0)))
+        assert finals.decide(LIMIT) is not None
+    assert counts[1] <= 6 < counts[0]

@@ -470,3 +470,15 @@ def test_what_fits_is_answered(tmp_path: Path, restless: bool) -> None:
     outcome = search(tmp_path / "run", bed, Budget(latency_ms=limit))
     assert outcome.answer is not None and outcome.answer.subnet == SPACE.smallest()
     assert outcome.answer.measured_ms is not None and outcome.answer.measured_ms <= limit
+
+
+def test_two_threads_beside_others_are_warned_about(tmp_path: Path) -> None:
+    (warning,) = search(tmp_path / "two", FakeTestbed(SPACE, threads=2, busy=0.35)).warnings
+    assert "35%" in warning and "--threads 1" in warning
+    assert search(tmp_path / "one", FakeTestbed(SPACE, threads=1, busy=0.35)).warnings == ()
+    assert search(tmp_path / "calm", FakeTestbed(SPACE, threads=2, busy=0.05)).warnings == ()
+
+
+def test_a_budget_that_asks_for_nothing_names_one_that_does(tmp_path: Path) -> None:
+    outcome = search(tmp_path / "run", budget=Budget(latency_ms=1000.0))
+    assert outcome.everything_fits and "--latency" in outcome.reason

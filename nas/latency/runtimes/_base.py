@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nas._errors import NasError, UsageError
-from nas.latency.runtimes._sequence import SUFFIX, Run, open_sequence
+from nas.latency.runtimes._sequence import SUFFIX, Opened, Run, open_sequence
 from nas.latency.workload import Workload, available_cores
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ class Runtime(ABC):
     """Whether its programs are ONNX files, so that a shipped one is run as it is and `function` runs any."""
     builds: ClassVar[bool] = False
     """Whether `lower` also takes a module on the meta device, with a recipe: it is built where it is run."""
+
+    _opened: Opened | None = None  # programs of sequences, which share them in a measuring process
 
     @property
     def version(self) -> str:
@@ -85,6 +87,7 @@ class Runtime(ABC):
         A thread pool for each program would spin after its program's turn, on the cores of the next one.
         """
         del workload
+        self._opened = {}
 
     @abstractmethod
     def load(self, path: Path, workload: Workload) -> Run:
@@ -99,6 +102,6 @@ class Runtime(ABC):
 
     def open(self, path: Path, workload: Workload) -> Run:
         """Open a program, or a sequence of programs, and return a function that runs it once."""
-        return (
-            open_sequence(path, workload, self.load) if path.suffix == SUFFIX else self.load(path, workload)
-        )
+        if path.suffix != SUFFIX:
+            return self.load(path, workload)
+        return open_sequence(path, workload, self.load, self._opened)

@@ -40,6 +40,7 @@ class OnnxRuntime(OnnxFiles):
     def start(self, workload: Workload) -> None:
         import onnxruntime
 
+        super().start(workload)
         onnxruntime.set_global_thread_pool_sizes(workload.threads, 1)
         self.shares_threads = True
 

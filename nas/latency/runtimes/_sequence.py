@@ -29,12 +29,21 @@ def read_sequence(path: Path) -> list[tuple[Path, int, int]]:
         ) from error
 
 
-def open_sequence(path: Path, workload: Workload, load: Callable[[Path, Workload], Run]) -> Run:
-    """Return what runs a sequence once, from beginning to end; `load` opens its programs, each once a batch size."""
-    opened: dict[tuple[Path, int], Run] = {}
+Opened = dict[tuple[Path, int], Run]
+"""Programs that are open, by file and batch size."""
+
+
+def open_sequence(
+    path: Path, workload: Workload, load: Callable[[Path, Workload], Run], opened: Opened | None = None
+) -> Run:
+    """Return what runs a sequence once, from beginning to end; `load` opens its programs, each once a batch size.
+
+    What other sequences have `opened` is not opened again.
+    """
+    opened = {} if opened is None else opened
     runs: list[Run] = []
     for file, times, batch in read_sequence(path):
-        key = (file, batch)
+        key = (file, workload.batch_size * batch)
         if key not in opened:
             opened[key] = load(file, replace(workload, batch_size=workload.batch_size * batch))
         runs += [opened[key]] * times
