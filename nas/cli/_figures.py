@@ -220,7 +220,7 @@ def run_latency(folder: Path) -> list[Latency]:
         if run["result"].get("statistic", "median") == "median":
             known.append(Latency(kind="predicted", median_ms=found["predicted"], **common))
         if found["measured"] is not None:
-            median_ms = found.get("median", found["measured"])
+            median_ms = found.get("median") or found["measured"]
             raw_ms = None if answer.get("pace") is None else median_ms * answer["pace"]
             restless = answer.get("restless", False)
             known.append(
