@@ -58,7 +58,7 @@ class Programs:
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._times: dict[bytes, list[int]] = {}
+        self._counted: dict[bytes, tuple[list[int], list[int]]] = {}
 
     @property
     def _family(self) -> Family:
@@ -86,19 +86,31 @@ class Programs:
 
     def times(self, codes: np.ndarray) -> np.ndarray:
         """Return how often each of `kinds` is run for an output: (n, kinds)."""
+        return self._count(codes)[:, 0]
+
+    def starts(self, codes: np.ndarray) -> np.ndarray:
+        """Return how often each of `kinds` is run right after another one: (n, kinds)."""
+        return self._count(codes)[:, 1]
+
+    def _count(self, codes: np.ndarray) -> np.ndarray:
+        """Return times and starts: (n, 2, kinds)."""
         columns = [self._space.names.index(name) for name in self._family.pass_dimensions]
-        found = np.empty((len(codes), len(self.kinds)))
+        found = np.empty((len(codes), 2, len(self.kinds)))
         for row, key in enumerate(np.ascontiguousarray(codes[:, columns])):
-            if (known := key.tobytes()) not in self._times:
-                self._times[known] = self._count(self._family.passes(self._space.from_codes(codes[row])))
-            found[row] = self._times[known]
+            if (known := key.tobytes()) not in self._counted:
+                passes = self._family.passes(self._space.from_codes(codes[row]))
+                self._counted[known] = self._times_and_starts(passes)
+            found[row] = self._counted[known]
         return found
 
-    def _count(self, passes: Sequence[Pass]) -> list[int]:
-        times = dict.fromkeys(self.kinds, 0)
+    def _times_and_starts(self, passes: Sequence[Pass]) -> tuple[list[int], list[int]]:
+        times, starts, last = dict.fromkeys(self.kinds, 0), dict.fromkeys(self.kinds, 0), None
         for step in passes:
-            times[step.program, step.batch] += step.times
-        return [*times.values()]
+            kind = step.program, step.batch
+            times[kind] += step.times
+            starts[kind] += kind != last
+            last = kind
+        return [*times.values()], [*starts.values()]
 
     def configurations(self, program: str, codes: np.ndarray) -> np.ndarray:
         """Return `codes` with the first choice in all that does not decide the program: equal rows, equal programs."""
@@ -142,22 +154,48 @@ def mac_features(macs: np.ndarray) -> np.ndarray:
 
 
 class SumOfPasses:
-    """Predicts an output's latency as the sum of its runs; a predictor as `Surrogate` is one."""
+    """Predicts an output's latency as the sum of its runs; a predictor as `Surrogate` is one.
+
+    A program is measured run after run, with warm caches. Right after another program it takes `cold` times its
+    latency more, which is learnt from outputs that were measured whole.
+    """
 
     kind = "sum of programs"
 
-    def __init__(self, programs: Programs, parts: Mapping[Kind, Surrogate | Table]) -> None:
+    def __init__(
+        self, programs: Programs, parts: Mapping[Kind, Surrogate | Table], cold: float = 0.0
+    ) -> None:
         self._programs = programs
         self._parts = dict(parts)
+        self._cold = cold
 
     def predict(self, codes: np.ndarray, base: np.ndarray | None = None) -> np.ndarray:
         """Return predicted latencies (n,) in ms."""
-        total = np.zeros(len(codes))
-        for column, times in zip(self._programs.kinds, self._programs.times(codes).T, strict=True):
-            rows = np.flatnonzero(times)
+        warm, starting = self._sums(codes)
+        return warm + self._cold * starting
+
+    def _sums(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return what all runs take with warm caches, and what those take that come right after another program."""
+        warm, starting = np.zeros(len(codes)), np.zeros(len(codes))
+        times, starts = self._programs.times(codes).T, self._programs.starts(codes).T
+        for kind, own, first in zip(self._programs.kinds, times, starts, strict=True):
+            rows = np.flatnonzero(own)
             if len(rows):
-                total[rows] += times[rows] * self.of_program(column, codes[rows])
-        return total
+                ms = self.of_program(kind, codes[rows])
+                warm[rows] += own[rows] * ms
+                starting[rows] += first[rows] * ms
+        return warm, starting
+
+    def fitted(self, codes: np.ndarray, ms: np.ndarray) -> tuple[SumOfPasses, np.ndarray]:
+        """Learn what cold caches cost from outputs (n, dimensions) that took `ms` (n,) as a whole.
+
+        Returns the predictor, and what it predicts of each output when it has learnt from all the others (n,).
+        """
+        warm, starting = self._sums(codes)
+        others = ~np.eye(len(codes), dtype=bool)
+        left_out = [_cold(warm[rows], starting[rows], ms[rows]) for rows in others]
+        predictor = SumOfPasses(self._programs, self._parts, _cold(warm, starting, ms))
+        return predictor, warm + np.array(left_out) * starting
 
     def of_program(self, kind: Kind, codes: np.ndarray) -> np.ndarray:
         """Return the predicted latency (n,) of one run of a program."""
@@ -172,7 +210,7 @@ class SumOfPasses:
             {"program": name, "batch": batch, "predictor": part.to_dict()}
             for (name, batch), part in self._parts.items()
         ]
-        return {"kind": self.kind, "programs": parts}
+        return {"kind": self.kind, "programs": parts, "cold": self._cold}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any], model: Model) -> SumOfPasses:
@@ -188,7 +226,13 @@ class SumOfPasses:
             parts[entry["program"], int(entry["batch"])] = part
         if sorted(parts) != programs.kinds:
             raise ValueError("its programs are not those of the model")
-        return cls(programs, parts)
+        return cls(programs, parts, float(value["cold"]))
+
+
+def _cold(warm: np.ndarray, starting: np.ndarray, ms: np.ndarray) -> float:
+    """Return the share of cold runs' latency that explains what is missing, by least squares of relative errors."""
+    x, y = starting / ms, 1.0 - warm / ms
+    return float(np.clip(x @ y / max(x @ x, 1e-12), 0.0, 1.0))
 
 
 class ProgramProfiler:

@@ -105,9 +105,11 @@ def test_whole_outputs_are_measured_in_a_process_of_their_own(model: Model, tmp_
 
 def _invented_ms(model: Model, path: Path) -> float:
     """A latency that is a fixed cost of each run and something for every byte of the program."""
-    return sum(
-        times * batch**0.8 * (0.1 + file.stat().st_size * 1e-5) for file, times, batch in read_sequence(path)
-    )
+    return sum(times * _once_ms(file, times, batch) for file, times, batch in read_sequence(path))
+
+
+def _once_ms(file: Path, _times: int, batch: int) -> float:
+    return batch**0.8 * (0.1 + file.stat().st_size * 1e-5)
 
 
 @pytest.fixture
@@ -136,6 +138,39 @@ def test_an_output_is_predicted_from_its_programs(model: Model, measured: list[i
     codes = model.space.sample_codes(np.random.default_rng(0), 30)
     assert np.array_equal(again.predict_ms(codes), profile.predict_ms(codes))
     assert len(np.unique(profile.predict_ms(codes))) > 10
+
+
+def test_what_cold_caches_cost_is_learnt_from_whole_outputs(
+    model: Model, measured: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outputs in which each program takes a fifth longer right after another one."""
+    warm = measure_module.measure
+
+    def cold(programs: Mapping, *given: object, **named: object) -> dict:
+        found = warm(programs, *given, **named)
+        for key, path in programs.items():
+            runs = read_sequence(path)
+            last = None
+            if len(runs) > 1:
+                extra = 0.0
+                for run in runs:
+                    once = _once_ms(*run)
+                    extra += 0.2 * once if run[::2] != last else 0.0
+                    last = run[::2]
+                ms = found[key].median_ms + extra
+                found[key] = Measurement(ms, ms, (ms, ms), 30, 6, 0)
+        return found
+
+    monkeypatch.setattr(measure_module, "measure", cold)
+    workload = Workload(batch_size=4, threads=1)
+    profile = build_profile(model, get_runtime("onnxruntime"), workload, samples=20)
+    assert profile.error["median_pct"] < 0.5
+    assert profile.predictor.to_dict()["cold"] == pytest.approx(0.2, abs=0.01)
+    path = profile_path(model, get_runtime("onnxruntime"), workload)
+    profile.save(path)
+    codes = model.space.sample_codes(np.random.default_rng(1), 20)
+    again = load_profile(model, get_runtime("onnxruntime"), workload)
+    assert np.array_equal(again.predict_ms(codes), profile.predict_ms(codes))
 
 
 def test_an_interrupted_profile_of_programs_goes_on(
