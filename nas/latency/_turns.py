@@ -86,6 +86,7 @@ _RUNS = (3, 25)
 _WARM = 2
 _LONG_MS = 400.0  # a run this long warms the caches for itself: once a burst is enough
 _REFERENCE_MS = 4.0  # of a reference program's burst
+_MOST_REFERENCE_MS = 30.0
 _GROUP_MS = 50.0  # of programs between two bursts of the reference programs
 
 
@@ -108,7 +109,7 @@ def collect(
     latest = clock() + (plan.budget_s or 0.0) + plan.patience_s
     session = _Session(prober, references, plan)
     turns: dict[str, list[Turn]] = {key: [] for key in keys}
-    shapes = {key: session.shape(key, plan.burst_ms, _RUNS) for key in turns}
+    shapes = {key: session.shape(key, plan.burst_ms) for key in turns}
     shuffle = random.Random(plan.seed).shuffle
 
     good = dict.fromkeys(turns, 0)  # turns that were undisturbed and at the calm pace
@@ -143,19 +144,24 @@ class _Session:
         self._prober = prober
         self.references: dict[str, list[Burst]] = {name: [] for name in references}
         self._quickest: dict[str, float] = {}
-        runs = (1, _RUNS[1])
         self._shapes = {
-            name: self.shape(name, min(_REFERENCE_MS, plan.burst_ms), runs) for name in references
+            name: self._short_shape(name, min(_REFERENCE_MS, plan.burst_ms)) for name in references
         }
 
-    def shape(self, key: str, burst_ms: float, runs: tuple[int, int]) -> tuple[int, int]:
+    def shape(self, key: str, burst_ms: float) -> tuple[int, int]:
         """Return how often a burst runs the program untimed and timed, after running it a few times."""
         self._quickest[key] = once_ms = self._prober.burst(key, 0, 1).ms[0]
         if once_ms >= _LONG_MS:
             return 0, 1
         self._quickest[key] = quickest = min(self._prober.burst(key, _WARM, _RUNS[0]).ms)
-        count = int(np.clip(round(burst_ms / max(quickest, 1e-6)), *runs))
-        return (_WARM if count > 1 else 1), count
+        count = int(np.clip(round(burst_ms / max(quickest, 1e-6)), *_RUNS))
+        return _WARM, count
+
+    def _short_shape(self, key: str, burst_ms: float) -> tuple[int, int]:
+        """Return the shape of a reference program's burst: fewer runs where three would take too long."""
+        warm, count = self.shape(key, burst_ms)
+        most = max(1, int(_MOST_REFERENCE_MS / max(self._quickest[key], 1e-6)))
+        return (warm, count) if count <= most else (min(warm, 1), most)
 
     def reference(self) -> dict[str, Burst]:
         """Run each reference program."""
