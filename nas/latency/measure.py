@@ -17,7 +17,7 @@ from nas.latency._load import OtherLoad
 from nas.latency._process import MeasuringProcess
 from nas.latency._statistics import median_interval
 from nas.latency._turns import Plan, Turn, collect, has_undisturbed, kept
-from nas.latency.pace import is_calm, pace_of, rescaling
+from nas.latency.pace import is_calm, is_uneven, pace_of, rescaling
 from nas.latency.programs import is_registered, lower_output
 from nas.latency.reference import References, open_references
 from nas.latency.runtimes import Runtime, get_runtime
@@ -100,13 +100,22 @@ class Measurement:
 
     @classmethod
     def from_turns(
-        cls, turns: Sequence[Turn], calm: Mapping[str, float] | None = None, busy: float = 0.0
+        cls,
+        turns: Sequence[Turn],
+        calm: Mapping[str, float] | None = None,
+        busy: float = 0.0,
+        threads: int = 1,
     ) -> Measurement:
-        """Summarise all turns of a program, given the calm latencies of the reference programs."""
+        """Summarise all turns of a program, given the calm latencies of the reference programs.
+
+        On one thread, turns in which these have quite different paces tell nothing. With several threads that is
+        usual: each program has moments of its own in which its threads wait for each other.
+        """
         calm = calm or {}
-        if not has_undisturbed(turns):
+        even = [turn for turn in turns if threads > 1 or not is_uneven(turn.reference_ms(), calm)]
+        if not has_undisturbed(even):
             return cls._of_disturbed(turns, calm, busy)
-        good = kept(turns)
+        good = kept(even)
         # At the calm pace there is nothing to correct: a slow phase slows no two programs quite alike.
         at_calm_pace = [turn for turn in good if is_calm(turn.reference_ms(), calm)]
         good = at_calm_pace if len(at_calm_pace) >= _FEWEST else good
@@ -137,13 +146,13 @@ class Measurement:
         """Make the best of turns of which hardly one was undisturbed: the quickest runs tell most.
 
         Threads that wait for a core make every median one of the other programs; what is left is the lower decile,
-        over that of the reference programs.
+        over the pace of the reference program that is slowed least: rather too long than too short.
         """
         runs = [ms for turn in turns for ms in turn.burst.ms]
         quick = float(np.quantile(runs, _QUICK))
         beside = {name: [ms for turn in turns for ms in turn.before[name].ms] for name in turns[0].before}
-        now = {name: float(np.quantile(own, _QUICK)) for name, own in beside.items()}
-        pace = pace_of(quick, now, calm)
+        paces = [float(np.quantile(own, _QUICK)) / calm[name] for name, own in beside.items() if name in calm]
+        pace = min(paces, default=1.0)
         low, p90, p99 = (float(np.quantile(runs, share)) / pace for share in (0.0, 0.9, 0.99))
         return cls(
             median_ms=quick / pace,
@@ -207,7 +216,8 @@ def measure(
             busy = load.share()
         calm = {} if references is None else references.record(turns.references)
         result |= {
-            key: Measurement.from_turns(turns.programs[name], calm, busy) for name, key in names.items()
+            key: Measurement.from_turns(turns.programs[name], calm, busy, workload.threads)
+            for name, key in names.items()
         }
     return {key: found.rebased(calm) for key, found in result.items()} if result else {}
 

@@ -17,6 +17,7 @@ from nas.latency._process import Burst
 
 CALM = 0.08  # a turn is at the calm pace where the reference programs take at most this much longer than calm
 WAITED = 0.02  # the share of a burst that its threads may wait for a core
+UNEVEN = 0.25  # how far the paces of the reference programs may differ: in slow phases it was 0.15
 _SAME = 0.04  # calm latencies this near to each other are of one pace, and averaged
 _FEWEST = 4  # bursts of a reference program that tell its latency
 _MOST = 50  # sessions that a calm latency remembers
@@ -72,6 +73,12 @@ def pace_of(raw_ms: float, now: Mapping[str, float], calm: Mapping[str, float]) 
     sizes = np.log([now[name] for name in names])
     paces = np.log([now[name] / calm[name] for name in names])
     return float(np.exp(np.interp(np.log(raw_ms), sizes, paces)))
+
+
+def is_uneven(now: Mapping[str, float], calm: Mapping[str, float]) -> bool:
+    """Whether the reference programs have such different paces that they tell nothing of another program's."""
+    paces = [now[name] / calm[name] for name in now if name in calm]
+    return bool(paces) and max(paces) > (1 + UNEVEN) * min(paces)
 
 
 def is_calm(now: Mapping[str, float], calm: Mapping[str, float]) -> bool:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from nas.latency._process import Burst
 from nas.latency._turns import Plan, Turn, collect
 from nas.latency.measure import Measurement
-from nas.latency.pace import CalmLatency, is_calm, pace_of, rescaling, session_ms
+from nas.latency.pace import CalmLatency, is_calm, is_uneven, pace_of, rescaling, session_ms
 from tests.latency.simulated import LARGEST, SMALLEST, SimulatedMachine
 
 CALM = {SMALLEST: 0.1, LARGEST: 1.0}
@@ -66,6 +66,17 @@ def test_is_calm() -> None:
     assert is_calm({SMALLEST: 0.104, LARGEST: 1.0}, CALM)
     assert not is_calm({SMALLEST: 0.104, LARGEST: 1.2}, CALM)
     assert is_calm({}, {})
+
+
+def test_paces_that_do_not_fit_together_make_a_figure_restless_and_rather_too_long() -> None:
+    """The largest takes twice as long, the smallest half as long again: what is between them is anybody's guess."""
+    assert not is_uneven({SMALLEST: 0.157, LARGEST: 1.38}, CALM) and not is_uneven({}, {})
+    slow = {SMALLEST: Burst((0.15,) * 5, 0.0), LARGEST: Burst((2.0,) * 5, 0.0)}
+    assert is_uneven({name: burst.median_ms for name, burst in slow.items()}, CALM)
+    found = Measurement.from_turns([Turn(Burst((0.8,) * 5, 0.0), slow, slow)] * 8, CALM)
+    assert found.is_restless and found.median_ms == pytest.approx(0.8 / 1.5)
+    turns = [Turn(Burst((0.8,) * 5, 0.0), slow, slow)] * 8
+    assert not Measurement.from_turns(turns, CALM, threads=2).is_restless
 
 
 def test_figures_follow_when_a_calmer_machine_is_seen() -> None:
