@@ -163,7 +163,7 @@ class Finals:
             self._aims = [aim for aim in aims for _ in range(tried)]
         self._clock = clock
         self._checking_s = 0.0
-        enough = _GOOD_ENOUGH if check is None else _GOOD_ENOUGH_CHECKED
+        enough = _GOOD_ENOUGH if check is None or is_costly else _GOOD_ENOUGH_CHECKED
         self._good_enough = enough * float(np.ptp(found.score)) if len(found) else 0.0
         self._ratio = ratio  # measured / predicted near the budget
         self.finalists: dict[int, Finalist] = {}
