@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -146,7 +147,7 @@ def test_what_cold_caches_cost_is_learnt_from_whole_outputs(
     """Outputs in which each program takes a fifth longer right after another one."""
     warm = measure_module.measure
 
-    def cold(programs: Mapping, *given: object, **named: object) -> dict:
+    def cold(programs: Mapping, *given: Any, **named: Any) -> dict:
         found = warm(programs, *given, **named)
         for key, path in programs.items():
             runs = read_sequence(path)
