@@ -22,9 +22,9 @@ MAPPING_RATE = 0.01
 
 def blur_kernel(gain: float = 1.0) -> Tensor:
     """Return the 4 × 4 low-pass kernel of StyleGAN2, its sum `gain`."""
-    line = torch.tensor([1.0, 3.0, 3.0, 1.0])
-    square = line[:, None] * line[None, :]
-    return square / square.sum() * gain
+    line = (1.0, 3.0, 3.0, 1.0)
+    # Numbers and no tensors: the first division on the meta device makes torch import its compiler for a second.
+    return torch.tensor([[gain * a * b / sum(line) ** 2 for b in line] for a in line])
 
 
 class PixelNorm(nn.Module):
@@ -42,7 +42,9 @@ class EqualLinear(nn.Module):
         self, inputs: int, outputs: int, *, bias: float = 0.0, lr: float = 1.0, activate: bool = False
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr)
+        self.weight = nn.Parameter(
+            torch.randn(outputs, inputs).div_(lr)
+        )  # `/` on the meta device imports torch's compiler
         self.bias = nn.Parameter(torch.full((outputs,), bias))
         self.scale, self.lr, self.activate = lr / sqrt(inputs), lr, activate
 

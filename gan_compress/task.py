@@ -54,21 +54,24 @@ class ConsistencyJudge(Judge):
     def __init__(self, count: int = CONSISTENCY_LATENTS) -> None:
         self.count = count
         self.data = f"{count} latents, {DEFAULT} features"
-        self._known: tuple[Tensor, Tensor] | None = None
+        self._known: list[tuple[Tensor, list[Tensor], int]] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_known": None}
 
     @torch.inference_mode()
     def __call__(self, model: Model, forward: Forward, subnet: Subnet) -> float:
-        if self._known is None:
-            full, inputs = with_weights(model), latents(model, self.count)
-            network = full.supernet.extract(full.space.largest()).eval()
-            self._known = inputs, torch.cat([network(batch) for batch in inputs.split(_BATCH)])
-        inputs, wanted = self._known
         space, total = feature_space(), 0.0
-        for batch, images in zip(inputs.split(_BATCH), wanted.split(_BATCH), strict=True):
-            total += float(space.distances(full_size(forward(batch), images.shape[-1]), images).sum())
+        if self._known is None:
+            full, inputs = with_weights(model), latents(model, self.count).split(_BATCH)
+            network = full.supernet.extract(full.space.largest()).eval()
+            wanted = [network(batch) for batch in inputs]
+            self._known = [
+                (batch, space.units(images), images.shape[-1])
+                for batch, images in zip(inputs, wanted, strict=True)
+            ]
+        for batch, wanted, size in self._known:
+            total += float(space.distances(full_size(forward(batch), size), wanted).sum())
         return total / self.count
 
 

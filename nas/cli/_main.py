@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sys
 import traceback
@@ -15,13 +16,19 @@ from nas._extras import missing
 from nas.cli._group import cli
 
 _INTERRUPTED = 130
+_MANY_OBJECTS = 100_000  # made before garbage is looked for
 # What SQLite, safetensors and torch say in exceptions of their own instead of an OSError.
 _FULL_DISK = ("No space left on device", "disk is full", "Disk quota exceeded")
 _MAKE_ROOM = "free some space and run the command again"
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run the command line and leave through `SystemExit` with the code of what happened."""
+    """Run the command line and leave through `SystemExit` with the code of what happened.
+
+    Large libraries make a million objects that live as long as the process: looking for garbage among them took a
+    tenth of the time to import torch and optuna.
+    """
+    gc.set_threshold(_MANY_OBJECTS, 50, 50)
     sys.exit(run(args))
 
 

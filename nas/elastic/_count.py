@@ -8,7 +8,7 @@ added up as often as the programs are run.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from operator import mul
@@ -128,7 +128,7 @@ class Counter:
         self._bound = bound
         self._programs = [*family.programs]
         self._known: dict[Subnet, dict[str, _PartCost]] = {}
-        self._tables: list[_PartTable] | None = None
+        self._tables: _PartTables | None = None
         space = family.space
         self._pass_columns = [space.names.index(name) for name in family.pass_dimensions]
         self._runs: dict[bytes, list[int]] = {}
@@ -203,16 +203,13 @@ class Counter:
         """Return (n, parts, programs + 2): MACs in each program, parameters, bytes."""
         codes = np.asarray(codes)
         if self._tables is None:
-            self._tables = [_PartTable(self._family, index) for index in range(len(self._family.parts))]
-        keys = [table.keys(codes) for table in self._tables]
-        found = np.stack([table.look_up(own) for table, own in zip(self._tables, keys, strict=True)], axis=1)
+            self._tables = _PartTables(self._family)
+        keys = self._tables.keys(codes)
+        found = self._tables.look_up(keys)
         while (unknown := found[:, :, 0] < 0).any():
             row = self._teacher(codes, unknown)[None]
-            parts = self._costs(self._family.space.from_codes(row[0]))
-            for index, table in enumerate(self._tables):
-                table.learn(int(table.keys(row)[0]), parts)
-                lacking = np.flatnonzero(unknown[:, index])
-                found[lacking, index] = table.look_up(keys[index][lacking])
+            self._tables.learn(self._tables.keys(row)[0], self._costs(self._family.space.from_codes(row[0])))
+            found[unknown] = self._tables.look_up(keys[unknown])
         return found
 
     def _teacher(self, codes: np.ndarray, unknown: np.ndarray) -> np.ndarray:
@@ -222,16 +219,16 @@ class Counter:
         part is unknown take their place, if they leave what is already settled as it is.
         """
         assert self._tables is not None
+        decisive, parents = self._tables.decisive, self._tables.parents
         row = int(unknown.sum(axis=1).argmax())
         taught = codes[row].copy()
         settled = np.zeros(codes.shape[1], dtype=bool)
-        for table in (self._tables[index] for index in np.flatnonzero(unknown[row])):
-            settled[table.decisive] = True
+        for index in np.flatnonzero(unknown[row]):
+            settled[decisive[index]] = True
         for index in np.flatnonzero(~unknown[row] & unknown.any(axis=0)):
-            table = self._tables[index]
-            columns = table.decisive
-            if table.parent is not None and settled[table.parent] and table.is_active(taught[None])[0]:
-                columns = columns[columns != table.parent]
+            columns, parent = decisive[index], parents[index]
+            if parent is not None and settled[parent] and self._tables.is_active(taught[None])[0, index]:
+                columns = columns[columns != parent]
             fixed = columns[settled[columns]]
             wanting = np.flatnonzero(unknown[:, index])
             fitting = wanting[(codes[wanting][:, fixed] == taught[fixed]).all(axis=1)]
@@ -246,50 +243,58 @@ class Counter:
         return {"macs": total[:, 0], "params": total[:, 1], "size_bytes": total[:, 2]}
 
 
-class _PartTable:
-    """What one part costs, by the choices that decide it; as large as what was asked for, not as their product."""
+class _PartTables:
+    """What parts cost, by the choices that decide them; as large as what was asked for, not as their product.
 
-    def __init__(self, family: Family, index: int) -> None:
-        part, space = family.parts[index], family.space
-        self._name = part.name
-        names = dict.fromkeys([*part.dimensions, *family.input_dimensions])
-        self._own = [space.names.index(name) for name in names]
-        self._radix = [len(space.dimensions[column].choices) + 1 for column in self._own]
-        self.parent: int | None = None
-        if part.active_if is not None:
-            parent, choices = part.active_if
-            self.parent = space.names.index(parent)
-            self._kept = [space[parent].index(choice) for choice in choices]
-        self.decisive = np.unique([*self._own, *([] if self.parent is None else [self.parent])]).astype(int)
+    A part and its choices are one number, so that all parts of many subnets are found in one look-up.
+    """
+
+    def __init__(self, family: Family) -> None:
+        space, parts = family.space, family.parts
+        self._names = [part.name for part in parts]
+        self.parents: list[int | None] = []
+        self.decisive: list[np.ndarray] = []
+        self._allowed = np.ones((len(parts), 1 + max(len(d.choices) for d in space.dimensions)), dtype=bool)
+        self._weights = np.zeros((len(space.dimensions), len(parts)), dtype=np.int64)
+        self._active = np.empty(len(parts), dtype=np.int64)  # what being in the network adds to a number
+        for index, part in enumerate(parts):
+            names = dict.fromkeys([*part.dimensions, *family.input_dimensions])
+            own, weight = [space.names.index(name) for name in names], len(parts)
+            for column in reversed(own):
+                self._weights[column, index] = weight
+                weight *= len(space.dimensions[column].choices) + 1
+            self._active[index] = weight
+            parent = None if part.active_if is None else space.names.index(part.active_if[0])
+            if part.active_if is not None:
+                dimension = space[part.active_if[0]]
+                self._allowed[index] = False
+                self._allowed[index, [dimension.index(choice) + 1 for choice in part.active_if[1]]] = True
+            self.parents.append(parent)
+            self.decisive.append(np.unique([*own, *([] if parent is None else [parent])]).astype(int))
+        self._columns = np.array([parent or 0 for parent in self.parents])
         self._keys = np.empty(0, dtype=np.int64)
         self._nothing = _PartCost((0,) * len(family.programs), 0, 0)
         self._costs = np.empty((0, len(self._nothing.row())), dtype=np.int64)
 
     def is_active(self, codes: np.ndarray) -> np.ndarray:
-        """Return for each row of `codes` whether the part is in the network."""
-        if self.parent is None:
-            return np.ones(len(codes), dtype=bool)
-        return np.isin(codes[:, self.parent], self._kept)
+        """Return for each row of `codes` (n, dimensions) which parts are in the network: (n, parts)."""
+        return self._allowed[np.arange(len(self._names)), codes[:, self._columns] + 1]
 
     def keys(self, codes: np.ndarray) -> np.ndarray:
-        """Return a number for each row of `codes` that is equal where the part's choices are."""
-        key = self.is_active(codes).astype(np.int64)
-        for column, radix in zip(self._own, self._radix, strict=True):
-            key = key * radix + codes[:, column] + 1
-        return key
+        """Return a number for each part of each row of `codes`, equal where the part's choices are: (n, parts)."""
+        choices = (codes.astype(np.int64) + 1) @ self._weights
+        return self.is_active(codes) * self._active + choices + np.arange(len(self._names))
 
     def look_up(self, keys: np.ndarray) -> np.ndarray:
-        """Return MACs in each program, parameters and bytes (n, programs + 2); -1 where they are not yet known."""
+        """Return MACs in each program, parameters and bytes of `keys` (...): (..., programs + 2); unknown is -1."""
         if not len(self._keys):
-            return np.full((len(keys), self._costs.shape[1]), -1, dtype=np.int64)
+            return np.full((*keys.shape, self._costs.shape[1]), -1, dtype=np.int64)
         places = np.searchsorted(self._keys, keys).clip(max=len(self._keys) - 1)
-        return np.where((self._keys[places] == keys)[:, None], self._costs[places], -1)
+        return np.where((self._keys[places] == keys)[..., None], self._costs[places], -1)
 
-    def learn(self, key: int, parts: dict[str, _PartCost]) -> None:
-        """Remember the part's cost; a part that was left out costs nothing."""
-        place = int(np.searchsorted(self._keys, key))
-        if place < len(self._keys) and self._keys[place] == key:
-            return
-        own = parts.get(self._name, self._nothing)
-        self._keys = np.insert(self._keys, place, key)
-        self._costs = np.insert(self._costs, place, own.row(), axis=0)
+    def learn(self, keys: np.ndarray, costs: Mapping[str, _PartCost]) -> None:
+        """Remember what the parts of one subnet cost, whose numbers are `keys` (parts,); one left out costs nothing."""
+        rows = np.array([costs.get(name, self._nothing).row() for name in self._names])
+        known = np.concatenate([self._keys, keys])
+        self._keys, first = np.unique(known, return_index=True)
+        self._costs = np.concatenate([self._costs, rows])[first]

@@ -21,13 +21,13 @@ _ROUNDS = 5
 _GOOD_ENOUGH = 0.005  # a share of all scores' range that is worth no further round's seconds
 _GOOD_ENOUGH_CHECKED = 0.0005  # where scores are checked: smaller than predictions tell apart
 _USED = 0.9  # a rung whose subnet uses less of it is tried again, now that the predictor's error is known
-_TRIED = 3  # candidates measured for one aim, where their scores can be checked
+_TRIED = 2  # candidates measured for one aim, where their scores can be checked
 _CHECKED = 8  # scores that are measured at most to find the best within a limit of another kind than latency
 _AIMS = (1.0, 0.985, 0.965, 0.93)
 _AIMS_DOUBTED = (1.06, 1.03, 1.0, 0.985, 0.965, 0.93, 0.88, 0.8)  # where the profile is not good
 _AIMS_COSTLY, _TRIED_COSTLY = (1.03, 1.0, 0.97), 2  # where writing a candidate's programs takes seconds
 _CHECK_S = 20.0  # that measuring scores may take; then predictions decide among what was not measured
-_AIMS_CHECKED = (1.05, 1.03, 1.015, 1.0, 0.985, 0.96)  # some that are predicted to miss the limit keep it
+_AIMS_CHECKED = (1.04, 1.02, 1.0, 0.98, 0.96)  # some that are predicted to miss the limit keep it
 
 _LAST_RUNS = 3  # measurements of the last candidate that decide whether it fits
 _PACED = (1.0, 0.97, 0.93)  # candidates for these shares of the limit tell how fast the machine is now

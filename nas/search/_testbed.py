@@ -128,6 +128,7 @@ class ModelTestbed:
         self._progress = progress
         self._profile: Profile | None = None
         self._extremes: tuple[float, float] | None = None
+        self._drafts: dict[Subnet, Path] = {}  # programs with weights of no matter
         self._programs: dict[Subnet, Path] = {}
         self._references: References | None = None
         self._patience_s = _PATIENCE_S
@@ -228,15 +229,11 @@ class ModelTestbed:
 
         references = self._open_references()
         subnets = [self.space.from_codes(row) for row in codes]
-        new = [subnet for subnet in dict.fromkeys(subnets) if subnet not in self._programs]
-        for done, (subnet, module) in enumerate(zip(new, self._model.extract_all(new), strict=True)):
-            self._progress("extracting finalists", done, len(new), "")
-            self._programs[subnet] = self._lower(subnet, module)
+        wanted = self._lowered(subnets)
 
         def advance(done: int, total: int) -> None:
             self._progress("measuring finalists", done, total, "")
 
-        wanted = {subnet: self._programs[subnet] for subnet in subnets}
         budget_s = _SECONDS[0] + _SECONDS[1] * len(wanted)
         plan = Plan(budget_s=budget_s, patience_s=min(self._patience_s, Plan.patience_s))
         start = monotonic()
@@ -256,16 +253,40 @@ class ModelTestbed:
             self._references = open_references(self._model.family, self._runtime, self._workload)
         return self._references
 
-    def _lower(self, subnet: Subnet, module: nn.Module) -> Path:
-        """Write what an output of an extracted and calibrated subnet takes: what is measured, and shipped."""
+    def _lowered(self, subnets: Sequence[Subnet]) -> dict[Subnet, Path]:
+        """Return the program files of subnets.
+
+        Weights decide no latency, so that at first a network is measured as it is sliced. What is measured again is
+        about to be the answer: that is calibrated, the program that is shipped.
+        """
+        from nas.latency.measure import unweighted
+
+        distinct = [*dict.fromkeys(subnets)]
+        new = [subnet for subnet in distinct if subnet not in self._drafts]
+        for done, subnet in enumerate(new):
+            self._progress("writing finalists", done, len(new), "")
+            module = unweighted(self._model, subnet, self._runtime)
+            self._drafts[subnet] = self._lower(subnet, module, f"draft-{len(self._drafts)}")
+        for subnet in distinct:
+            if subnet not in new:
+                self._final(subnet)
+        return {subnet: self._programs.get(subnet, self._drafts[subnet]) for subnet in distinct}
+
+    def _final(self, subnet: Subnet) -> Path:
+        """Return the program of a calibrated subnet, as it is shipped."""
+        if subnet not in self._programs:
+            module = self._model.extract(subnet)
+            self._programs[subnet] = self._lower(subnet, module, str(len(self._programs)))
+        return self._programs[subnet]
+
+    def _lower(self, subnet: Subnet, module: nn.Module, name: str) -> Path:
+        """Write what an output of a static network takes."""
         from nas.latency.programs import lower_output
 
-        path = Path(self._folder.name, str(len(self._programs)))
-        return lower_output(module, self._model.family, subnet, self._runtime, path)
+        return lower_output(module, self._model.family, subnet, self._runtime, Path(self._folder.name, name))
 
     def keep_program(self, subnet: Subnet, folder: Path) -> Path | None:
-        program = self._programs.get(subnet)
-        if program is None or program.suffix != ".onnx":
+        if subnet not in self._drafts or (program := self._final(subnet)).suffix != ".onnx":
             return None
         from nas.latency.runtimes._onnx_files import copy_onnx
 

@@ -292,7 +292,7 @@ class _Run:
             finals.stop_checking()
             winner = finals.best_confirmed(self._budget.latency_ms)
             rungs = self._rungs()
-        ladder = self._ladder(finals, found, rungs)
+        ladder = self._ladder(finals, found, rungs, winner)
         answer = None if winner is None else self._choice(winner, found)
         outcome = self._outcome(
             answer, ladder, folder.path, reason=self._reason(answer, interrupted), interrupted=interrupted,
@@ -340,8 +340,10 @@ class _Run:
         ends = np.column_stack([np.array(self._ends_ms), self._bed.counts(codes)])[:, column]
         return round_rungs(float(ends[0]), float(ends[1]), float(self._limits[column]))
 
-    def _ladder(self, finals: Finals, found: Evaluations, rungs: list[float]) -> tuple[Choice, ...]:
-        """Return the best measured subnet within each rung, each subnet once."""
+    def _ladder(
+        self, finals: Finals, found: Evaluations, rungs: list[float], winner: Finalist | None
+    ) -> tuple[Choice, ...]:
+        """Return the best measured subnet within each rung, each subnet once, and not the answer."""
         primary = self._budget.primary
         column = COSTS.index(primary)
         ladder: dict[int, Choice] = {}
@@ -351,7 +353,7 @@ class _Run:
             else:
                 measured = [f for f in finals.finalists.values() if found.costs[f.index, column] <= rung]
                 best = finals.best_of(measured)
-            if best is not None and best.index not in ladder:
+            if best is not None and best is not winner and best.index not in ladder:
                 ladder[best.index] = self._choice(best, found, {primary: rung})
         return tuple(ladder.values())
 

@@ -5,6 +5,7 @@ They are no LPIPS and no Inception FID, and are never called so: the classifier'
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
 
@@ -72,17 +73,20 @@ class FeatureSpace(nn.Module):
             found.append(x)
         return torch.cat(found)
 
-    def distances(self, first: Tensor, second: Tensor) -> Tensor:
+    def units(self, images: Tensor) -> list[Tensor]:
+        """Return the features of `pyramid`, those of each pixel scaled to length one: what distances are between."""
+        return [F.normalize(layer, dim=1, eps=1e-6) for layer in self.pyramid(images)]
+
+    def distances(self, first: Tensor, second: Tensor | Sequence[Tensor]) -> Tensor:
         """Return the distance (b,) of pairs of images: the form of LPIPS (Zhang et al. 2018) without its weights.
 
         At every resolution the features of each pixel are scaled to length one, their squared difference is averaged
-        over pixels, and the resolutions are averaged.
+        over pixels, and the resolutions are averaged. In the place of the second images their `units` will do, so that
+        images to which many others are compared go through the network once.
         """
-        layers = []
-        for a, b in zip(self.pyramid(first), self.pyramid(second), strict=True):
-            unit_a, unit_b = F.normalize(a, dim=1, eps=1e-6), F.normalize(b, dim=1, eps=1e-6)
-            layers.append((unit_a - unit_b).square().sum(1).mean((1, 2)))
-        return torch.stack(layers).mean(0)
+        known = self.units(second) if isinstance(second, Tensor) else second
+        pairs = zip(self.units(first), known, strict=True)
+        return torch.stack([(a - b).square().sum(1).mean((1, 2)) for a, b in pairs]).mean(0)
 
 
 @cache

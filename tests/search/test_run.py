@@ -81,6 +81,16 @@ def test_the_ladder_holds_too(finished: tuple[Outcome, FakeTestbed]) -> None:
     assert len({rung.subnet for rung in outcome.ladder}) == len(outcome.ladder)
 
 
+def test_the_ladder_does_not_name_the_answer_again(tmp_path: Path) -> None:
+    limit = 12.0
+    bed = FakeTestbed(SPACE)
+    # What is larger than the answer takes far longer than predicted, and misses its rung.
+    bed.bias = lambda codes: np.where(bed.latency_ms(codes) > 1.02 * limit, 3.0, 1.0)
+    outcome = search(tmp_path / "run", bed, Budget(latency_ms=limit))
+    assert outcome.answer is not None
+    assert outcome.answer.subnet not in {rung.subnet for rung in outcome.ladder}
+
+
 def test_the_run_folder(finished: tuple[Outcome, FakeTestbed]) -> None:
     outcome, bed = finished
     folder = outcome.run_dir

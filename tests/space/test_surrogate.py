@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
 
 from nas._errors import NasError
-from nas.space import Dimension, SearchSpace
+from nas.space import Dimension, SearchSpace, surrogate
 from nas.space.surrogate import Surrogate, _fit_pairs, errors, kendall_tau
 
 SPACE = SearchSpace("s", [Dimension(f"d{i}", (1, 2, 3)) for i in range(8)])
@@ -78,6 +79,25 @@ def test_trees_win_where_many_choices_work_together() -> None:
     assert fitted.kind == "trees"
     again = Surrogate.from_dict(json.loads(json.dumps(fitted.to_dict())), SPACE)
     assert np.allclose(again.predict(codes), fitted.predict(codes))
+
+
+def test_trees_that_one_fold_shows_to_be_no_help_are_not_tried_on_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fits: list[int] = []
+    original = surrogate._fitted_trees
+
+    def counted(features: np.ndarray, y: np.ndarray, seed: int) -> Any:
+        fits.append(len(y))
+        return original(features, y, seed)
+
+    monkeypatch.setattr(surrogate, "_fitted_trees", counted)
+    codes, y = additive(60)
+    noisy = np.exp(0.6 * y + 0.05 * np.random.default_rng(0).standard_normal(len(y)))
+    fitted = Surrogate.fit(SPACE, codes, noisy)
+    assert fitted.kind != "trees"
+    assert fitted.cv["median_pct"] > 3
+    assert len(fits) == 1
 
 
 def test_round_trip_and_determinism() -> None:
