@@ -77,7 +77,7 @@ def command(
     """
     from diffusion.distil import distil, load_recipe
     from diffusion.pipeline import read_info
-    from nas.train._group import is_leading
+    from nas.train.processes import is_main_process
 
     data, described = captioned_data(options)
     chosen = load_recipe(recipe).replaced(
@@ -94,7 +94,7 @@ def command(
         threads=threads,
         tensorboard=tensorboard,
     )
-    if not is_leading():
+    if not is_main_process():
         return
     if as_json:
         emit_json({"model": model, "run_dir": output, "info": read_info(model)})

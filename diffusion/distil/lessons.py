@@ -13,8 +13,9 @@ from diffusion.distil.features import feature_error, feature_sizes, stage_featur
 from diffusion.distil.recipe import Recipe
 from diffusion.train.images import Captioned, step_generator
 from diffusion.train.noise import Noise, draw_timesteps
-from diffusion.train.steps import NOISE, takes_bf16
-from nas.train._group import Group
+from diffusion.train.steps import NOISE
+from nas.train.precision import autocast
+from nas.train.processes import Processes
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,13 @@ class Lessons:
     """Makes the lesson of a step: a function of the recipe's seed and the step."""
 
     def __init__(
-        self, recipe: Recipe, teacher: nn.Module, pipeline: Any, data: Captioned, group: Group
+        self, recipe: Recipe, teacher: nn.Module, pipeline: Any, data: Captioned, processes: Processes
     ) -> None:
-        self._recipe, self._teacher, self._data, self._group = recipe, teacher, data, group
+        self._recipe, self._teacher, self._data, self._processes = recipe, teacher, data, processes
         self._vae, self._text = pipeline.vae, pipeline.text_encoder
-        self._noise = Noise(pipeline.scheduler, recipe, group.device)
-        self._bf16 = takes_bf16(recipe, group.device)
-        self._share = group.share(recipe.batch_size)
+        self._noise = Noise(pipeline.scheduler, recipe, processes.device)
+        self._autocast = autocast(recipe.precision, processes.device)
+        self._share = processes.shard(recipe.batch_size)
 
     def lesson(self, step: int) -> Lesson:
         """Return this process's share of the batch of `step`."""
@@ -64,9 +65,9 @@ class Lessons:
             wanted = self._teacher(**inputs).float()
         with torch.no_grad():
             sizes = feature_sizes(truth)
-        if self._group.size > 1:
+        if self._processes.size > 1:
             sizes = {name: size.float() for name, size in sizes.items()}
-            self._group.average(sizes.values())
+            self._processes.average(sizes.values())
         return Lesson(inputs, target, weights, wanted, truth, sizes)
 
     def errors(self, lesson: Lesson, network: nn.Module) -> Errors:
@@ -91,7 +92,7 @@ class Lessons:
     def _inputs(self, step: int, timestep: Tensor | None = None) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """Return the UNet's inputs, the target from the data, and the weights of the errors (batch,)."""
         recipe, noise, share = self._recipe, self._noise, self._share
-        size, device = recipe.batch_size, self._group.device
+        size, device = recipe.batch_size, self._processes.device
         images, tokens = self._data.batch(
             recipe.seed, step, size, flip=recipe.flip, drop=recipe.drop_caption, share=share
         )
@@ -110,6 +111,3 @@ class Lessons:
             "encoder_hidden_states": words,
         }
         return inputs, target, noise.weights[timesteps]
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self._group.device.type, dtype=torch.bfloat16, enabled=self._bf16)

@@ -12,7 +12,7 @@ from torch import nn
 
 from diffusion.stock import stock_names
 from nas._files import replacing
-from nas.train._random import seed_globals
+from nas.train.seeds import seed_globals
 
 FILE = "pytorch_lora_weights.safetensors"
 _ADAPTED = (

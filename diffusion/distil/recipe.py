@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
+
+from pydantic import model_validator
 
 from diffusion.train.schedule import Schedule
 from nas._errors import UsageError
-from nas.train.settings import names_in, read
+from nas.train.settings import Natural, Share, Weight, names_in, read
 
 
-@dataclass(frozen=True, kw_only=True)
 class Recipe(Schedule):
     """How the subnets of a pipeline's UNet are trained beside the frozen original; the rest is in `Schedule`.
 
@@ -33,22 +33,21 @@ class Recipe(Schedule):
 
     name: str = "elastic-sd"
     subnet: str = ""
-    lora_rank: int = 0
-    space: Mapping[str, Any] = field(default_factory=dict)
-    random_subnets: int = 1
-    uniform_share: float = 0.5
-    task_weight: float = 0.2
-    output_weight: float = 1.0
-    feature_weight: float = 0.1
+    lora_rank: Natural = 0
+    space: Mapping[str, Any] = {}
+    random_subnets: Natural = 1
+    uniform_share: Share = 0.5
+    task_weight: Weight = 0.2
+    output_weight: Weight = 1.0
+    feature_weight: Weight = 0.1
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.at_least(0, "lora_rank", "random_subnets", "task_weight", "output_weight", "feature_weight")
-        self.is_share("uniform_share")
+    @model_validator(mode="after")
+    def _check_weights(self) -> Self:
         if not self.task_weight + self.output_weight + self.feature_weight > 0:
             raise UsageError(
                 "recipe: task_weight, output_weight and feature_weight are all 0; nothing is learned"
             )
+        return self
 
 
 def recipe_names() -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,30 +19,31 @@ from nas._errors import UsageError
 from nas._files import read_json
 from nas.elastic import Inputs, Supernet, channels_last
 from nas.space import Subnet
-from nas.train._group import Group
-from nas.train.saved import Saved, move_average
+from nas.train.processes import Processes
+from nas.train.state import MovingAverage, TrainingState
 
 
 @dataclass(kw_only=True)
-class State(Saved):
+class State(TrainingState):
     """The training state."""
 
     supernet: Supernet
-    averaged: Supernet
+    ema: MovingAverage
     optimizer: torch.optim.Optimizer
 
     def trained(self) -> list[nn.Module]:
-        """Return the networks whose weights are trained."""
         return [self.supernet]
+
+    @property
+    def averaged(self) -> Supernet:
+        """The supernet of the averaged weights."""
+        assert isinstance(self.ema.module, Supernet)
+        return self.ema.module
 
     @property
     def family(self) -> DiffusionUNet:
         """The UNet's family."""
         return family_of(self.supernet)
-
-    def average(self, beta: float) -> None:
-        """Move the averaged weights towards the present ones, keeping `beta` of them."""
-        move_average(self.averaged.parameters(), self.supernet.parameters(), beta)
 
 
 def family_of(supernet: Supernet) -> DiffusionUNet:
@@ -101,14 +101,14 @@ def build_supernet(recipe: Recipe, pipeline: Any, device: torch.device) -> tuple
 def build_state(recipe: Recipe, pipeline: Any, device: torch.device) -> tuple[State, nn.Module]:
     """Return the state of step 0, its channels in the original's order, and the frozen original."""
     supernet, teacher = build_supernet(recipe, pipeline, device)
-    averaged = copy.deepcopy(supernet).requires_grad_(False).eval()
+    ema = MovingAverage(supernet)
     if recipe.gradient_checkpointing:
         family_of(
             supernet
         ).template.enable_gradient_checkpointing()  # the networks of all subnets copy its containers
     state = State(
         supernet=supernet,
-        averaged=averaged,
+        ema=ema,
         optimizer=torch.optim.AdamW(
             supernet.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
         ),
@@ -117,17 +117,18 @@ def build_state(recipe: Recipe, pipeline: Any, device: torch.device) -> tuple[St
 
 
 def sort_channels(
-    state: State, examples: Iterable[tuple[Inputs, Tensor]], group: Group | None = None
+    state: State, examples: Iterable[tuple[Inputs, Tensor]], processes: Processes | None = None
 ) -> None:
     """Sort channels, heads and widths by what leaving them out would cost on the examples; no image changes.
 
-    Of the processes in `group` each brings its own examples, and all end with the same order.
+    Of several processes each brings its own examples, and all end with the same order.
     """
-    importance = taylor_importance(state.supernet, examples, average=None if group is None else group.average)
+    average = None if processes is None else processes.average
+    importance = taylor_importance(state.supernet, examples, average=average)
     for supernet in (state.supernet, state.averaged):
         supernet.sort_channels(importance)
-    if group is not None:
-        group.follow(state.supernet, state.averaged)
+    if processes is not None:
+        processes.broadcast(state.supernet, state.averaged)
 
 
 def with_subnet(pipeline: Any, supernet: Supernet, subnet: Subnet) -> Any:

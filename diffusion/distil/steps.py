@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -13,13 +14,14 @@ from diffusion.distil.state import State
 from diffusion.train.images import Captioned
 from diffusion.train.steps import take_step
 from nas.space import Subnet
-from nas.train._group import Group
-from nas.train._random import subnet_rng
-from nas.train.loop import Losses
+from nas.train.objective import Losses
+from nas.train.processes import Processes
+from nas.train.sampling import sandwich
+from nas.train.seeds import subnet_rng
 
 
 class Steps:
-    """The training steps of a state; of the processes in `group` each takes its share of every batch."""
+    """The training steps of a state; each of several processes takes its share of every batch."""
 
     def __init__(
         self,
@@ -28,11 +30,11 @@ class Steps:
         teacher: nn.Module,
         pipeline: Any,
         data: Captioned,
-        group: Group | None = None,
+        processes: Processes | None = None,
     ) -> None:
         self._recipe, self._state = recipe, state
-        self._group = group or Group(0, 1, state.device)
-        self.lessons = Lessons(recipe, teacher, pipeline, data, self._group)
+        self._processes = processes or Processes(0, 1, state.device)
+        self.lessons = Lessons(recipe, teacher, pipeline, data, self._processes)
 
     def subnets(self) -> list[Subnet]:
         """Return the subnets of the step to come: the largest, the narrowest, and some at random.
@@ -40,18 +42,18 @@ class Steps:
         The smallest of all has no cross-attention left in it, so no words reach it: it would teach the others nothing.
         """
         recipe, family = self._recipe, self._state.family
-        rng = subnet_rng(recipe.seed, self._state.step)
-        found = [family.space.largest(), family.uniform(0)]
-        for _ in range(recipe.random_subnets):
+
+        def draw(rng: np.random.Generator) -> Subnet:
             if rng.random() < recipe.uniform_share:
-                found.append(family.uniform(float(rng.uniform(0.2, 1))))
-            else:
-                found.append(family.space.sample(rng))
-        return found
+                return family.uniform(float(rng.uniform(0.2, 1)))
+            return family.space.sample(rng)
+
+        rng = subnet_rng(recipe.seed, self._state.step)
+        return sandwich(family.space, rng, recipe.random_subnets, smallest=family.uniform(0), draw=draw)
 
     def take(self) -> Losses:
-        """Take one step and count it."""
-        return take_step(self._recipe, self._state, self._group, self._backward)
+        """Take one step."""
+        return take_step(self._recipe, self._state, self._processes, self._backward)
 
     def _backward(self) -> Losses:
         """Add the gradients of all subnets; returns what is told of the step."""

@@ -9,8 +9,8 @@ from diffusion.prune.examples import TIMESTEPS, Example
 from diffusion.prune.opened import Opened
 from diffusion.train.captioned import captioned_images
 from nas._errors import UsageError
-from nas.train._group import Group
 from nas.train.data import Data
+from nas.train.processes import Processes
 
 
 def real_examples(
@@ -30,5 +30,5 @@ def real_examples(
         part.requires_grad_(False)
     images, _ = captioned_images(pipeline, data, described)
     recipe = Recipe(batch_size=count, seed=seed, drop_caption=0.0)
-    lessons = Lessons(recipe, opened.denoiser, pipeline, images, Group(0, 1, opened.denoiser.device))
+    lessons = Lessons(recipe, opened.denoiser, pipeline, images, Processes(0, 1, opened.denoiser.device))
     return list(lessons.importance_examples(TIMESTEPS)), plain_name(data.name)

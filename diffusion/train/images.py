@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from nas.train import seeds
 from nas.train.images import RealImages
+from nas.train.seeds import Draws
 
 
 @dataclass(frozen=True)
@@ -36,20 +37,19 @@ class Captioned:
 
         With a `share` only these rows of the same batch are made.
         """
-        generator = step_generator(seed, step, 0)
-        index = self.real.indices(seed, step, size).to(self.tokens.device)
-        images = self.real.at(index, flip=flip, generator=generator, share=share)
+        draws = Draws(step_generator(seed, step, 0), size, share)
+        index = self.real.indices(seed, step, size)[share].to(self.tokens.device)
+        images = self.real.at(index, draws, flip=flip)
         group = self.real.labels[index]
-        place = torch.rand(size, generator=generator, dtype=torch.float64).to(group.device)
+        place = draws.rand(dtype=torch.float64).to(group.device)
         chosen = self.tokens[group, (place * self.counts[group]).long()]
-        dropped = (torch.rand(size, generator=generator) < drop).to(group.device)
-        return images, torch.where(dropped[:, None], self.empty, chosen)[share]
+        dropped = (draws.rand() < drop).to(group.device)
+        return images, torch.where(dropped[:, None], self.empty, chosen)
 
 
 def step_generator(seed: int, step: int, purpose: int) -> torch.Generator:
     """Return a generator on the processor that belongs to a step and a purpose: nothing of it is to be saved."""
-    state = int(np.random.SeedSequence([seed, 1000 + purpose, step]).generate_state(1)[0])
-    return torch.Generator().manual_seed(state)
+    return seeds.step_generator(seed, 1000 + purpose, step)
 
 
 def tokenized(

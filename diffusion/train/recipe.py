@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
 
 from diffusion.train.schedule import Schedule
 from nas._errors import UsageError
-from nas.train.settings import names_in, read
+from nas.train.settings import Count, Share, names_in, read
 
 
-@dataclass(frozen=True, kw_only=True)
 class Recipe(Schedule):
     """How a text-to-image pipeline is trained from scratch; what is not said here is in `Schedule`.
 
@@ -25,31 +25,24 @@ class Recipe(Schedule):
             al. 2023, "Common diffusion noise schedules and sample steps are flawed").
     """
 
-    resolution: int = 32
+    resolution: Count = 32
     patch: int = 4
-    latent_channels: int = 16
-    whiten: float = 0.5
-    width: int = 64
-    levels: int = 2
-    layers: int = 1
-    head_channels: int = 32
-    groups: int = 16
-    text_width: int = 64
-    text_layers: int = 2
-    text_heads: int = 2
-    tokens: int = 24
+    latent_channels: Count = 16
+    whiten: Share = 0.5
+    width: Count = 64
+    levels: Count = 2
+    layers: Count = 1
+    head_channels: Count = 32
+    groups: Count = 16
+    text_width: Count = 64
+    text_layers: Count = 2
+    text_heads: Count = 2
+    tokens: Annotated[int, Field(ge=3)] = 24
     schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2"] = "squaredcos_cap_v2"
     zero_snr: bool = True
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.at_least(1, "levels", "layers", "width", "groups", "head_channels")
-        self.at_least(1, "text_width", "text_layers", "text_heads")
-        self.at_least(3, "tokens")
-        self.is_share("whiten")
-        self._check_shapes()
-
-    def _check_shapes(self) -> None:
+    @model_validator(mode="after")
+    def _check_shapes(self) -> Self:
         if self.patch not in (1, 2, 4, 8, 16) or self.resolution % self.patch:
             raise UsageError(
                 f"recipe: patch is {self.patch}, expected 1, 2, 4, 8 or 16, and a divisor of resolution "
@@ -67,6 +60,7 @@ class Recipe(Schedule):
                 f"recipe: levels is {self.levels}, but latents of {self.resolution // self.patch} pixels cannot be "
                 f"halved {self.levels - 1} times; lower levels or patch"
             )
+        return self
 
     @property
     def channels(self) -> tuple[int, ...]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Self
 
-from nas._errors import UsageError
-from nas.train.settings import Settings
+from nas.train.settings import Count, Natural, Precision, Rate, Settings, Share, Weight
 
 
-@dataclass(frozen=True, kw_only=True)
 class Schedule(Settings):
     """Lengths are in steps, one optimizer update each.
 
@@ -47,49 +44,36 @@ class Schedule(Settings):
     )
 
     name: str = "tiny-sd"
-    steps: int = 6000
-    batch_size: int = 64
-    seed: int = 0
-    lr: float = 8e-4
-    warmup_steps: int = 200
-    cooldown: float = 0.5
-    weight_decay: float = 0.01
-    grad_clip: float = 1.0
-    ema_decay: float = 0.9995
+    steps: Count = 6000
+    batch_size: Count = 64
+    seed: Natural = 0
+    lr: Rate = 8e-4
+    warmup_steps: Natural = 200
+    cooldown: Share = 0.5
+    weight_decay: Weight = 0.01
+    grad_clip: Weight = 1.0
+    ema_decay: Share = 0.9995
     flip: bool = False
-    drop_caption: float = 0.1
-    snr_gamma: float = 5.0
-    snr_offset: float = 1.0
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    drop_caption: Share = 0.1
+    snr_gamma: Weight = 5.0
+    snr_offset: Weight = 1.0
+    precision: Precision = "auto"
     gradient_checkpointing: bool = False
-    sample_steps: int = 25
-    guidance: float = 4.0
-    checkpoint_steps: int = 250
-    sample_every: int = 500
-    log_every: int = 50
+    sample_steps: Count = 25
+    guidance: Weight = 4.0
+    checkpoint_steps: Count = 250
+    sample_every: Count = 500
+    log_every: Count = 50
 
-    def __post_init__(self) -> None:
-        self.at_least(
-            1, "steps", "batch_size", "checkpoint_steps", "sample_every", "log_every", "sample_steps"
-        )
-        self.at_least(
-            0, "snr_gamma", "snr_offset", "weight_decay", "seed", "warmup_steps", "guidance", "grad_clip"
-        )
-        if not self.lr > 0:
-            raise UsageError(f"recipe: lr is {self.lr}, expected more than 0")
-        for name in ("drop_caption", "ema_decay", "cooldown"):
-            self.is_share(name)
+    def replaced(self, **changes: Any) -> Self:
+        """Return the settings with the `changes` that are not None.
 
-    def at_least(self, least: int, *names: str) -> None:
-        """Raise `UsageError` naming a setting that is less."""
-        for name in names:
-            if not getattr(self, name) >= least:
-                raise UsageError(f"recipe: {name} is {getattr(self, name)}, expected at least {least}")
-
-    def is_share(self, name: str) -> None:
-        """Raise `UsageError` unless the setting is from 0 to 1."""
-        if not 0 <= getattr(self, name) <= 1:
-            raise UsageError(f"recipe: {name} is {getattr(self, name)}, expected a share from 0 to 1")
+        Fewer steps shorten the warm-up in proportion, unless it is given too.
+        """
+        steps = changes.get("steps")
+        if isinstance(steps, int) and 1 <= steps < self.steps and changes.get("warmup_steps") is None:
+            changes["warmup_steps"] = round(self.warmup_steps * steps / self.steps)
+        return super().replaced(**changes)
 
     @property
     def cooldown_start(self) -> int:

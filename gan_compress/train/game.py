@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -19,13 +20,14 @@ from gan_compress.losses import discriminator_loss, generator_loss, gradient_pen
 from gan_compress.stylegan2 import Generator, noise_sizes
 from gan_compress.train.distance import Features, feature_distance
 from gan_compress.train.images import RealImages, shrunk
-from gan_compress.train.loop import Losses
 from gan_compress.train.recipe import Recipe
 from gan_compress.train.state import State
 from gan_compress.train.subnets import described, drawn_resolution, sandwich, widest
 from nas.elastic import Supernet
 from nas.space import Subnet
-from nas.train._random import subnet_rng
+from nas.train.objective import Losses, update
+from nas.train.processes import Processes
+from nas.train.seeds import Draws, step_generator, subnet_rng
 
 _GAME = 10
 
@@ -39,24 +41,30 @@ class Game:
     real: RealImages | None
     autocast: Callable[[], AbstractContextManager[object]]
     features: Features | None = None
+    processes: Processes | None = None
 
     def step(self) -> Losses:
         """Accumulate the gradients of one step and take it; returns what it lost, detached."""
         recipe, state = self.recipe, self.state
-        rng, generator = subnet_rng(recipe.seed, state.step), self._generator()
+        rng, draws = subnet_rng(recipe.seed, state.step), self._draws()
         subnets = self._subnets(rng)
         turn = int(rng.integers(len(subnets)))
         losses: Losses = {}
         if state.judge is not None:
-            losses |= self._judge_step(subnets[turn], generator)
-        losses |= self._generator_step(subnets, turn, generator)
+            losses |= self._judge_step(subnets[turn], draws)
+        losses |= self._generator_step(subnets, turn, draws)
         return losses
 
     # --- draws --------------------------------------------------------------------------------------------------------
 
-    def _generator(self) -> torch.Generator:
-        seed = np.random.SeedSequence([self.recipe.seed, _GAME, self.state.step]).generate_state(1)
-        return torch.Generator(self.state.device).manual_seed(int(seed[0]))
+    @cached_property
+    def _group(self) -> Processes:
+        return self.processes or Processes(0, 1, self.state.device)
+
+    def _draws(self) -> Draws:
+        size = self.recipe.batch_size
+        generator = step_generator(self.recipe.seed, _GAME, self.state.step, self.state.device)
+        return Draws(generator, size, self._group.shard(size))
 
     def _subnets(self, rng: np.random.Generator) -> list[Subnet]:
         """Return the step's subnets: the full generator, at one resolution, or the sandwich."""
@@ -67,55 +75,50 @@ class Game:
             return [widest(family, drawn_resolution(recipe, family, self.state.step, rng))]
         return sandwich(family, rng, recipe.random_subnets, recipe.uniform_share)
 
-    def _latents(self, generator: torch.Generator) -> Tensor:
-        """Return a batch of latents with class shares.
+    def _latents(self, draws: Draws) -> Tensor:
+        """Return the own rows of a batch of latents with class shares.
 
         The classes are drawn like the data's, one for each group in which the discriminator looks for sameness:
         between groups of mixed classes it would not see that all images of one class are the same.
         """
-        family, count, device = self.state.family, self.recipe.batch_size, self.state.device
-        z_bs = torch.randn(count, family.style, generator=generator, device=device)
+        family, count, generator = self.state.family, draws.batch_size, draws.generator
+        z_bs = draws.randn(family.style)
         if not family.classes:
             return z_bs
-        group = group_size(count)
+        group, device = group_size(count), self.state.device
         if self.real is not None:
             known = self.real.labels
             labels = known[torch.randint(len(known), (count // group,), generator=generator, device=device)]
         else:
             labels = torch.randint(family.classes, (count // group,), generator=generator, device=device)
-        labels = labels.repeat_interleave(group)
+        labels = labels.repeat_interleave(group)[draws.shard]
         shares = nn.functional.one_hot(labels, family.classes).to(z_bs.dtype)
         return torch.cat([z_bs, shares], 1)
 
-    def _real(self, z_bi: Tensor, generator: torch.Generator) -> Tensor:
+    def _real(self, z_bi: Tensor, draws: Draws) -> Tensor:
         """Return as many real images, of the same classes as the latents."""
         recipe, family, real = self.recipe, self.state.family, self.real
         assert real is not None
         if family.classes:
-            labels = z_bi[:, family.style :].argmax(1)
-            return real.of_classes(labels, flip=recipe.flip, generator=generator)
-        return real.batch(recipe.seed, self.state.step, len(z_bi), flip=recipe.flip, generator=generator)
+            return real.of_classes(z_bi[:, family.style :].argmax(1), draws, flip=recipe.flip)
+        return real.batch(recipe.seed, self.state.step, draws, flip=recipe.flip)
 
-    def _noise(self, generator: torch.Generator) -> dict[str, Tensor]:
+    def _noise(self, draws: Draws) -> dict[str, Tensor]:
         """Return random noise pictures in the place of the generator's fixed ones."""
-        return {
-            f"noises.noise_{index}": torch.randn(
-                self.recipe.batch_size, 1, size, size, generator=generator, device=self.state.device
-            )
-            for index, size in enumerate(noise_sizes(self.state.family.resolution))
-        }
+        sizes = noise_sizes(self.state.family.resolution)
+        return {f"noises.noise_{index}": draws.randn(1, size, size) for index, size in enumerate(sizes)}
 
     # --- the game -----------------------------------------------------------------------------------------------------
 
-    def _judge_step(self, subnet: Subnet, generator: torch.Generator) -> Losses:
+    def _judge_step(self, subnet: Subnet, draws: Draws) -> Losses:
         recipe, state = self.recipe, self.state
         judge, optimizer = state.judge, state.judge_optimizer
         assert judge is not None
         assert optimizer is not None
-        z_bi = self._latents(generator)
-        images = self._real(z_bi, generator)
+        z_bi = self._latents(draws)
+        images = self._real(z_bi, draws)
         with torch.no_grad(), self.autocast():
-            fake = self._make(z_bi, subnet, generator)
+            fake = self._make(z_bi, subnet, draws)
         images = shrunk(images, fake.shape[-1])
         shares, told = self._shares(z_bi), self._told(subnet)
         penalised = max(recipe.r1, recipe.r2) > 0 and state.step % recipe.r1_every == 0
@@ -124,8 +127,8 @@ class Game:
             each.requires_grad_(penalised)
         judge.requires_grad_(True)
         with self.autocast() if not penalised else torch.autocast(images.device.type, enabled=False):
-            real_b = judge(diff_augment(images, recipe.augment, generator), shares, told).float()
-            fake_b = judge(diff_augment(fake, recipe.augment, generator), shares, told).float()
+            real_b = judge(diff_augment(images, recipe.augment, draws), shares, told).float()
+            fake_b = judge(diff_augment(fake, recipe.augment, draws), shares, told).float()
         loss = discriminator_loss(real_b, fake_b, paired=recipe.paired)
         losses = {
             "judge": loss.detach(), "real": real_b.detach().mean(), "fake": fake_b.detach().mean(),
@@ -141,15 +144,15 @@ class Game:
                     loss = loss + penalty * (weight / 2 * recipe.r1_every)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        optimizer.step()
+        update(optimizer, judge.parameters(), self._group)
         judge.requires_grad_(False)
         return losses
 
-    def _generator_step(self, subnets: list[Subnet], turn: int, generator: torch.Generator) -> Losses:
+    def _generator_step(self, subnets: list[Subnet], turn: int, draws: Draws) -> Losses:
         """Move every subnet towards the teacher, and the one whose `turn` it is into the discriminator's favour."""
         recipe, state = self.recipe, self.state
-        z_bi = self._latents(generator)
-        noise = self._noise(generator)
+        z_bi = self._latents(draws)
+        noise = self._noise(draws)
         state.optimizer.zero_grad(set_to_none=True)
         target = None
         if state.teacher is not None:
@@ -158,10 +161,10 @@ class Game:
         losses: Losses = {}
         for place, subnet in enumerate(subnets):
             with self.autocast():
-                images = self._make(z_bi, subnet, generator, noise)
+                images = self._make(z_bi, subnet, draws, noise)
             loss = torch.zeros((), device=images.device)
             if place == turn and state.judge is not None:
-                loss = self._game_loss(images, z_bi, subnet, generator)
+                loss = self._game_loss(images, z_bi, subnet, draws)
                 losses["generator"] = loss.detach()
                 loss = loss * (recipe.game_weight if state.teacher is not None else 1.0)
             if target is not None:
@@ -172,20 +175,20 @@ class Game:
                     losses[name] = losses.get(name, 0) + value.detach() / len(subnets)
                 loss = loss + recipe.pixel_weight * pixel + recipe.feature_weight * feature
             loss.backward()
-        state.optimizer.step()
+        update(state.optimizer, state.supernet.parameters(), self._group)
         return losses
 
-    def _game_loss(self, images: Tensor, z_bi: Tensor, subnet: Subnet, generator: torch.Generator) -> Tensor:
+    def _game_loss(self, images: Tensor, z_bi: Tensor, subnet: Subnet, draws: Draws) -> Tensor:
         judge = self.state.judge
         assert judge is not None
         with self.autocast():
             shares, told = self._shares(z_bi), self._told(subnet)
-            scores = judge(diff_augment(images.float(), self.recipe.augment, generator), shares, told)
+            scores = judge(diff_augment(images.float(), self.recipe.augment, draws), shares, told)
             if not self.recipe.paired:
                 return generator_loss(scores.float())
-            real = shrunk(self._real(z_bi, generator), images.shape[-1])
+            real = shrunk(self._real(z_bi, draws), images.shape[-1])
             with torch.no_grad():
-                beside = judge(diff_augment(real, self.recipe.augment, generator), shares, told)
+                beside = judge(diff_augment(real, self.recipe.augment, draws), shares, told)
         return generator_loss(scores.float(), beside.float())
 
     def _shares(self, z_bi: Tensor) -> Tensor | None:
@@ -201,14 +204,15 @@ class Game:
     # --- images -------------------------------------------------------------------------------------------------------
 
     def _make(
-        self, z_bi: Tensor, subnet: Subnet, generator: torch.Generator, noise: dict[str, Tensor] | None = None
+        self, z_bi: Tensor, subnet: Subnet, draws: Draws, noise: dict[str, Tensor] | None = None
     ) -> Tensor:
         """Return images of `subnet` with random noise, sometimes of two styles."""
         count = len(noise_sizes(self.state.family.resolution_of(subnet)))
-        pictures = dict(list((noise or self._noise(generator)).items())[:count])
+        pictures = dict(list((noise or self._noise(draws)).items())[:count])
         if self.recipe.mixing and not self.recipe.has_teacher:
+            generator = draws.generator
             chance = torch.rand((), generator=generator, device=z_bi.device)
-            second = torch.randn(len(z_bi), self.state.family.style, generator=generator, device=z_bi.device)
+            second = draws.randn(self.state.family.style)
             if chance < self.recipe.mixing:
                 other = torch.cat([second, z_bi[:, second.shape[1] :]], 1)
                 border = int(torch.randint(1, count + 1, (), generator=generator, device=z_bi.device))

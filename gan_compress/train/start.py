@@ -10,9 +10,7 @@ from gan_compress.train.importance import style_importance
 from gan_compress.train.recipe import FAMILY, Recipe
 from gan_compress.train.state import State, frozen
 from nas._errors import NasError, UsageError
-from nas.train._checkpoint import read_checkpoint
-
-CHECKPOINT = "checkpoint.pt"
+from nas.train.checkpoint import CHECKPOINT, read_checkpoint
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ def read_start(start: str | Path) -> Start:
         checkpoint = read_checkpoint(path)
         try:
             settings = {name: checkpoint.recipe[name] for name in FAMILY}
-            generator = _without_prefix(checkpoint.state["averaged"])
+            generator = _without_prefix(checkpoint.state["ema"])
             classes = tuple(checkpoint.about["classes"])
         except KeyError as error:
             raise UsageError(

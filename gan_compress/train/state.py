@@ -12,28 +12,38 @@ from torch import nn
 from gan_compress.discriminator import Discriminator
 from gan_compress.family import StyleGAN2, anycost, full_channels
 from gan_compress.train.recipe import Recipe
-from gan_compress.train.saved import Saved
 from nas.elastic import Supernet, channels_last
-from nas.train._random import seed_globals
-from nas.train.saved import move_average
+from nas.train import schedules
+from nas.train.seeds import seed_globals
+from nas.train.state import MovingAverage, TrainingState
 
 _Module = TypeVar("_Module", bound=nn.Module)
 
 
 @dataclass(kw_only=True)
-class State(Saved):
+class State(TrainingState):
     """The training state.
 
-    `teacher` is the frozen full generator and `watcher` the frozen discriminator whose features are compared, in the
-    stages that have them.
+    `judge` is the discriminator, `teacher` the frozen full generator and `watcher` the frozen discriminator whose
+    features are compared, in the stages that have them.
     """
 
-    averaged: Supernet
+    supernet: Supernet
+    ema: MovingAverage
     optimizer: torch.optim.Adam
     judge: Discriminator | None = None
     judge_optimizer: torch.optim.Adam | None = None
     teacher: nn.Module | None = None
     watcher: Discriminator | None = None
+
+    def trained(self) -> list[nn.Module]:
+        return [self.supernet] if self.judge is None else [self.supernet, self.judge]
+
+    @property
+    def averaged(self) -> Supernet:
+        """The supernet of the averaged weights."""
+        assert isinstance(self.ema.module, Supernet)
+        return self.ema.module
 
     @property
     def family(self) -> StyleGAN2:
@@ -41,10 +51,6 @@ class State(Saved):
         family = self.supernet.family
         assert isinstance(family, StyleGAN2)
         return family
-
-    def average(self, beta: float) -> None:
-        """Move the averaged weights towards the present ones, keeping `beta` of them."""
-        move_average(self.averaged.parameters(), self.supernet.parameters(), beta)
 
 
 def make_family(recipe: Recipe, classes: int) -> StyleGAN2:
@@ -82,7 +88,7 @@ def build_state(recipe: Recipe, family: StyleGAN2, device: torch.device, *, watc
         channels_last(network)  # 5-10% faster steps on a CPU, measured on the digits
     state = State(
         supernet=supernet,
-        averaged=copy.deepcopy(supernet).requires_grad_(False).eval(),
+        ema=MovingAverage(supernet),
         optimizer=_adam(supernet, recipe),
     )
     if recipe.has_judge:
@@ -115,15 +121,15 @@ def _adam(module: nn.Module, recipe: Recipe) -> torch.optim.Adam:
 
 def set_rates(state: State, recipe: Recipe) -> None:
     """Set the learning rates of the step to come."""
-    left = (recipe.steps - state.step) / max(1.0, recipe.cooldown * recipe.steps)
+    share = schedules.cooldown_share(state.step, steps=recipe.steps, cooldown=recipe.cooldown)
     for optimizer, lr in ((state.optimizer, recipe.lr), (state.judge_optimizer, recipe.judge_lr)):
         if optimizer is not None:
-            for group in optimizer.param_groups:
-                group["lr"] = lr * group["factor"] * min(1.0, left)
+            schedules.set_rate(optimizer, lr, share)
 
 
-def ema_beta(recipe: Recipe, step: int) -> float:
+def kept_share(recipe: Recipe, step: int) -> float:
     """Return what share of the averaged weights is kept after `step` finished steps."""
-    seen = step * recipe.batch_size
-    half_life = min(recipe.ema_half_life * 1000, max(seen * recipe.ema_rampup, 1e-8))
-    return 0.5 ** (recipe.batch_size / half_life)
+    return schedules.ema_by_images(
+        step * recipe.batch_size, recipe.batch_size, half_life=recipe.ema_half_life * 1000,
+        rampup=recipe.ema_rampup,
+    )  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,6 +11,7 @@ from torch import Tensor
 from gan_compress.family import RATIOS, StyleGAN2
 from gan_compress.train.recipe import Recipe
 from nas.space import SpaceError, Subnet
+from nas.train import sampling
 
 
 def resolutions(family: StyleGAN2) -> list[int]:
@@ -60,8 +63,8 @@ def random_subnet(family: StyleGAN2, rng: np.random.Generator, uniform_share: fl
 def sandwich(family: StyleGAN2, rng: np.random.Generator, count: int, uniform_share: float) -> list[Subnet]:
     """Return the largest subnet, the narrowest at a random resolution and `count` random ones (Yu & Huang 2019)."""
     smallest = narrowest(family, int(rng.choice(resolutions(family))))
-    drawn = [random_subnet(family, rng, uniform_share) for _ in range(count)]
-    return [family.space.largest(), smallest, *drawn]
+    draw = partial(random_subnet, family, uniform_share=uniform_share)
+    return sampling.sandwich(family.space, rng, count, smallest=smallest, draw=draw)
 
 
 def described(family: StyleGAN2, subnet: Subnet) -> Tensor:

@@ -68,7 +68,10 @@ def overrides(
 def tell_model(model: Path, run: Path, as_json: bool, facts: tuple[str, ...] = ()) -> None:
     """Print the trained model's folder, or with `as_json` what is known of it too: all, or only these `facts`."""
     from nas._files import read_json
+    from nas.train.processes import is_main_process
 
+    if not is_main_process():
+        return
     if as_json:
         info = read_json(model / "supernet.json")["info"]
         told = {name: info[name] for name in facts} if facts else {"info": info}

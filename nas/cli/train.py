@@ -62,7 +62,7 @@ def command(
     The run's folder gets checkpoint.pt, log.csv and, at the end, the folder `model`, which every other command takes
     as --model. A stopped or killed run goes on with --resume.
     """
-    from nas.train.engine import train
+    from nas.train.classifier import train
     from nas.train.recipe import load_recipe
 
     data = opened(options)

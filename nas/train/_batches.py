@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from nas._errors import NasError
-from nas.train._group import Group
 from nas.train._large import large_batches
-from nas.train._random import augment_rng, epoch_order, seed_globals
 from nas.train.augment import crop_and_flip, draw, normalize
 from nas.train.data import Data, Images
+from nas.train.processes import Processes
 from nas.train.recipe import Recipe
+from nas.train.seeds import augment_rng, epoch_order, seed_globals
 
 Batch = tuple[Tensor, Tensor]
 """Normalised float images (n, 3, h, w), channels_last, and targets: int64 (n,) or probabilities (n, classes)."""
@@ -49,28 +49,29 @@ class Plan:
         return order[within * self.batch_size + start : within * self.batch_size + stop]
 
 
-def make_plan(recipe: Recipe, count: int, group: Group) -> Plan:
+def make_plan(recipe: Recipe, count: int, processes: Processes) -> Plan:
     """Return the plan of this process; a batch is the whole data set at most, and an equal share for every rank."""
-    size = min(recipe.batch_size, count) // (2 * group.size) * (2 * group.size)
+    several = processes.size
+    size = min(recipe.batch_size, count) // (2 * several) * (2 * several)
     if size == 0:
         raise NasError(
-            f"{count} training images are too few for {group.size} processes; at least 2 for each are needed"
+            f"{count} training images are too few for {several} processes; at least 2 for each are needed"
         )
-    return Plan(count, size, recipe.seed, group.rank, group.size)
+    return Plan(count, size, recipe.seed, processes.rank, several)
 
 
 def batches(
-    recipe: Recipe, data: Data, plan: Plan, group: Group, start: int, stats: Stats
+    recipe: Recipe, data: Data, plan: Plan, device: torch.device, start: int, stats: Stats
 ) -> Iterator[Batch]:
     """Yield the batches of the steps from `start` on, without end."""
-    finish = _finisher(recipe, len(data.classes), group.device)
+    finish = _finisher(recipe, len(data.classes), device)
     if not data.in_memory:
-        loader = large_batches(recipe, data, plan, start, stats.size, group.device)
+        loader = large_batches(recipe, data, plan, start, stats.size, device)
     else:
-        loader = _memory_batches(recipe, data.images("train").to(group.device), plan, start)
-    mean, std = (torch.tensor(value, device=group.device) for value in (stats.mean, stats.std))
+        loader = _memory_batches(recipe, data.images("train").to(device), plan, start)
+    mean, std = (torch.tensor(value, device=device) for value in (stats.mean, stats.std))
     for step, (images, labels) in enumerate(loader, start):
-        seed_globals(recipe.seed, step, group.rank)
+        seed_globals(recipe.seed, step, plan.rank)
         yield finish(normalize(images, mean, std), labels)
 
 

@@ -20,8 +20,8 @@ from torch.nn import functional as F
 from nas.elastic import Supernet
 from nas.families import Calibration
 from nas.space import Subnet
-from nas.train._leaves import dead_leaves
 from nas.train.evaluate import Normalizer, calibrated
+from nas.train.leaves import dead_leaves
 
 COUNT = 256
 

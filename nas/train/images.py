@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from nas._errors import NasError, UsageError
-from nas.train._random import epoch_order
 from nas.train.data import Data, Split
+from nas.train.seeds import Draws, epoch_order
 
 _MEMORY_BYTES = 8 << 30
 
@@ -28,17 +28,17 @@ class RealImages:
     pixels: Tensor
     labels: Tensor
 
-    def batch(self, seed: int, step: int, size: int, *, flip: bool, generator: torch.Generator) -> Tensor:
-        """Return the images (-1 to 1) of `step`; an epoch goes through all in a new order."""
-        index = self.indices(seed, step, size).to(self.pixels.device)
-        return self.at(index, flip=flip, generator=generator)
+    def batch(self, seed: int, step: int, draws: Draws, *, flip: bool) -> Tensor:
+        """Return the own rows of the images (-1 to 1) of `step`; an epoch goes through all in a new order."""
+        index = self.indices(seed, step, draws.batch_size)[draws.shard]
+        return self.at(index.to(self.pixels.device), draws, flip=flip)
 
-    def of_classes(self, labels: Tensor, *, flip: bool, generator: torch.Generator) -> Tensor:
-        """Return one image (-1 to 1), drawn at random, of each class in `labels`."""
+    def of_classes(self, labels: Tensor, draws: Draws, *, flip: bool) -> Tensor:
+        """Return one image (-1 to 1), drawn at random, of each class in `labels`, the own rows of a batch."""
         order, first, count = self._by_class
-        place = torch.rand(len(labels), generator=generator, device=labels.device, dtype=torch.float64)
+        place = draws.rand(dtype=torch.float64)
         index = order[first[labels] + (place * count[labels]).long()]
-        return self.at(index, flip=flip, generator=generator)
+        return self.at(index, draws, flip=flip)
 
     @cached_property
     def _by_class(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -46,17 +46,12 @@ class RealImages:
         count = self.labels.bincount()
         return self.labels.argsort(stable=True), count.cumsum(0) - count, count
 
-    def at(
-        self, index: Tensor, *, flip: bool, generator: torch.Generator, share: slice = slice(None)
-    ) -> Tensor:
-        """Return the images (-1 to 1) of the `share` of `index`, half of them mirrored if `flip`.
-
-        What is drawn for an image does not depend on the share.
-        """
-        images = self.pixels[index[share]].float() / 127.5 - 1
+    def at(self, index: Tensor, draws: Draws, *, flip: bool) -> Tensor:
+        """Return the images (-1 to 1) of `index`, the own rows of a batch, half of them mirrored if `flip`."""
+        images = self.pixels[index].float() / 127.5 - 1
         if flip:
-            mirrored = torch.rand(len(index), 1, 1, 1, generator=generator, device=generator.device) < 0.5
-            images = torch.where(mirrored[share].to(images.device), images.flip(3), images)
+            mirrored = draws.rand(1, 1, 1) < 0.5
+            images = torch.where(mirrored.to(images.device), images.flip(3), images)
         return images
 
     def indices(self, seed: int, step: int, size: int) -> Tensor:

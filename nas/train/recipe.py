@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
 
 from nas._errors import UsageError
-from nas.train.settings import Settings, names_in, read
+from nas.train.settings import (
+    Count,
+    Natural,
+    Precision,
+    Rate,
+    Settings,
+    Share,
+    Stages,
+    Weight,
+    names_in,
+    read,
+)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Recipe(Settings):
     """How a supernet is trained. Lengths are in epochs, rates per optimizer step; see `nas train --help`.
 
@@ -32,6 +43,7 @@ class Recipe(Settings):
 
     not_in_digest: ClassVar[tuple[str, ...]] = (
         "name",
+        "epochs",
         "eval_epochs",
         "checkpoint_steps",
         "calibration_images",
@@ -40,54 +52,43 @@ class Recipe(Settings):
 
     name: str = "supernet"
     family: str = "mbv3-small-image"
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = {}
     method: Literal["sandwich", "progressive"] = "sandwich"
-    epochs: int = 30
-    batch_size: int = 128
-    seed: int = 0
-    random_subnets: int = 2
-    largest_epochs: float = 0.0
-    stages: tuple[tuple[str, ...], ...] = (("kernel", "resolution"), ("depth",), ("expand",))
-    distil_weight: float = 1.0
+    epochs: Count = 30
+    batch_size: Annotated[int, Field(ge=2)] = 128  # BatchNorm needs two images
+    seed: Natural = 0
+    random_subnets: Natural = 2
+    largest_epochs: Weight = 0.0
+    stages: Stages = (("kernel", "resolution"), ("depth",), ("expand",))
+    distil_weight: Weight = 1.0
     optimizer: str = "sgd"
-    lr: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    warmup_epochs: float = 1.0
-    min_lr: float = 0.0
-    label_smoothing: float = 0.1
-    grad_clip: float = 5.0
-    ema_decay: float = 0.999
-    crop_padding: int = 4
+    lr: Rate = 0.1
+    momentum: Weight = 0.9
+    weight_decay: Weight = 5e-4
+    warmup_epochs: Weight = 1.0
+    min_lr: Weight = 0.0
+    label_smoothing: Share = 0.1
+    grad_clip: Weight = 5.0
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    crop_padding: Natural = 4
     flip: bool = True
-    erase: float = 0.0
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    eval_epochs: int = 1
-    checkpoint_steps: int = 0
-    calibration_images: int = 2048
-    distil_steps: int = 300
+    erase: Share = 0.0
+    mixup: Weight = 0.0
+    cutmix: Weight = 0.0
+    precision: Precision = "auto"
+    eval_epochs: Count = 1
+    checkpoint_steps: Natural = 0
+    calibration_images: Count = 2048
+    distil_steps: Natural = 300
 
-    def __post_init__(self) -> None:
-        for rule, sentence in (
-            (self.epochs >= 1, f"epochs is {self.epochs}, expected at least 1"),
-            (
-                self.batch_size >= 2,
-                f"batch_size is {self.batch_size}, expected at least 2 (BatchNorm needs two images)",
-            ),
-            (self.lr > 0, f"lr is {self.lr}, expected more than 0"),
-            (self.random_subnets >= 0, f"random_subnets is {self.random_subnets}, expected 0 or more"),
-            (0 <= self.ema_decay < 1, f"ema_decay is {self.ema_decay}, expected 0 or more and less than 1"),
-            (
-                self.warmup_epochs < self.epochs,
-                f"warmup_epochs is {self.warmup_epochs:g}, expected less than epochs, which is {self.epochs}; "
-                "change one of them (--set warmup_epochs=0 leaves the warm-up out)",
-            ),
-            (self.seed >= 0, f"seed is {self.seed}, expected 0 or more"),
-        ):
-            if not rule:
-                raise UsageError(f"recipe: {sentence}")
+    @model_validator(mode="after")
+    def _check_warmup(self) -> Self:
+        if self.warmup_epochs >= self.epochs:
+            raise UsageError(
+                f"recipe: warmup_epochs is {self.warmup_epochs:g}, expected less than epochs, which is {self.epochs}; "
+                "change one of them (--set warmup_epochs=0 leaves the warm-up out)"
+            )
+        return self
 
     def replaced(self, **changes: Any) -> Self:
         """Return the recipe with the `changes` that are not None.

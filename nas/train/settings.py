@@ -1,34 +1,61 @@
-"""What every recipe is: a file of settings, checked by name and type, whose digest its checkpoints are bound to."""
+"""What every recipe is: a file of settings, checked by pydantic, whose digest its checkpoints are bound to."""
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import tomllib
-import types
-import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
+
+from annotated_types import Ge, Le
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from nas._errors import UsageError
 
+Count = Annotated[int, Field(ge=1)]
+"""A whole number of at least 1."""
+Natural = Annotated[int, Field(ge=0)]
+"""A whole number of at least 0."""
+Rate = Annotated[float, Field(gt=0)]
+"""More than 0."""
+Weight = Annotated[float, Field(ge=0)]
+"""At least 0, which turns something off."""
+Share = Annotated[float, Field(ge=0, le=1)]
+"""From 0 to 1."""
+Precision = Literal["auto", "fp32", "bf16"]
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
+
+
+Stages = Annotated[tuple[tuple[str, ...], ...], BeforeValidator(_tuples)]
+"""Words in groups; a list of lists in TOML."""
+
+
+class Settings(BaseModel):
     """The settings of a training; a subclass has them as fields with defaults.
 
-    `not_in_digest` names those that do not decide the trained weights.
+    `not_in_digest` names those that do not decide the trained weights. A wrong value, here as everywhere, raises
+    `UsageError` in one sentence.
     """
 
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
     not_in_digest: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise UsageError(f"recipe: {self._sentence(error.errors()[0])}") from None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as JSON and TOML know them."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
+        return self.model_dump(mode="json")
 
     def digest(self, **bound: Any) -> str:
         """Return a hex digest of everything that decides the weights; `bound` adds the data's facts."""
@@ -37,39 +64,42 @@ class Settings:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], where: str = "recipe") -> Self:
-        """Check keys and types; an unknown key or a wrong type raises `UsageError` naming it."""
-        hints = typing.get_type_hints(cls)
-        known = [field.name for field in dataclasses.fields(cls)]
-        for key in values:
-            if key not in known:
-                raise UsageError(f"{where}: there is no setting {key!r}; known are {', '.join(known)}")
-        return cls(**{key: _checked(where, key, value, hints[key]) for key, value in values.items()})
+        """Read settings; an unknown key or a wrong value raises `UsageError` naming it and `where` it stands."""
+        try:
+            return cls(**values)
+        except UsageError as error:
+            raise UsageError(str(error).replace("recipe", where, 1)) from None
 
     def replaced(self, **changes: Any) -> Self:
         """Return the settings with the `changes` that are not None."""
         given = {key: value for key, value in changes.items() if value is not None}
-        return self.from_dict({**dataclasses.asdict(self), **given})
+        return self.from_dict({**self.model_dump(), **given})
 
-
-def _checked(where: str, key: str, value: Any, hint: Any) -> Any:
-    if typing.get_origin(hint) is Literal:
-        if value not in typing.get_args(hint):
-            raise UsageError(
-                f"{where}: {key} is {value!r}, expected one of {', '.join(typing.get_args(hint))}"
-            )
-        return value
-    if hint is float and type(value) is int:
-        return float(value)
-    kind = typing.get_origin(hint) or hint
-    if kind is tuple and isinstance(value, list | tuple):
-        return tuple(tuple(str(word) for word in stage) for stage in value)
-    if kind is Mapping or isinstance(kind, types.GenericAlias):
-        kind = dict
-    fits = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
-    if not fits and not (kind is Mapping and isinstance(value, Mapping)):
-        expected = getattr(kind, "__name__", kind)
-        raise UsageError(f"{where}: {key} is {value!r}, expected a value of type {expected}")
-    return value
+    @classmethod
+    def _sentence(cls, error: ErrorDetails) -> str:
+        """Say what one of pydantic's errors is about: the setting, what was given, what is expected."""
+        name, given, kind = str(error["loc"][0]), error["input"], error["type"]
+        if kind == "extra_forbidden":
+            return f"there is no setting {name!r}; known are {', '.join(cls.model_fields)}"
+        limits = error.get("ctx", {})
+        if kind == "literal_error":
+            choices = get_args(cls.model_fields[name].annotation)
+            expected = f"one of {', '.join(choices)}"
+        elif kind.endswith("_type"):
+            expected = f"a value of type {kind.removesuffix('_type')}"
+        elif cls.model_fields[name].metadata == [Ge(0), Le(1)]:
+            expected = "a share from 0 to 1"
+        elif "ge" in limits:
+            expected = f"at least {limits['ge']:g}"
+        elif "gt" in limits:
+            expected = f"more than {limits['gt']:g}"
+        elif "le" in limits:
+            expected = f"at most {limits['le']:g}"
+        elif "lt" in limits:
+            expected = f"less than {limits['lt']:g}"
+        else:
+            expected = error["msg"]
+        return f"{name} is {given!r}, expected {expected}"
 
 
 def names_in(package: str) -> list[str]:

@@ -1,9 +1,6 @@
 from __future__ import annotations
 
 import csv
-import os
-import shutil
-import signal
 from typing import Any
 
 import numpy as np
@@ -17,10 +14,9 @@ from diffusion.distil.state import build_state, sort_channels, unet_family, with
 from diffusion.distil.steps import Steps
 from diffusion.pipeline import load_pipeline, read_info
 from diffusion.sample import Settings, generate
-from nas._errors import NasError, UsageError
-from nas.train._checkpoint import read_checkpoint
+from nas._errors import UsageError
 from nas.train.data import open_data
-from nas.train.engine import TrainingStopped
+from nas.train.trainer import TrainingStopped
 from tests.diffusion.small import CLASSES, tiny_pipeline, write_pictures, write_tiny
 
 CPU = torch.device("cpu")
@@ -145,41 +141,6 @@ def test_the_largest_stays_near_and_the_narrowest_comes_nearer(start, data, tmp_
         rows = list(csv.DictReader(file))
     assert float(rows[-1]["narrowest"]) < 0.8 * float(rows[0]["narrowest"])
     assert float(rows[-1]["largest"]) < float(rows[-1]["narrowest"])
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_run_goes_on_to_the_same_bits_without_its_start(
-    run, data, start, tmp_path, monkeypatch, number
-):
-    take = Steps.take
-
-    def interrupted(self: Steps) -> Any:
-        losses = take(self)
-        if self._state.step == 3:
-            os.kill(os.getpid(), number)
-        return losses
-
-    gone = shutil.copytree(start, tmp_path / "gone")
-    monkeypatch.setattr(Steps, "take", interrupted)
-    with pytest.raises(TrainingStopped, match="stopped after step 3 of 4"):
-        distil(recipe(), data, tmp_path / "run", start=gone, show=False)
-    monkeypatch.undo()
-    shutil.rmtree(gone)
-    distil(recipe(), data, tmp_path / "run", resume=True, show=False)
-    assert equal(unet_of(run), unet_of(tmp_path / "run"))
-
-
-def test_a_loss_that_is_no_number_keeps_the_last_checkpoint(data, start, tmp_path, monkeypatch):
-    take = Steps.take
-
-    def broken(self: Steps) -> Any:
-        losses = take(self)
-        return {**losses, "loss": losses["loss"] * float("nan")} if self._state.step == 3 else losses
-
-    monkeypatch.setattr(Steps, "take", broken)
-    with pytest.raises(NasError, match="loss is no longer finite at step 3"):
-        distil(recipe(), data, tmp_path / "run", start=start, show=False)
-    assert read_checkpoint(tmp_path / "run" / "checkpoint.pt").step == 2
 
 
 def test_what_does_not_fit_is_refused(data, start, run, tmp_path):

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from diffusion.distil import Recipe, distil, load_recipe
-from diffusion.distil.fixed import ADAPTERS
+from diffusion.distil import distil, load_recipe
 from diffusion.distil.lora import FILE, adapted, add_adapters, merged, write_adapters
+from diffusion.distil.one import ADAPTERS
 from diffusion.pipeline import load_pipeline, read_info
 from diffusion.prune import prune
 from diffusion.prune.engine import Wish
@@ -84,26 +84,6 @@ def test_a_run_leaves_a_pipeline_of_the_subnet(run: Path, start: Path) -> None:
     with Image.open(run / "samples" / "0000004.png") as picture:
         assert picture.size == (len(CLASSES) * 18 - 2, 2 * 18 - 2)
     assert not (run / ADAPTERS).exists()
-
-
-def test_a_stopped_run_goes_on_to_the_same_bits(
-    run: Path, data: Any, start: Path, tmp_path: Path, monkeypatch
-) -> None:
-    from diffusion.distil import engine
-
-    save = engine.save_checkpoint
-
-    def stopping(folder: Path, chosen: Recipe, state: Any, *rest: Any) -> None:
-        save(folder, chosen, state, *rest)
-        if state.step == 2:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(engine, "save_checkpoint", stopping)
-        with pytest.raises(KeyboardInterrupt):
-            distil(recipe(**HALF), data, tmp_path / "run", start=start, show=False)
-    distil(recipe(**HALF), data, tmp_path / "run", resume=True, show=False)
-    assert equal(unet(run), unet(tmp_path / "run"))
 
 
 def test_what_was_pruned_is_recovered_from_its_own_weights(

@@ -10,10 +10,20 @@ from diffusion.train.images import Captioned, step_generator, tokenized
 from diffusion.train.networks import make_scheduler
 from diffusion.train.noise import Noise, draw_timesteps, epsilon_weights, loss_weights
 from diffusion.train.recipe import Recipe, load_recipe, recipe_names
-from diffusion.train.state import ema_beta, rate
 from nas._errors import UsageError
+from nas.train import schedules
 from nas.train.images import RealImages
 from tests.diffusion.small import tiny_pipeline, tiny_recipe
+
+
+def rate_of(recipe: Recipe, step: int) -> float:
+    return schedules.constant_then_cosine(
+        step,
+        peak=recipe.lr,
+        steps=recipe.steps,
+        warmup=recipe.warmup_steps,
+        cooldown_start=recipe.cooldown_start,
+    )
 
 
 def noise_of(recipe: Recipe) -> Noise:
@@ -64,18 +74,18 @@ def test_timesteps_cover_all_of_the_range_in_every_batch():
 
 def test_the_rate_rises_stays_and_falls():
     recipe = tiny_recipe(steps=100, warmup_steps=10, cooldown=0.5, lr=1.0)
-    rates = [rate(recipe, step) for step in range(100)]
+    rates = [rate_of(recipe, step) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert rates[9:51] == [1.0] * 42
     assert rates[75] == pytest.approx(0.5)
     assert rates[99] == pytest.approx((1 + math.cos(math.pi * 49 / 50)) / 2)
-    assert rate(tiny_recipe(steps=100, warmup_steps=0, cooldown=1.0, lr=1.0), 50) == pytest.approx(0.5)
+    assert rate_of(tiny_recipe(steps=100, warmup_steps=0, cooldown=1.0, lr=1.0), 50) == pytest.approx(0.5)
 
 
 def test_the_average_follows_closely_at_first():
     recipe = tiny_recipe(ema_decay=0.9)
-    assert ema_beta(recipe, 1) == pytest.approx(2 / 11)
-    assert ema_beta(recipe, 10_000) == 0.9
+    assert schedules.ema_by_steps(recipe.ema_decay, 1) == pytest.approx(2 / 11)
+    assert schedules.ema_by_steps(recipe.ema_decay, 10_000) == 0.9
 
 
 def captioned() -> tuple[Captioned, list[tuple[str, ...]]]:

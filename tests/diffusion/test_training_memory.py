@@ -15,9 +15,9 @@ from diffusion.train.state import UNET
 from diffusion.train.state import build_state as build_training
 from diffusion.train.steps import Steps
 from nas._errors import NasError
-from nas.train._group import Group
 from nas.train.images import RealImages
-from nas.train.loop import memory_advice
+from nas.train.processes import Processes
+from nas.train.trainer import memory_advice
 from tests.diffusion.small import tiny_images, tiny_pipeline, tiny_recipe
 from tests.diffusion.test_distil import recipe
 
@@ -64,7 +64,7 @@ def test_a_subnet_in_a_supernet_runs_again_for_the_same_gradients(monkeypatch: p
     for checkpointing in (False, True):
         chosen = recipe(gradient_checkpointing=checkpointing)
         state, teacher = build_state(chosen, pipeline, CPU)
-        lessons = Lessons(chosen, teacher, pipeline, captioned(pipeline), Group(0, 1, CPU))
+        lessons = Lessons(chosen, teacher, pipeline, captioned(pipeline), Processes(0, 1, CPU))
         lesson = lessons.lesson(0)
         with state.supernet.bound(state.family.uniform(0.5)) as network:
             calls[0] = 0
@@ -92,9 +92,9 @@ def test_training_with_checkpointing_takes_the_same_step(monkeypatch: pytest.Mon
         state = build_training(chosen, pipeline.tokenizer, pipeline.vae, CPU)
         calls[0] = 0
         Steps(chosen, state, captioned(pipeline)).take()
-        weights.append([weight.detach().clone() for weight in state.networks.parameters()])
+        weights.append([weight.detach().clone() for weight in state.parts.parameters()])
         runs.append(calls[0])
-        assert state.networks[UNET].is_gradient_checkpointing is checkpointing  # pyright: ignore[reportAttributeAccessIssue]
+        assert state.parts[UNET].is_gradient_checkpointing is checkpointing  # pyright: ignore[reportAttributeAccessIssue]
         assert not state.averaged[UNET].is_gradient_checkpointing  # pyright: ignore[reportAttributeAccessIssue]
     assert runs[1] == 2 * runs[0] - 1
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(*weights, strict=True))
@@ -109,10 +109,13 @@ def test_training_with_checkpointing_takes_the_same_step(monkeypatch: pytest.Mon
     ],
 )  # fmt: skip
 def test_memory_that_runs_out_says_what_needs_less(changes: dict, error: Exception, words: str) -> None:
-    with pytest.raises(NasError, match=words), memory_advice(tiny_recipe(**changes), 3):
+    with (
+        pytest.raises(NasError, match=words),
+        memory_advice(tiny_recipe(**changes), 3, changes["batch_size"]),
+    ):
         raise error
 
 
 def test_other_errors_stay_what_they_are() -> None:
-    with pytest.raises(RuntimeError, match="shapes differ"), memory_advice(tiny_recipe(), 1):
+    with pytest.raises(RuntimeError, match="shapes differ"), memory_advice(tiny_recipe(), 1, 4):
         raise RuntimeError("shapes differ")

@@ -29,6 +29,7 @@ from gan_compress.train.subnets import (
 from nas._errors import UsageError
 from nas.elastic import Supernet
 from nas.train.data import open_data
+from nas.train.seeds import Draws
 
 
 @pytest.fixture(scope="module")
@@ -86,11 +87,11 @@ def test_every_epoch_shows_every_image_once() -> None:
     seen = torch.cat([real.indices(0, step, size) for step in range(2 * count // size + 1)])
     assert sorted(seen[:count].tolist()) == sorted(seen[count : 2 * count].tolist()) == list(range(count))
     assert seen[:count].tolist() != seen[count : 2 * count].tolist()
-    generator = torch.Generator().manual_seed(0)
-    images = real.batch(0, 0, 8, flip=False, generator=generator)
+    draws = Draws(torch.Generator().manual_seed(0), 8)
+    images = real.batch(0, 0, draws, flip=False)
     assert images.min() >= -1 and images.max() <= 1
     assert torch.equal(images, real.pixels[real.indices(0, 0, 8)].float() / 127.5 - 1)
-    mirrored = real.batch(0, 0, 8, flip=True, generator=generator)
+    mirrored = real.batch(0, 0, draws, flip=True)
     flips = [torch.equal(a, b.flip(2)) for a, b in zip(mirrored, images, strict=True)]
     assert any(flips) and not all(flips)
 
@@ -98,7 +99,7 @@ def test_every_epoch_shows_every_image_once() -> None:
 def test_images_of_classes_are_of_those_classes() -> None:
     real = real_images(open_data("digits"), 16)
     labels = torch.tensor([3, 3, 9, 0]).repeat(100)
-    images = real.of_classes(labels, flip=False, generator=torch.Generator().manual_seed(0))
+    images = real.of_classes(labels, Draws(torch.Generator().manual_seed(0), 400), flip=False)
     known = {
         image.numpy().tobytes(): int(label) for image, label in zip(real.pixels, real.labels, strict=True)
     }
@@ -106,7 +107,8 @@ def test_images_of_classes_are_of_those_classes() -> None:
     assert [known[each] for each in found] == labels.tolist()
     assert len(set(found)) > 150
     empty = RealImages(real.pixels[real.labels != 4], real.labels[real.labels != 4])
-    nines = empty.of_classes(torch.tensor([9] * 20), flip=True, generator=torch.Generator().manual_seed(0))
+    draws = Draws(torch.Generator().manual_seed(0), 20)
+    nines = empty.of_classes(torch.tensor([9] * 20), draws, flip=True)
     assert nines.shape == (20, 3, 16, 16)
 
 

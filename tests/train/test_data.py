@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 
 from nas._errors import NasError, UsageError
-from nas.train._leaves import dead_leaves
-from nas.train._random import augment_rng
 from nas.train.augment import crop_and_flip, draw
 from nas.train.data import open_data
+from nas.train.leaves import dead_leaves
+from nas.train.seeds import augment_rng
 
 
 def picture(seed: int, size: int = 16) -> bytes:
@@ -151,7 +151,7 @@ def test_dead_leaves_are_pictures_of_the_seed() -> None:
 
 
 def test_a_classifier_refuses_images_without_labels(tmp_path: Path) -> None:
-    from nas.train.engine import train
+    from nas.train.classifier import train
     from nas.train.recipe import load_recipe
 
     (tmp_path / "photos").mkdir()

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from nas.families import load_model
 from nas.space import Subnet
-from nas.train import _methods, engine
-from nas.train._checkpoint import read_checkpoint
-from nas.train._state import State, build_supernet
+from nas.train import trainer
+from nas.train.checkpoint import read_checkpoint
+from nas.train.classifier import ClassifierObjective, State, build_supernet, train
 from nas.train.data import open_data
 from nas.train.recipe import Recipe, load_recipe
+from nas.train.sampling import Progressive
 
 # Two epochs of six steps: three for the largest network alone, then three for each of the three stages.
 FREEZE = 3
@@ -56,22 +57,22 @@ def recipe() -> Recipe:
 def shrink(data: Path, folder: Path, *, resume: bool = False, crash_at: int | None = None) -> Seen:
     """Train with open eyes; at step `crash_at` it ends before that step's gradients are there."""
     seen = Seen([], [], {})
-    freeze, sample = State.freeze_teacher, _methods.sample_open
-    step_of, write = engine.progressive_step, engine.write_checkpoint
+    freeze, sample = State.freeze_teacher, Progressive.sample
+    step_of, write = ClassifierObjective.backward, trainer.write_checkpoint
 
     def freezing(state: State) -> None:
         seen.frozen_at.append(state.step)
         freeze(state)
 
-    def sampling(space: Any, rng: Any, opened: set[str]) -> Subnet:
-        subnet = sample(space, rng, opened)
-        seen.drawn.append((set(opened), subnet))
+    def sampling(self: Progressive, rng: Any, step: int) -> Subnet:
+        subnet = sample(self, rng, step)
+        seen.drawn.append((self.opened(step), subnet))
         return subnet
 
-    def stepping(context: Any, step: int, *rest: Any) -> Tensor:
-        if step == crash_at:
+    def stepping(self: ClassifierObjective, images: Tensor, targets: Tensor) -> Tensor:
+        if self.state.step == crash_at:
             raise Crash
-        return step_of(context, step, *rest)
+        return step_of(self, images, targets)
 
     def writing(path: Path, checkpoint: Any) -> None:
         seen.saved[checkpoint.step] = copy.deepcopy(checkpoint.state)
@@ -79,10 +80,10 @@ def shrink(data: Path, folder: Path, *, resume: bool = False, crash_at: int | No
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(State, "freeze_teacher", freezing)
-        patch.setattr(_methods, "sample_open", sampling)
-        patch.setattr(engine, "progressive_step", stepping)
-        patch.setattr(engine, "write_checkpoint", writing)
-        engine.train(recipe(), open_data(str(data)), folder, resume=resume, threads=1, show=False)
+        patch.setattr(Progressive, "sample", sampling)
+        patch.setattr(ClassifierObjective, "backward", stepping)
+        patch.setattr(trainer, "write_checkpoint", writing)
+        train(recipe(), open_data(str(data)), folder, resume=resume, threads=1, show=False)
     return seen
 
 
@@ -113,7 +114,7 @@ def test_the_teacher_is_the_largest_network_when_the_stages_begin(run: tuple[Pat
     _, seen = run
     assert seen.frozen_at == [FREEZE]
     assert sorted(seen.saved) == [3, 6, 9, 12]
-    assert seen.saved[FREEZE]["teacher"] is None
+    assert "teacher" not in seen.saved[FREEZE]
     supernet = build_supernet(recipe(), 10, torch.device("cpu"))
     supernet.load_state_dict(seen.saved[FREEZE]["supernet"])
     expected = dict(supernet.extract(supernet.space.largest()).named_parameters())
@@ -133,11 +134,11 @@ def test_resuming_across_the_freeze_ends_with_the_same_bits(
     # First exactly where the teacher is to be frozen, then in the middle of the second stage.
     with pytest.raises(Crash):
         shrink(few_digits, folder, crash_at=FREEZE)
-    assert read_checkpoint(folder / "checkpoint.pt").state["teacher"] is None
+    assert "teacher" not in read_checkpoint(folder / "checkpoint.pt").state
     with pytest.raises(Crash):
         shrink(few_digits, folder, resume=True, crash_at=8)
     checkpoint = read_checkpoint(folder / "checkpoint.pt")
-    assert checkpoint.step == 6 and checkpoint.state["teacher"] is not None
+    assert checkpoint.step == 6 and "teacher" in checkpoint.state
     rest = shrink(few_digits, folder, resume=True)
     # Loading makes the teacher's module anew, then fills it with the frozen one's tensors.
     assert rest.frozen_at == [0] and sorted(rest.saved) == [9, 12]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from nas.train import engine
+from nas.train.classifier import ClassifierObjective, train
 from nas.train.data import open_data
 from nas.train.recipe import load_recipe
 
@@ -37,17 +37,17 @@ class Crash(Exception):
 def stopped(tmp_path_factory: pytest.TempPathFactory, few_digits: Path) -> Path:
     """The folder of a run that ended in its fourth step of six; its checkpoint is of step 2."""
     folder = tmp_path_factory.mktemp("stopped") / "run"
-    true = engine.sandwich_step
+    true = ClassifierObjective.step
 
-    def crashing(context: Any, step: int, *rest: Any) -> Any:
-        if step == 3:
+    def crashing(self: ClassifierObjective) -> Any:
+        if self.state.step == 3:
             raise Crash
-        return true(context, step, *rest)
+        return true(self)
 
     recipe = load_recipe("digits").replaced(**TINY)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Crash):
-        patch.setattr(engine, "sandwich_step", crashing)
-        engine.train(recipe, open_data(str(few_digits)), folder, threads=1, show=False)
+        patch.setattr(ClassifierObjective, "step", crashing)
+        train(recipe, open_data(str(few_digits)), folder, threads=1, show=False)
     return folder
 
 
@@ -124,7 +124,7 @@ HARMS: dict[str, tuple[Callable[[Path], object], int, str]] = {
         1,
         "no checkpoint of `nas train`",
     ),
-    "of another version": (rewritten(lambda value: value.update(version=99)), 1, "version 99, expected 1"),
+    "of another version": (rewritten(lambda value: value.update(version=99)), 1, "version 99, expected 2"),
     "without its state": (rewritten(lambda value: value.pop("state")), 1, "no complete checkpoint"),
     "with foreign weights": (rewritten(foreign_weights), 1, "does not fit the recipe's network"),
 }

@@ -12,13 +12,12 @@ from torch import Tensor
 
 from nas._errors import NasError, UsageError
 from nas.families import load_model
-from nas.train import _finish, engine
-from nas.train._batches import batches
-from nas.train._checkpoint import read_checkpoint
-from nas.train._group import join_group
-from nas.train._methods import Context
-from nas.train._state import State, build_state
+from nas.train import classifier, trainer
+from nas.train.checkpoint import CHECKPOINT, read_checkpoint
+from nas.train.classifier import ClassifierObjective, State, build_state, train
 from nas.train.data import open_data
+from nas.train.objective import Losses, Setup
+from nas.train.processes import Processes, joined
 from nas.train.recipe import Recipe, load_recipe
 
 DECAY = 0.5
@@ -52,7 +51,7 @@ class Run(NamedTuple):
 
 def recorded(recipe: Recipe, data: Path, folder: Path) -> Run:
     run = Run([], [], {})
-    write, evaluate = engine.write_checkpoint, engine.evaluate
+    write, evaluate = trainer.write_checkpoint, classifier.evaluate
 
     def writing(path: Path, checkpoint: Any) -> None:
         run.steps.append(copy.deepcopy(checkpoint.state))
@@ -63,10 +62,9 @@ def recorded(recipe: Recipe, data: Path, folder: Path) -> Run:
         return evaluate(supernet, *args, **options)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "write_checkpoint", writing)
-        patch.setattr(engine, "evaluate", evaluating)
-        patch.setattr(_finish, "evaluate", evaluating)
-        engine.train(recipe, open_data(str(data)), folder, threads=1, show=False)
+        patch.setattr(trainer, "write_checkpoint", writing)
+        patch.setattr(classifier, "evaluate", evaluating)
+        train(recipe, open_data(str(data)), folder, threads=1, show=False)
     run.saved.update(load_model(folder / "model").supernet.state_dict())
     return run
 
@@ -98,7 +96,7 @@ def test_the_moving_average_is_evaluated_and_saved(few_digits: Path, tmp_path: P
 
 def test_without_a_moving_average_the_last_weights_are_saved(few_digits: Path, tmp_path: Path) -> None:
     run = recorded(tiny(ema_decay=0.0), few_digits, tmp_path / "run")
-    assert all(step["ema"] is None for step in run.steps)
+    assert all("ema" not in step for step in run.steps)
     assert same(run.saved, run.steps[-1]["supernet"])
     assert all(same(weights, run.saved) for weights in run.evaluated)
 
@@ -107,20 +105,21 @@ def test_cuda_without_a_number_is_the_first_device(monkeypatch: pytest.MonkeyPat
     taken = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: taken.append(device.index))
-    assert join_group("cuda").device == join_group(None).device == torch.device("cuda:0")
+    for name in ("cuda", None):
+        with joined(name) as processes:
+            assert processes.device == torch.device("cuda:0")
     assert taken == [0, 0]
 
 
 def advanced(state: State, recipe: Recipe, data: Path, steps: int) -> State:
     """Do `steps` training steps from where the state is."""
-    group = join_group("cpu")
-    job = engine._job(recipe, open_data(str(data)), Path("unused"), group)
-    context = Context(state.supernet, recipe, 6, lambda: torch.autocast("cpu", enabled=False))
-    for images, targets in batches(recipe, job.data, job.plan, group, state.step, job.stats):
-        engine._step(job, state, context, images, targets, False)
-        steps -= 1
-        if steps == 0:
-            break
+    setup = Setup(Path("unused"), Processes(0, 1, torch.device("cpu")))
+    objective = ClassifierObjective(recipe, open_data(str(data)), setup)
+    objective.build()
+    objective.state = state
+    for _ in range(steps):
+        objective.step()
+        state.step += 1
     return state
 
 
@@ -150,10 +149,10 @@ def test_a_state_goes_on_where_another_stopped(few_digits: Path, changes: dict[s
     recipe = tiny(**changes)
     torch.set_num_threads(1)
     cpu = torch.device("cpu")
-    first = advanced(build_state(recipe, 10, 6, cpu), recipe, few_digits, 2)
+    first = advanced(build_state(recipe, 10, cpu), recipe, few_digits, 2)
     values = copy.deepcopy(first.to_dict())
     # Another seed: whatever `load` forgets would differ.
-    second = build_state(recipe.replaced(seed=7), 10, 6, cpu)
+    second = build_state(recipe.replaced(seed=7), 10, cpu)
     assert not same(second.supernet.state_dict(), values["supernet"])
     second.load(first.step, values)
     assert second.step == 2 and same(flat(second.to_dict()), flat(values))
@@ -166,16 +165,6 @@ def test_a_state_goes_on_where_another_stopped(few_digits: Path, changes: dict[s
     assert same(first.averaged.state_dict(), second.averaged.state_dict())
 
 
-def test_the_optimizer_is_at_the_schedules_rate_after_loading() -> None:
-    recipe = tiny(warmup_epochs=0.5)
-    first, second = (build_state(recipe, 10, 6, torch.device("cpu")) for _ in range(2))
-    first.scheduler.step_update(4)
-    rate = first.optimizer.param_groups[0]["lr"]
-    assert rate != second.optimizer.param_groups[0]["lr"]
-    second.load(4, first.to_dict())
-    assert second.optimizer.param_groups[0]["lr"] == rate
-
-
 @pytest.mark.parametrize(
     ("part", "value"),
     [
@@ -183,11 +172,10 @@ def test_the_optimizer_is_at_the_schedules_rate_after_loading() -> None:
         ("supernet", {"weight": torch.zeros(2)}),
         ("optimizer", {"state": {}, "param_groups": []}),
         ("optimizer", "none"),
-        ("teacher", {}),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(part: str, value: Any) -> None:
-    state = build_state(tiny(), 10, 6, torch.device("cpu"))
+    state = build_state(tiny(), 10, torch.device("cpu"))
     values = {**copy.deepcopy(state.to_dict()), part: value}
     with pytest.raises(NasError, match="does not fit the recipe's network") as caught:
         state.load(3, values)
@@ -204,7 +192,7 @@ def test_what_does_not_fit_is_one_sentence(part: str, value: Any) -> None:
 )
 def test_a_recipe_that_cannot_be_built_is_one_sentence(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words) as caught:
-        build_state(tiny(**changes), 10, 6, torch.device("cpu"))
+        build_state(tiny(**changes), 10, torch.device("cpu"))
     assert "\n" not in str(caught.value)
 
 
@@ -212,18 +200,18 @@ def test_a_recipe_that_cannot_be_built_is_one_sentence(changes: dict[str, Any], 
 
 
 def checkpoint_step(folder: Path) -> int:
-    return read_checkpoint(folder / engine.CHECKPOINT).step
+    return read_checkpoint(folder / CHECKPOINT).step
 
 
 @pytest.fixture
 def read_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read the loss as seldom as on CUDA."""
-    monkeypatch.setattr(engine, "_read_every", lambda device: 20)
+    monkeypatch.setattr(trainer, "_read_every", lambda device: 20)
 
 
 def train_digits(data: Path, folder: Path, **changes: Any) -> None:
     recipe = tiny(**{"checkpoint_steps": 2, "batch_size": 14, **changes})
-    engine.train(recipe, open_data(str(data)), folder, threads=1, show=False)
+    train(recipe, open_data(str(data)), folder, threads=1, show=False)
 
 
 @pytest.mark.usefixtures("read_rarely")
@@ -231,12 +219,13 @@ def train_digits(data: Path, folder: Path, **changes: Any) -> None:
 def test_a_loss_that_is_no_number_keeps_the_last_checkpoint(
     few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: float
 ) -> None:
-    take = engine.sandwich_step
+    take = ClassifierObjective.step
 
-    def broken(context: Context, step: int, *batch: Tensor) -> Tensor:
-        return take(context, step, *batch) * (bad if step == 2 else 1)
+    def broken(self: ClassifierObjective) -> Losses:
+        losses = take(self)
+        return {"loss": losses["loss"] * (bad if self.state.step == 2 else 1)}
 
-    monkeypatch.setattr(engine, "sandwich_step", broken)
+    monkeypatch.setattr(ClassifierObjective, "step", broken)
     with pytest.raises(
         NasError, match=r"the loss is no longer finite at step 4, .* kept; lower lr \(now 0\.003\)"
     ):
@@ -249,11 +238,11 @@ def test_a_loss_that_is_no_number_keeps_the_last_checkpoint(
 def test_what_is_no_number_is_not_saved(
     few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    take = engine._step
+    take = ClassifierObjective.step
 
-    def broken(job: Any, state: State, *rest: Any) -> tuple[Tensor, bool]:
-        loss, stop = take(job, state, *rest)
-        if state.step == 4:
+    def broken(self: ClassifierObjective) -> Losses:
+        losses, state = take(self), self.state
+        if state.step == 3:
             weight = next(state.supernet.parameters())
             statistic = next(
                 each for name, each in state.supernet.named_buffers() if name.endswith("running_var")
@@ -261,17 +250,17 @@ def test_what_is_no_number_is_not_saved(
             momentum = state.optimizer.state[weight]["exp_avg"]
             with torch.no_grad():
                 {"weight": weight, "statistic": statistic, "momentum": momentum}[what][0] = torch.nan
-        return loss, stop
+        return losses
 
-    monkeypatch.setattr(engine, "_step", broken)
+    monkeypatch.setattr(ClassifierObjective, "step", broken)
     with pytest.raises(NasError, match="weights are no longer finite at step 4, .* kept; lower lr"):
         train_digits(few_digits, tmp_path / "run")
     assert checkpoint_step(tmp_path / "run") == 2
 
 
 def test_a_poisoned_average_is_not_saved(few_digits: Path) -> None:
-    state = build_state(tiny(), 10, 6, torch.device("cpu"))
+    state = build_state(tiny(), 10, torch.device("cpu"))
     assert state.is_finite()
     with torch.no_grad():
-        next(state.ema.module.parameters())[0] = torch.inf
+        next(state.averaged.parameters())[0] = torch.inf
     assert not state.is_finite()

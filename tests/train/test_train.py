@@ -1,11 +1,7 @@
-"""Training on digits: sandwich and progressive, checkpoints, resuming to the bit, several processes."""
+"""Training on digits: what a step reaches, recipes, commands, what is told."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from nas._errors import NasError, UsageError
+from nas._errors import UsageError
 from nas.families import load_model
-from nas.train._methods import Context, progressive_step, sandwich_step
-from nas.train._state import build_supernet
+from nas.train.classifier import ClassifierObjective, train
 from nas.train.data import open_data
-from nas.train.engine import TrainingStopped, train
+from nas.train.objective import Setup
+from nas.train.processes import Processes
 from nas.train.recipe import Recipe, load_recipe, recipe_names
 
 TINY = {
@@ -47,12 +43,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def command(folder: Path, *more: str) -> list[str]:
-    settings = [part for key, value in TINY.items() for part in ("--set", f"{key}={value}")]
-    base = [sys.executable, "-m", "nas", "train", "--recipe", "digits", "--data", "digits", "--threads", "1"]
-    return [*base, "--output", str(folder), *settings, *more]
-
-
 def test_writes_a_model_that_loads(trained: Path) -> None:
     model = load_model(trained / "model")
     images = model.calibration_images()
@@ -62,91 +52,28 @@ def test_writes_a_model_that_loads(trained: Path) -> None:
         train(tiny(), open_data("digits"), trained, threads=1, show=False)
 
 
-def test_killed_at_any_step_and_resumed_ends_with_the_same_bits(trained: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "killed"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command(folder), env=environment, stderr=subprocess.DEVNULL)
-    end = time.monotonic() + 240
-    while not (folder / "checkpoint.pt").exists() and process.poll() is None and time.monotonic() < end:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert (folder / "checkpoint.pt").exists() and not (folder / "model").exists()
-    subprocess.run(command(folder, "--resume"), env=environment, check=True, stderr=subprocess.DEVNULL)
-    once, again = weights(trained), weights(folder)
-    assert all(torch.equal(once[key], again[key]) for key in once)
-
-
-def test_a_signal_writes_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import nas.train.engine as engine
-
-    true = engine.sandwich_step
-
-    def interrupting(context, step, images, targets):
-        if step == 1:
-            os.kill(os.getpid(), signal.SIGINT)
-        return true(context, step, images, targets)
-
-    monkeypatch.setattr(engine, "sandwich_step", interrupting)
-    with pytest.raises(TrainingStopped, match="--resume") as caught:
-        train(tiny(), open_data("digits"), tmp_path / "run", threads=1, show=False)
-    assert caught.value.exit_code == 130 and (tmp_path / "run" / "checkpoint.pt").exists()
-    changed = tiny(lr=0.5)
-    with pytest.raises(NasError, match="lr"):
-        train(changed, open_data("digits"), tmp_path / "run", resume=True, threads=1, show=False)
-    path = tmp_path / "run" / "checkpoint.pt"
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(NasError, match="checkpoint.pt"):
-        train(tiny(), open_data("digits"), tmp_path / "run", resume=True, threads=1, show=False)
+def objective(**changes) -> ClassifierObjective:
+    setup = Setup(Path("never"), Processes(0, 1, torch.device("cpu")))
+    made = ClassifierObjective(tiny(**changes), open_data("digits"), setup)
+    made.state = made.build()
+    return made
 
 
 def test_sandwich_reaches_every_weight_and_progressive_needs_its_teacher() -> None:
-    recipe = tiny()
-    supernet = build_supernet(recipe, 10, torch.device("cpu"))
-    context = Context(supernet, recipe, 10, lambda: torch.autocast("cpu", enabled=False))
     images, targets = torch.randn(8, 3, 32, 32), torch.arange(8) % 10
-    loss = sandwich_step(context, 0, images, targets)
-    assert torch.isfinite(loss)
-    missing = [name for name, p in supernet.named_parameters() if p.grad is None and "matrix" not in name]
+    first = objective()
+    assert torch.isfinite(first.backward(images, targets))
+    parameters = first.state.supernet.named_parameters()
+    missing = [name for name, p in parameters if p.grad is None and "matrix" not in name]
     assert missing == []
-    supernet.zero_grad()
-    stages = {"method": "progressive", "largest_epochs": 0.1}
-    context = Context(supernet, tiny(**stages), 10, context.autocast)
-    assert torch.isfinite(progressive_step(context, 0, images, targets, None))
-    teacher = supernet.extract(supernet.space.largest()).train()
-    assert torch.isfinite(progressive_step(context, 5, images, targets, teacher))
+    second = objective(method="progressive", largest_epochs=0.1)
+    assert torch.isfinite(second.backward(images, targets))
+    assert second.state.teacher is None
+    second.state.step = 5
+    assert torch.isfinite(second.backward(images, targets))
+    assert second.state.teacher is not None
     with pytest.raises(UsageError, match="largest_epochs"):
         train(tiny(method="progressive"), open_data("digits"), Path("never"), threads=1, show=False)
-
-
-def test_two_processes_end_alike(tmp_path: Path) -> None:
-    script = tmp_path / "two.py"
-    script.write_text(
-        "import sys, torch, torch.distributed as dist\n"
-        "from nas.train import engine\n"
-        "from nas.train._state import build_state\n"
-        "from nas.train._group import join_group, leave_group\n"
-        "from nas.train._methods import Context, sandwich_step\n"
-        "from nas.train.recipe import load_recipe\n"
-        "torch.set_num_threads(1)\n"
-        "group = join_group('cpu')\n"
-        "recipe = load_recipe('digits')\n"
-        "state = build_state(recipe, 10, 10, group.device)\n"
-        "context = Context(state.supernet, recipe, 10, lambda: torch.autocast('cpu', enabled=False))\n"
-        "g = torch.Generator().manual_seed(group.rank)\n"
-        "for step in range(2):\n"
-        "    state.optimizer.zero_grad(set_to_none=True)\n"
-        "    sandwich_step(context, step, torch.randn(4, 3, 32, 32, generator=g), torch.arange(4))\n"
-        "    group.average_gradients(state.supernet.parameters(), False)\n"
-        "    state.optimizer.step()\n"
-        "torch.save([p.detach() for p in state.supernet.parameters()], f'{sys.argv[1]}/{group.rank}.pt')\n"
-        "leave_group(group)\n"
-    )
-    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run([*run, str(script), str(tmp_path)], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-2000:]
-    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
-    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
 def test_recipes_are_checked() -> None:
@@ -212,14 +139,14 @@ def test_one_epoch_of_a_shipped_recipe_just_works(few_digits: Path, nas_run, tmp
 def test_distilling_tells_how_far_it_is_without_a_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nas.train._log import Log
+    from nas.train.log import Log
 
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    log = Log(tmp_path, 40, 0, show=True, leads=True, tensorboard=False)
+    log = Log(tmp_path, 40, 0, columns=("step", "loss"))
     for step in range(1, 41):
         now[0] += 0.5
-        log.step(step, 8, 1.25)
+        log.step(step, 8, {"loss": 1.25})
     advance = log.stage("distilling calibration images")
     for step in range(1, 31):
         now[0] += 1.0
@@ -235,8 +162,8 @@ def test_distilling_tells_how_far_it_is_without_a_terminal(
 
 
 def test_what_is_not_shown_says_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from nas.train._log import Log
+    from nas.train.log import Log
 
-    log = Log(tmp_path, 40, 0, show=False, leads=True, tensorboard=False)
+    log = Log(tmp_path, 40, 0, columns=("step", "loss"), show=False)
     log.stage("distilling calibration images")(1, 2)
     assert capsys.readouterr().err == ""

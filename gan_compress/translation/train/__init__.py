@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gan_compress.translation.train.engine import train
+from gan_compress.translation.train.objective import train
 from gan_compress.translation.train.recipe import Recipe, load_recipe, recipe_names
 
 __all__ = ["Recipe", "load_recipe", "recipe_names", "train"]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
+
+from pydantic import model_validator
 
 from gan_compress.translation.family import GanCompression, gan_compression
 from gan_compress.translation.pairs import SAME, get_pairs
 from nas._errors import UsageError
-from nas.train.settings import Settings, names_in, read
+from nas.train.settings import Count, Natural, Rate, Settings, Share, Weight, names_in, read
 
 TAKEN = ("resolution", "pairs", "judge_channels", "judge_layers")
 """Settings that stage "compress" takes from the run that it starts from, as far as that tells."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class Recipe(Settings):
     """How a generator is trained in one stage; lengths are in steps, one update of each network.
 
@@ -40,7 +40,7 @@ class Recipe(Settings):
     """
 
     not_in_digest: ClassVar[tuple[str, ...]] = (
-        "name", "distil_steps", "checkpoint_steps", "sample_every", "log_every",
+        "name", "steps", "distil_steps", "checkpoint_steps", "sample_every", "log_every",
     )  # fmt: skip
 
     name: str = "translator"
@@ -50,44 +50,31 @@ class Recipe(Settings):
     ngf: int = 32
     blocks: int = 6
     norm: Literal["instance", "batch"] = "instance"
-    judge_channels: int = 32
-    judge_layers: int = 2
-    steps: int = 4000
-    batch_size: int = 8
-    seed: int = 0
-    lr: float = 0.0002
-    judge_lr: float = 0.0002
-    beta1: float = 0.5
-    beta2: float = 0.999
-    cooldown: float = 0.5
+    judge_channels: Count = 32
+    judge_layers: Count = 2
+    steps: Count = 4000
+    batch_size: Count = 8
+    seed: Natural = 0
+    lr: Rate = 0.0002
+    judge_lr: Rate = 0.0002
+    beta1: Share = 0.5
+    beta2: Share = 0.999
+    cooldown: Share = 0.5
     game: Literal["hinge", "bce"] = "bce"
-    game_weight: float = 1.0
-    pixel_weight: float = 100.0
-    feature_weight: float = 1.0
+    game_weight: Weight = 1.0
+    pixel_weight: Weight = 100.0
+    feature_weight: Weight = 1.0
     wanted: Literal["teacher", "truth"] = "teacher"
-    random_subnets: int = 1
+    random_subnets: Natural = 1
     warm: bool = True
     flip: bool = True
-    distil_steps: int = 200
-    checkpoint_steps: int = 500
-    sample_every: int = 500
-    log_every: int = 100
+    distil_steps: Natural = 200
+    checkpoint_steps: Count = 500
+    sample_every: Count = 500
+    log_every: Count = 100
 
-    def __post_init__(self) -> None:
-        for names, least in (
-            (("steps", "checkpoint_steps", "sample_every", "log_every", "judge_channels"), 1),
-            (("batch_size", "judge_layers"), 1),
-            (("game_weight", "pixel_weight", "feature_weight", "random_subnets", "seed", "distil_steps"), 0),
-        ):
-            for name in names:
-                if not getattr(self, name) >= least:
-                    raise UsageError(f"recipe: {name} is {getattr(self, name)}, expected at least {least}")
-        for name in ("lr", "judge_lr"):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"recipe: {name} is {getattr(self, name)}, expected more than 0")
-        for name in ("cooldown", "beta1", "beta2"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"recipe: {name} is {getattr(self, name)}, expected a share from 0 to 1")
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         # The discriminator's last layers, and its instance norms, need room: 3 × 3 patches after halving.
         if self.resolution < (least := 4 * 2**self.judge_layers):
             raise UsageError(
@@ -100,6 +87,7 @@ class Recipe(Settings):
                 f"recipe: pairs is {SAME!r}, but a teacher learns from pairs that differ; set blur, grey or small"
             )
         self.family()
+        return self
 
     @property
     def has_teacher(self) -> bool:

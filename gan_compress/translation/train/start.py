@@ -11,9 +11,7 @@ from gan_compress.translation.train.recipe import TAKEN, Recipe
 from gan_compress.translation.train.state import State
 from nas._errors import NasError, UsageError
 from nas.elastic import Supernet
-from nas.train._checkpoint import read_checkpoint
-
-CHECKPOINT = "checkpoint.pt"
+from nas.train.checkpoint import CHECKPOINT, read_checkpoint
 
 
 @dataclass(frozen=True)

@@ -8,27 +8,32 @@ from typing import Any
 import torch
 from torch import nn
 
-from gan_compress.train.saved import Saved
 from gan_compress.translation.family import GanCompression, gan_compression
 from gan_compress.translation.judge import PatchJudge
 from gan_compress.translation.resnet_generator import ResNetGenerator
 from gan_compress.translation.train.recipe import Recipe
 from gan_compress.translation.train.student import Student, without_adaptors
 from nas.elastic import Supernet
-from nas.train._random import seed_globals
+from nas.train import schedules
+from nas.train.seeds import seed_globals
+from nas.train.state import TrainingState
 
 
 @dataclass(kw_only=True)
-class State(Saved):
+class State(TrainingState):
     """The training state.
 
     `supernet` is the teacher's in stage "teacher"; in stage "compress" it has adaptors, and `teacher` is frozen.
     """
 
+    supernet: Supernet
     optimizer: torch.optim.Adam
-    judge: PatchJudge  # pyright: ignore[reportGeneralTypeIssues]
+    judge: PatchJudge
     judge_optimizer: torch.optim.Adam
     teacher: ResNetGenerator | None = None
+
+    def trained(self) -> list[nn.Module]:
+        return [self.supernet, self.judge]
 
     def generator(self) -> Supernet:
         """Return the generator's supernet as it is now, in evaluation mode: a copy where there are adaptors."""
@@ -74,7 +79,6 @@ def _adam(module: nn.Module, recipe: Recipe) -> torch.optim.Adam:
 
 def set_rates(state: State, recipe: Recipe) -> None:
     """Set the learning rates of the step to come."""
-    left = (recipe.steps - state.step) / max(1.0, recipe.cooldown * recipe.steps)
+    share = schedules.cooldown_share(state.step, steps=recipe.steps, cooldown=recipe.cooldown)
     for optimizer, lr in ((state.optimizer, recipe.lr), (state.judge_optimizer, recipe.judge_lr)):
-        for group in optimizer.param_groups:
-            group["lr"] = lr * min(1.0, left)
+        schedules.set_rate(optimizer, lr, share)

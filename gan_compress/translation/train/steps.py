@@ -7,20 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from gan_compress.train.images import RealImages
-from gan_compress.train.loop import Losses
 from gan_compress.translation.judge import judge_loss, maker_loss
 from gan_compress.translation.pairs import SAME
 from gan_compress.translation.train.recipe import Recipe
 from gan_compress.translation.train.state import State
 from gan_compress.translation.train.student import running
 from nas.space import Subnet
-from nas.train._random import subnet_rng
+from nas.train.objective import Losses, update
+from nas.train.processes import Processes
+from nas.train.sampling import sandwich
+from nas.train.seeds import Draws, step_generator, subnet_rng
 
 _FLIPS = 20
 
@@ -33,22 +35,22 @@ class Steps:
     state: State
     real: RealImages
     degrade: Callable[[Tensor], Tensor]
+    processes: Processes | None = None
 
     def step(self) -> Losses:
         """Accumulate the gradients of one step and take it; returns what it lost, detached."""
         recipe, state = self.recipe, self.state
-        generator = self._generator()
-        truth = self.real.batch(
-            recipe.seed, state.step, recipe.batch_size, flip=recipe.flip, generator=generator
-        )
+        generator = step_generator(recipe.seed, _FLIPS, state.step, state.device)
+        draws = Draws(generator, recipe.batch_size, self._group.shard(recipe.batch_size))
+        truth = self.real.batch(recipe.seed, state.step, draws, flip=recipe.flip)
         given = self.degrade(truth)
         if state.teacher is None:
             return self._teacher_step(given, truth)
         return self._compress_step(given, truth, state.teacher.with_features)
 
-    def _generator(self) -> torch.Generator:
-        seed = np.random.SeedSequence([self.recipe.seed, _FLIPS, self.state.step]).generate_state(1)
-        return torch.Generator(self.state.device).manual_seed(int(seed[0]))
+    @cached_property
+    def _group(self) -> Processes:
+        return self.processes or Processes(0, 1, self.state.device)
 
     def _teacher_step(self, given: Tensor, truth: Tensor) -> Losses:
         state = self.state
@@ -58,7 +60,7 @@ class Steps:
         pixel = (made - truth).abs().mean()
         game = maker_loss(self.recipe.game, state.judge(given, made))
         (self.recipe.pixel_weight * pixel + self.recipe.game_weight * game).backward()
-        state.optimizer.step()
+        update(state.optimizer, state.supernet.parameters(), self._group)
         return losses | {"generator": game.detach(), "pixel": pixel.detach()}
 
     def _compress_step(
@@ -93,14 +95,13 @@ class Steps:
             total.backward()
             for name, value in parts.items():
                 losses[name] = losses.get(name, 0) + value.detach() / len(subnets)
-        state.optimizer.step()
+        update(state.optimizer, state.supernet.parameters(), self._group)
         return losses
 
     def _subnets(self) -> tuple[list[Subnet], int]:
-        """Return the step's subnets (Yu & Huang 2019: the sandwich) and which of them the discriminator learns from."""
+        """Return the step's subnets (the sandwich) and which of them the discriminator learns from."""
         space, rng = self.state.supernet.space, subnet_rng(self.recipe.seed, self.state.step)
-        drawn = [space.sample(rng) for _ in range(self.recipe.random_subnets)]
-        subnets = [space.largest(), space.smallest(), *drawn]
+        subnets = sandwich(space, rng, self.recipe.random_subnets)
         return subnets, int(rng.integers(len(subnets)))
 
     def _judge_step(self, given: Tensor, made: Tensor, truth: Tensor) -> Losses:
@@ -111,6 +112,6 @@ class Steps:
         loss = judge_loss(self.recipe.game, real, fake)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        optimizer.step()
+        update(optimizer, judge.parameters(), self._group)
         judge.requires_grad_(False)
         return {"judge": loss.detach(), "real": real.detach().mean(), "fake": fake.detach().mean()}

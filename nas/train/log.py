@@ -6,37 +6,57 @@ import csv
 import io
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from nas._errors import UsageError
 from nas._extras import how_to_install
 from nas._files import write_atomic
 from nas._progress import ProgressLines
 
-COLUMNS = ("step", "epoch", "loss", "lr", "largest_top1", "smallest_top1", "random_top1", "images_per_s")
 _TRAINING = "training"
 
 
 class Log:
-    """Progress of one run; silent unless it leads and `show` is set."""
+    """Progress of one run: a bar or lines on stderr, rows of mean losses and figures in `log.csv`.
+
+    Args:
+        folder: Of the run, whose `log.csv` is gone on with.
+        steps: Of the whole training.
+        step: Finished steps; later rows of a stopped run are left out.
+        columns: Of `log.csv`, in order; what a row lacks stays empty, what it has beside them is left out.
+        leading: Losses of which the first that there is leads the progress line.
+        shown: Losses that follow it.
+        show: Whether anything is told on stderr.
+        writes: Whether this process writes and tells at all.
+        tensorboard: Whether rows are written for TensorBoard too.
+    """
 
     def __init__(
-        self, folder: Path, steps: int, step: int, *, show: bool, leads: bool, tensorboard: bool
+        self,
+        folder: Path,
+        steps: int,
+        step: int,
+        *,
+        columns: Sequence[str],
+        leading: Sequence[str] = ("loss",),
+        shown: Sequence[str] = (),
+        show: bool = True,
+        writes: bool = True,
+        tensorboard: bool = False,
     ) -> None:
-        self._path = folder / "log.csv"
-        self._steps = steps
-        self._leads = leads
+        self._path, self._steps, self._first = folder / "log.csv", steps, step
+        self._columns, self._leading, self._shown = columns, leading, shown
+        self._writes, self._show = writes, show and writes
         self._rows = [row for row in read_log(folder) if int(row["step"]) <= step] if step else []
-        self._show = show and leads
-        self._started = time.monotonic()
+        self._started, self._speed = time.monotonic(), 0.0
         self._lines = ProgressLines(self.say)
         self._lines.write(_TRAINING, step, steps)
-        self._first = step
-        self._note = ""
-        self._writer = _tensorboard(folder) if tensorboard and leads else None
+        self._tensorboard = _tensorboard(folder) if tensorboard and writes else None
         self._bar, self._task = _bar(steps, step) if self._show and sys.stderr.isatty() else (None, None)
+        self.note = ""
+        """What the progress line ends with: the figures of the last evaluation."""
 
     def say(self, text: str) -> None:
         """Print one remark on stderr."""
@@ -47,11 +67,14 @@ class Log:
         else:
             print(text, file=sys.stderr, flush=True)
 
-    def step(self, step: int, batch_size: int, loss: float) -> None:
+    def step(self, step: int, batch_size: int, losses: Mapping[str, float]) -> None:
         """Tell that `step` steps are done."""
         now = time.monotonic()
         self._speed = batch_size * (step - self._first) / max(now - self._started, 1e-9)
-        text = f"loss {loss:.3f} {self._speed:.0f} images/s {self._note}".strip()
+        first = next((name for name in self._leading if name in losses), "")
+        rest = (f"{name} {losses[name]:.3g}" for name in self._shown if name in losses and name != first)
+        words = (f"loss {losses.get(first, 0.0):.3f}", f"{self._speed:.0f} images/s", *rest, self.note)
+        text = " ".join(word for word in words if word)
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=step, note=text)
         elif self._show:
@@ -66,66 +89,33 @@ class Log:
         bar, task = self._bar, self._bar.add_task(name, total=None, note="")
         return lambda done, total: bar.update(task, completed=done, total=total)
 
-    def evaluated(self, row: dict[str, Any]) -> None:
-        """Keep one evaluation in `log.csv` (and TensorBoard) and tell it."""
-        if not self._leads:
+    def row(self, step: int, batch_size: int, values: Mapping[str, Any]) -> None:
+        """Keep the mean losses of the last steps, and figures, in `log.csv` (and TensorBoard)."""
+        if not self._writes:
             return
-        row = {**row, "images_per_s": round(getattr(self, "_speed", 0.0), 1)}
+        known = {
+            name: f"{value:.5g}" if isinstance(value, float) else value for name, value in values.items()
+        }
+        row = {"step": step, "images": step * batch_size, **known, "images_per_s": round(self._speed, 1)}
         self._rows.append(row)
         buffer = io.StringIO()
-        writer: csv.DictWriter[str] = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+        writer: csv.DictWriter[str] = csv.DictWriter(
+            buffer, self._columns, lineterminator="\n", extrasaction="ignore"
+        )
         writer.writeheader()
         writer.writerows(self._rows)
         write_atomic(self._path, buffer.getvalue())
-        words = " ".join(f"{name} {row[f'{name}_top1']:.1f}%" for name in ("largest", "smallest", "random"))
-        self._note = words
-        self.say(f"epoch {row['epoch']}: loss {row['loss']:.3f}, top-1 {words}")
-        if self._writer is not None:
-            for name in COLUMNS[2:]:
-                self._writer.add_scalar(name, float(row[name]), int(row["step"]))
-            self._writer.flush()
+        if self._tensorboard is not None:
+            for name, value in row.items():
+                self._tensorboard.add_scalar(name, float(value), step)
+            self._tensorboard.flush()
 
     def close(self) -> None:
         """Leave the terminal as it was."""
         if self._bar is not None:
             self._bar.stop()
-        if self._writer is not None:
-            self._writer.close()
-
-
-class LossLog(Log):
-    """Progress of a training that is counted in steps and tells its losses.
-
-    `columns` are those of `log.csv`; the progress line leads with the first loss of `leading` that there is, and adds
-    those of `shown`.
-    """
-
-    columns: ClassVar[tuple[str, ...]] = ("step", "images", "loss", "images_per_s")
-    leading: ClassVar[tuple[str, ...]] = ("loss",)
-    shown: ClassVar[tuple[str, ...]] = ()
-
-    def told(self, step: int, batch_size: int, losses: dict[str, float]) -> None:
-        """Tell that `step` steps are done."""
-        first = next((name for name in self.leading if name in losses), "")
-        rest = (name for name in self.shown if name in losses and name != first)
-        self._note = " ".join(f"{name} {losses[name]:.3g}" for name in rest)
-        self.step(step, batch_size, losses.get(first, 0.0))
-
-    def row(self, step: int, batch_size: int, losses: dict[str, float]) -> None:
-        """Keep the mean losses of the last steps in `log.csv` (and TensorBoard)."""
-        values: dict[str, Any] = {"step": step, "images": step * batch_size}
-        values |= {name: f"{value:.5g}" for name, value in losses.items()}
-        values["images_per_s"] = round(getattr(self, "_speed", 0.0), 1)
-        self._rows.append(values)
-        buffer = io.StringIO()
-        writer: csv.DictWriter[str] = csv.DictWriter(buffer, self.columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self._rows)
-        write_atomic(self._path, buffer.getvalue())
-        if self._writer is not None:
-            for name, value in values.items():
-                self._writer.add_scalar(name, float(value), step)
-            self._writer.flush()
+        if self._tensorboard is not None:
+            self._tensorboard.close()
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:

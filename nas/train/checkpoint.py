@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,20 @@ import torch
 
 from nas._errors import NasError, UsageError
 from nas._files import replacing
+from nas.train.settings import Settings
 
 FORMAT = "anyfit-checkpoint"
-VERSION = 1
+VERSION = 2
+CHECKPOINT = "checkpoint.pt"
+"""The file's name in the folder of a run."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint file says of itself, and the training state."""
+    """What a checkpoint file says of itself, and the training state after `step` of the `steps` that were planned."""
 
     step: int
+    steps: int
     digest: str
     recipe: dict[str, Any]
     about: dict[str, Any]
@@ -33,6 +37,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "format": FORMAT,
         "version": VERSION,
         "step": checkpoint.step,
+        "steps": checkpoint.steps,
         "digest": checkpoint.digest,
         "recipe": checkpoint.recipe,
         "about": checkpoint.about,
@@ -43,13 +48,6 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             torch.save(value, beside)
         except RuntimeError as error:  # torch reports a full disk this way
             raise NasError(f"cannot write {path}: {str(error).splitlines()[0]}; free some space") from error
-
-
-def diverged(what: str, step: int, rates: str) -> NasError:
-    """Return the error of a training whose loss or weights are no longer numbers; `rates` says what to lower."""
-    return NasError(
-        f"{what} no longer finite at step {step}, the last checkpoint before it is kept; lower {rates} and train anew"
-    )
 
 
 def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
@@ -71,19 +69,21 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
         raise NasError(
             f"{path} has version {value.get('version')}, expected {VERSION}; train anew with this version"
         )
+    names = [each.name for each in fields(Checkpoint)]
     try:
-        return Checkpoint(value["step"], value["digest"], value["recipe"], value["about"], value["state"])
+        return Checkpoint(**{name: value[name] for name in names})
     except KeyError as error:
         raise NasError(f"{path} is no complete checkpoint (no {error}); delete it and train anew") from error
 
 
-def check_same(checkpoint: Checkpoint, digest: str, recipe: dict[str, Any], path: Path) -> None:
+def check_same(checkpoint: Checkpoint, digest: str, recipe: Settings, path: Path) -> None:
     """Raise `UsageError` naming what changed unless the checkpoint was made by this recipe on this data."""
     if checkpoint.digest == digest:
         return
-    changed = [key for key in recipe if checkpoint.recipe.get(key) != recipe[key]]
+    now = {key: value for key, value in recipe.to_dict().items() if key not in recipe.not_in_digest}
+    changed = [key for key in now if checkpoint.recipe.get(key) != now[key]]
     what = (
-        f"{changed[0]} was {checkpoint.recipe.get(changed[0])!r}, now {recipe[changed[0]]!r}"
+        f"{changed[0]} was {checkpoint.recipe.get(changed[0])!r}, now {now[changed[0]]!r}"
         if changed
         else "data"
     )

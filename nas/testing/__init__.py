@@ -1,0 +1,1 @@
+"""Conformance suites: what every family, task, runtime and trainer must do, as tests that anybody can subclass."""

@@ -1,0 +1,83 @@
+"""Which subnets a training step runs: the sandwich rule, or once-for-all's progressive shrinking.
+
+Sources: universally slimmable networks (Yu & Huang 2019) and BigNAS (Yu et al. 2020) for the sandwich, once-for-all
+(Cai et al. 2020) for progressive shrinking. All draws come from the generator of a step, `nas.train.seeds.subnet_rng`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nas._errors import UsageError
+from nas.space import SearchSpace, Subnet
+
+Draw = Callable[[np.random.Generator], Subnet]
+
+
+def sandwich(
+    space: SearchSpace,
+    rng: np.random.Generator,
+    count: int,
+    *,
+    smallest: Subnet | None = None,
+    draw: Draw | None = None,
+) -> list[Subnet]:
+    """Return the largest subnet, the smallest and `count` random ones.
+
+    Args:
+        space: The search space.
+        rng: The generator of the step.
+        count: How many are drawn at random.
+        smallest: What stands for the smallest, where that of the space teaches the others nothing.
+        draw: How a random one is drawn; by default evenly over the choices.
+    """
+    low = space.smallest() if smallest is None else smallest
+    return [space.largest(), low, *((draw or space.sample)(rng) for _ in range(count))]
+
+
+@dataclass(frozen=True)
+class Progressive:
+    """Progressive shrinking: the largest network alone, then stage after stage opens more dimensions.
+
+    Attributes:
+        space: The search space.
+        stages: The last words of the dimensions that open in each stage.
+        start: Finished steps at which the first stage begins.
+        steps: Steps of the whole training; the stages share those after `start` equally.
+    """
+
+    space: SearchSpace
+    stages: Sequence[Sequence[str]]
+    start: int
+    steps: int
+
+    def __post_init__(self) -> None:
+        known = {word for stage in self.stages for word in stage}
+        if closed := {name.split(".")[-1] for name in self.space.names} - known:
+            raise UsageError(
+                f"recipe: the stages {[list(stage) for stage in self.stages]} never open {', '.join(sorted(closed))}; "
+                "add it to a stage"
+            )
+        if self.start <= 0:
+            raise UsageError(
+                "recipe: progressive shrinking needs a trained teacher; set largest_epochs above 0"
+            )
+
+    def opened(self, step: int) -> set[str]:
+        """Return the last words of the dimensions that are open at `step`."""
+        left = max(1, self.steps - self.start)
+        stage = min(len(self.stages) - 1, (step - self.start) * len(self.stages) // left)
+        return {word for words in self.stages[: stage + 1] for word in words}
+
+    def sample(self, rng: np.random.Generator, step: int) -> Subnet:
+        """Draw a subnet in which only open dimensions differ from the largest."""
+        opened, choices = self.opened(step), {}
+        for dimension in self.space.dimensions:
+            drawn = dimension.choices[int(rng.integers(len(dimension.choices)))]
+            choices[dimension.name] = (
+                drawn if dimension.name.split(".")[-1] in opened else dimension.choices[-1]
+            )
+        return self.space.subnet(choices)
