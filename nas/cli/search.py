@@ -6,7 +6,6 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,31 +124,35 @@ def _searched(options: dict[str, Any], progress: Progress) -> Outcome:
     if run_dir is not None and run_dir.exists():
         raise UsageError(f"{run_dir} already exists; name a new folder, or continue it with --resume")
     from nas.families import available_models, find_model
-    from nas.search import Request, Subject, new_run
+    from nas.search import SearchConfig, new_run, open_testbed
 
     model = find_model(options["model"])
     is_named = options["model"] in [name for name, _, _ in available_models()]
-    name = options["model"] if is_named else str(model.resolve())
-    subject = Subject(
-        name,
-        options["runtime"],
-        options["batch_size"],
-        options["threads"],
-        _data(options),
-        options["quality"],
-        options["statistic"],
+    kept = (
+        "runtime",
+        "batch_size",
+        "threads",
+        "quality",
+        "statistic",
+        "trials",
+        "sampler",
+        "seed",
+        "storage",
     )
-    request = Request(
-        budget, asdict(subject), options["trials"], options["sampler"], options["seed"], options["storage"]
+    config = SearchConfig(
+        budget,
+        options["model"] if is_named else str(model.resolve()),
+        data=_data(options),
+        **{name: options[name] for name in kept},
     )
-    with subject.open(progress) as bed:
-        if subject.data is None and bed.scorer.source == "measured":
+    with open_testbed(config, progress) as bed:
+        if config.data is None and bed.scorer.source == "measured":
             kind = bed.scorer.quality
             log(
                 f"{model.name} has no table of {kind.label}, so that each trial is measured; "
                 f"`nas measure {options['model']} --quality {kind.name}` makes one, and searches then take seconds"
             )
-        return new_run(request, bed, run_dir, f"{model.name}-{budget.slug}", progress)
+        return new_run(config, bed, run_dir, f"{model.name}-{budget.slug}", progress)
 
 
 def _data(options: dict[str, Any]) -> dict[str, Any] | None:
@@ -162,7 +165,7 @@ def _data(options: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _resumed(ctx: click.Context, path: Path, trials: int | None, progress: Progress) -> Outcome:
-    from nas.search import Request, RunFolder, Subject, resume_run, stored_outcome
+    from nas.search import RunFolder, SearchConfig, open_testbed, resume_run, stored_outcome
 
     for name in ctx.params:
         if name not in _KEPT and ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE:
@@ -172,8 +175,7 @@ def _resumed(ctx: click.Context, path: Path, trials: int | None, progress: Progr
             )
     folder = RunFolder.open(path)
     folder.require_idle()
-    subject = Subject(**Request.from_run(folder.info).subject)
-    with subject.open(progress) as bed:
+    with open_testbed(SearchConfig.from_run(folder.info), progress) as bed:
         known = stored_outcome(folder, bed, trials)
         return known or resume_run(folder, bed, trials, progress)
 

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from nas.search._folder import RUNNING, RunFolder, free_name, is_alive, own_process
+    from nas.search._model_testbed import ModelTestbed, open_testbed
     from nas.search._outcome import Choice, Outcome
     from nas.search._problem import Problem
-    from nas.search._testbed import ModelTestbed, Subject, Testbed
+    from nas.search._testbed import Testbed
     from nas.search._trials import SAMPLERS
     from nas.search.budget import Budget
-    from nas.search.run import Request, new_run, resume_run, stored_outcome
+    from nas.search.config import SearchConfig
+    from nas.search.run import new_run, resume_run, stored_outcome
     from nas.search.sampler import AnyfitSampler
     from nas.search.scorer import Scorer, load_scorer
 
@@ -23,20 +25,20 @@ _HOMES = {
     "AnyfitSampler": "sampler",
     "Budget": "budget",
     "Choice": "_outcome",
-    "ModelTestbed": "_testbed",
+    "ModelTestbed": "_model_testbed",
     "Outcome": "_outcome",
     "Problem": "_problem",
-    "Request": "run",
     "RUNNING": "_folder",
     "RunFolder": "_folder",
     "SAMPLERS": "_trials",
     "Scorer": "scorer",
-    "Subject": "_testbed",
+    "SearchConfig": "config",
     "Testbed": "_testbed",
     "free_name": "_folder",
     "is_alive": "_folder",
     "load_scorer": "scorer",
     "new_run": "run",
+    "open_testbed": "_model_testbed",
     "own_process": "_folder",
     "resume_run": "run",
     "stored_outcome": "run",
@@ -51,15 +53,15 @@ __all__ = [
     "ModelTestbed",
     "Outcome",
     "Problem",
-    "Request",
     "RunFolder",
     "Scorer",
-    "Subject",
+    "SearchConfig",
     "Testbed",
     "free_name",
     "is_alive",
     "load_scorer",
     "new_run",
+    "open_testbed",
     "own_process",
     "resume_run",
     "stored_outcome",

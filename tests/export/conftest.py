@@ -69,15 +69,14 @@ def run_folder(
 ) -> Path:
     """A finished search whose answer is `middle`, written through the classes that a search writes it with."""
     from nas.latency.fingerprint import machine_fingerprint
-    from nas.search import Budget, Choice, Outcome, Request, RunFolder
+    from nas.search import Budget, Choice, Outcome, RunFolder, SearchConfig
 
     counts = model.supernet.count(middle)
     answer = Choice(middle, 57.5, None, 1.9, 1.8, 2.0, counts.macs, counts.params, counts.size_bytes, trial=3)
     budget, path = Budget(latency_ms=2.0), tmp_path_factory.mktemp("runs") / "run"
     outcome = Outcome(budget, TOP1, answer, (answer,), 1.0, 3.0, path, trials=9)
-    subject = {"model": str(model_folder), "runtime": None, "batch_size": 2, "threads": 1, "data": None}
-    request = Request(budget, subject).to_dict()
-    folder = RunFolder.create(path, {**request, "subject": [*subject], "study": "run"})
+    config = SearchConfig(budget, str(model_folder), batch_size=2)
+    folder = RunFolder.create(path, {**config.to_dict(), "study": "run"})
     measured_with = {
         "runtime": "onnxruntime",
         "runtime_version": "1.0",

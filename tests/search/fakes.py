@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from nas.families import Quality
+from nas.search import Budget, Outcome, SearchConfig, new_run
 from nas.search.scorer import Scorer
 from nas.space import Dimension, SearchSpace, Subnet
 
@@ -125,3 +126,15 @@ class FakeTestbed:
 
     def describe(self) -> dict[str, Any]:
         return {"runtime": {"name": "fake", "version": "1"}, "workload": {}, "latency_error": None}
+
+
+LIMIT = 15.0
+SPACE = make_space(3, 3)
+
+
+def searched(
+    path: Path, bed: FakeTestbed | None = None, budget: Budget | None = None, trials: int | None = None
+) -> Outcome:
+    """Search in a new folder on a testbed of formulas."""
+    config = SearchConfig(budget or Budget(latency_ms=LIMIT), "fake", trials=trials)
+    return new_run(config, bed or FakeTestbed(SPACE), path, "fake")

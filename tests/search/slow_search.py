@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from nas.search import Budget, Request, new_run
+from nas.search import Budget, SearchConfig, new_run
 from tests.search.fakes import FakeTestbed, make_space
 
-REQUEST = Request(Budget(latency_ms=12.0), {"model": "fake"}, trials=40, seed=5)
+REQUEST = SearchConfig(Budget(latency_ms=12.0), "fake", trials=40, seed=5)
 
 
 def make_bed(seconds: float = 0.0) -> FakeTestbed:

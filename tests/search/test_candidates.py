@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nas._errors import NasError, UsageError
-from nas.search import Budget, Request, new_run
+from nas.search import Budget, SearchConfig, new_run
 from nas.search.candidates import read_candidates
 from nas.search.importance import importances
 from tests.app.invented import write_run
@@ -20,7 +20,7 @@ SPACE = make_space(2, 2)
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("candidates") / "run"
-    new_run(Request(Budget(latency_ms=9.0), {"model": "fake"}, trials=200), FakeTestbed(SPACE), path, "fake")
+    new_run(SearchConfig(Budget(latency_ms=9.0), "fake", trials=200), FakeTestbed(SPACE), path, "fake")
     return path
 
 

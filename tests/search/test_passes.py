@@ -10,7 +10,7 @@ import pytest
 from nas.families import Model
 from nas.latency.runtimes import get_runtime
 from nas.latency.workload import Workload
-from nas.search import Budget, ModelTestbed, Request, new_run
+from nas.search import Budget, ModelTestbed, SearchConfig, new_run
 from tests.conformance.families import make_supernet
 from tests.search.fakes import FakeScorer, weights_of
 
@@ -23,8 +23,8 @@ def bed() -> Iterator[ModelTestbed]:
         yield bed
 
 
-def _request(budget: Budget) -> Request:
-    return Request(budget, {"model": "steps"}, trials=100)
+def _request(budget: Budget) -> SearchConfig:
+    return SearchConfig(budget, "steps", trials=100)
 
 
 def test_a_budget_below_the_smallest_output_says_the_floor(bed: ModelTestbed, tmp_path: Path) -> None:

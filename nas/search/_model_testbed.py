@@ -1,0 +1,271 @@
+"""A supernet on this machine: its figures for a search, predicted in bulk and measured for finalists."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nas.search._finalists import Measured
+from nas.search._testbed import Progress, silent
+from nas.search.config import SearchConfig
+from nas.search.scorer import Scorer
+from nas.space import SearchSpace, Subnet
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from nas.families import Model
+    from nas.latency.profile import Profile
+    from nas.latency.reference import References
+    from nas.latency.runtimes import Runtime
+    from nas.latency.workload import Workload
+
+_SECONDS = 0.5, 0.2
+"""Of measuring finalists, and for each: on a restless machine no longer, since the answer is measured twice anyway."""
+
+_PATIENCE_S = 20.0  # that a search waits in all for calmer moments of a restless machine
+_SLOW = 1.08  # a pace at which waiting for a calmer moment may have cost time
+
+
+class ModelTestbed:
+    """A supernet on this machine under one runtime and workload; a context manager that holds program files."""
+
+    def __init__(
+        self,
+        model: Model,
+        runtime: Runtime,
+        workload: Workload,
+        scorer: Scorer,
+        progress: Progress = silent,
+        statistic: str = "median",
+    ) -> None:
+        self._model = model
+        self.statistic = statistic
+        self._runtime = runtime
+        self._workload = workload
+        self._progress = progress
+        self._profile: Profile | None = None
+        self._extremes: tuple[float, float] | None = None
+        self._drafts: dict[Subnet, Path] = {}  # programs with weights of no matter
+        self._programs: dict[Subnet, Path] = {}
+        self._references: References | None = None
+        self._patience_s = _PATIENCE_S
+        self._folder = tempfile.TemporaryDirectory(prefix="anyfit-search-")
+        self.scorer = scorer
+        self.hint = self._make_hint()
+
+    def __enter__(self) -> ModelTestbed:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._folder.cleanup()
+
+    def _make_hint(self) -> Callable[[np.ndarray], np.ndarray] | None:
+        from nas.search.scorer import Predictor
+
+        quality, table = self.scorer.quality, self._model.table()
+        if self.scorer.source == "predicted" or table is None or quality.name not in table.values:
+            return None
+        return Predictor(self._model, quality).score
+
+    @property
+    def space(self) -> SearchSpace:
+        return self._model.space
+
+    @property
+    def pass_dimensions(self) -> Sequence[str]:
+        return self._model.family.pass_dimensions
+
+    def counts(self, codes: np.ndarray) -> np.ndarray:
+        counts = self._model.supernet.counts(codes)
+        return np.column_stack([counts["macs"], counts["params"], counts["size_bytes"]]).astype(np.float64)
+
+    # --- latency ------------------------------------------------------------------------------------------------------
+
+    def extremes_ms(self) -> tuple[float, float]:
+        if self._profile is None:
+            self._profile = self._cached_profile()
+        if self._profile is not None:
+            tail = self._profile.tail(self.statistic)
+            return tail * self._profile.smallest_ms, tail * self._profile.largest_ms
+        if self._extremes is None:
+            self._progress("measuring the smallest and the largest subnet", 0, 2, "")
+            ends = self.measure(self.space.codes([self.space.smallest(), self.space.largest()]))
+            self._extremes = ends[0].of(self.statistic), ends[1].of(self.statistic)
+        return self._extremes
+
+    @property
+    def threads(self) -> int:
+        return self._workload.threads
+
+    @property
+    def doubt(self) -> str:
+        return "" if self._profile is None else self._profile.doubt
+
+    @property
+    def is_ready(self) -> bool:
+        return self._profile is not None
+
+    def _cached_profile(self) -> Profile | None:
+        from nas.latency.profile import cached_profile
+
+        return cached_profile(self._model, self._runtime, self._workload)
+
+    def prepare(self) -> None:
+        from nas.latency.profile import profile_path
+        from nas.latency.profiling import better_profile, build_profile
+
+        def advance(done: int, total: int) -> None:
+            self._progress("profiling this machine, once", done, total, "")
+
+        known = self._profile or self._cached_profile()
+        if known is None:
+            found = build_profile(
+                self._model, self._runtime, self._workload, progress=advance, report=self._say
+            )
+        elif known.is_good:
+            found = known
+        else:
+            found = better_profile(known, self._model, self._runtime, self._workload, advance, self._say)
+        if found is not known:
+            found.save(profile_path(self._model, self._runtime, self._workload))
+        self._profile = found
+
+    def _say(self, text: str) -> None:
+        self._progress(text, 0, 0, "")
+
+    def latency_ms(self, codes: np.ndarray) -> np.ndarray:
+        if self._profile is None:
+            self.prepare()
+        assert self._profile is not None
+        return self._profile.tail(self.statistic) * self._profile.predict_ms(codes)
+
+    # --- measuring ----------------------------------------------------------------------------------------------------
+
+    def measure(self, codes: np.ndarray) -> Sequence[Measured]:
+        from nas.latency.measure import Plan, measure
+
+        references = self._open_references()
+        subnets = [self.space.from_codes(row) for row in codes]
+        wanted = self._lowered(subnets)
+
+        def advance(done: int, total: int) -> None:
+            self._progress("measuring finalists", done, total, "")
+
+        budget_s = _SECONDS[0] + _SECONDS[1] * len(wanted)
+        plan = Plan(budget_s=budget_s, patience_s=min(self._patience_s, Plan.patience_s))
+        start = monotonic()
+        measured = measure(
+            wanted, self._runtime, self._workload, references=references, plan=plan, progress=advance
+        )
+        if any(found.is_restless or found.pace > _SLOW for found in measured.values()):
+            self._patience_s = max(0.0, self._patience_s - max(monotonic() - start - budget_s, 0.0))
+        return [measured[subnet] for subnet in subnets]
+
+    def _open_references(self) -> References:
+        """Return the reference programs, lowered at first use."""
+        from nas.latency.reference import open_references
+
+        if self._references is None:
+            self._progress("preparing the reference programs", 0, 0, "")
+            self._references = open_references(self._model.family, self._runtime, self._workload)
+        return self._references
+
+    def _lowered(self, subnets: Sequence[Subnet]) -> dict[Subnet, Path]:
+        """Return the program files of subnets.
+
+        Weights decide no latency, so that at first a network is measured as it is sliced. What is measured again is
+        about to be the answer: that is calibrated, the program that is shipped.
+        """
+        from nas.latency.measure import unweighted
+
+        distinct = [*dict.fromkeys(subnets)]
+        new = [subnet for subnet in distinct if subnet not in self._drafts]
+        for done, subnet in enumerate(new):
+            self._progress("writing finalists", done, len(new), "")
+            module = unweighted(self._model, subnet, self._runtime)
+            self._drafts[subnet] = self._lower(subnet, module, f"draft-{len(self._drafts)}")
+        for subnet in distinct:
+            if subnet not in new:
+                self._final(subnet)
+        return {subnet: self._programs.get(subnet, self._drafts[subnet]) for subnet in distinct}
+
+    def _final(self, subnet: Subnet) -> Path:
+        """Return the program of a calibrated subnet, as it is shipped."""
+        if subnet not in self._programs:
+            module = self._model.extract(subnet)
+            self._programs[subnet] = self._lower(subnet, module, str(len(self._programs)))
+        return self._programs[subnet]
+
+    def _lower(self, subnet: Subnet, module: nn.Module, name: str) -> Path:
+        """Write what an output of a static network takes."""
+        from nas.latency.programs import lower_output
+
+        return lower_output(module, self._model.family, subnet, self._runtime, Path(self._folder.name, name))
+
+    def keep_program(self, subnet: Subnet, folder: Path) -> Path | None:
+        if subnet not in self._drafts or (program := self._final(subnet)).suffix != ".onnx":
+            return None
+        from nas.latency.runtimes._onnx_files import copy_onnx
+
+        copy_onnx(program, folder / "model.onnx")
+        return folder / "model.onnx"
+
+    def describe(self) -> dict[str, Any]:
+        from nas.latency.fingerprint import machine_fingerprint
+
+        profile = self._profile
+        return {
+            "measured_with": {
+                "runtime": self._runtime.name,
+                "runtime_version": self._runtime.version,
+                "workload": self._workload.to_dict(),
+                "machine": machine_fingerprint(self._runtime.device).to_dict(),
+            },
+            "latency_error": None if profile is None else dict(profile.error),
+            "calm": None if self._references is None else self._references.to_dict(),
+            "judged_on": (self.scorer.check or self.scorer).data,
+        }
+
+
+@contextmanager
+def open_testbed(config: SearchConfig, progress: Progress = silent) -> Iterator[ModelTestbed]:
+    """Load the model, the runtime and the data of a search, for the time of a block.
+
+    An unknown name or an unusable runtime raises in one sentence. Without data torch has little to compute here, and
+    works on one thread: on a busy machine two that wait for each other took twenty times as long.
+    """
+    from nas.latency.runtimes import default_runtime, get_runtime
+    from nas.latency.workload import Workload
+    from nas.search.scorer import load_scorer
+
+    runtime = default_runtime() if config.runtime is None else get_runtime(config.runtime)
+    workload = Workload(batch_size=config.batch_size, threads=config.threads)
+    runtime.require(workload)
+    progress("loading the model", 0, 0, "")
+    import torch
+
+    from nas.families import load_model
+
+    threads = torch.get_num_threads()
+    try:
+        if config.data is None:
+            torch.set_num_threads(1)
+        model = load_model(config.model)
+        data = None
+        if config.data is not None:
+            from nas.train.data import open_data
+
+            progress("reading the images", 0, 0, "")
+            data = open_data(**config.data)
+        scorer = load_scorer(model, data, config.quality)
+        with ModelTestbed(model, runtime, workload, scorer, progress, config.statistic) as bed:
+            yield bed
+    finally:
+        torch.set_num_threads(threads)
