@@ -10,7 +10,7 @@ from nas._errors import NasError, UsageError
 
 if TYPE_CHECKING:
     from diffusion.comparison import Candidate
-    from nas.cli._targets import Target
+    from nas.api.targets import Target
     from nas.elastic import Family
     from nas.families import Model
 
@@ -23,7 +23,7 @@ def read_candidates(text: str, steps: int | None, guidance: float | None, ladder
     `steps` and `guidance` are of pipelines that were not exported or searched, unless the word says others. Raises
     `UsageError` for what is no pipeline, and for settings of one that has its own.
     """
-    from nas.cli._targets import find_target
+    from nas.api.targets import find_target
 
     place, told = _settings(text)
     target = find_target(place)
@@ -57,7 +57,7 @@ def _settings(text: str) -> tuple[str, dict[str, Any]]:
 def _plain(text: str, target: Target, told: Mapping[str, Any]) -> Candidate:
     """Return a pipeline that was neither exported nor searched, sampled as is told."""
     from diffusion.comparison import Candidate
-    from nas.cli._figures import load_supernet, read_subnet
+    from nas.api.figures import load_supernet, read_subnet
     from nas.export._bench import Network
     from nas.families import get_family
 
@@ -98,7 +98,7 @@ def _answers(target: Target, ladder: bool) -> list[Candidate]:
     """Return a run's answer, and with `ladder` those at other budgets, quickest first."""
     from diffusion.cli._options import DEFAULT_PIPELINE
     from diffusion.comparison import Candidate
-    from nas.cli._figures import load_supernet, read_answer, read_subnet, whole_run
+    from nas.api.figures import load_supernet, read_answer, read_subnet, whole_run
     from nas.latency.units import format_ms
     from nas.search import RunFolder
 

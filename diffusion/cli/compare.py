@@ -154,7 +154,7 @@ def _answer(comparison: Comparison, rows: list[Row], output: Path, machine: str)
 
 
 def _show(rows: list[Row], footer: list[str], output: Path) -> None:
-    from nas.cli._tables import plain_table
+    from nas.api.tables import plain_table
 
     columns = (
         "",

@@ -157,7 +157,7 @@ def _tell(done: Pruned, as_json: bool) -> None:
 
 
 def _table(done: Pruned) -> Any:
-    from nas.cli._tables import plain_table
+    from nas.api.tables import plain_table
 
     rows = [
         (row.dimension, str(row.choice), f"{row.error:.2e}", f"{row.macs:.1%}", f"{row.params:.1%}")
@@ -170,7 +170,7 @@ def _table(done: Pruned) -> Any:
 
 
 def _comparison(done: Pruned) -> Any:
-    from nas.cli._tables import plain_table
+    from nas.api.tables import plain_table
     from nas.latency.units import format_count, format_ms
 
     before, after = done.before, done.after

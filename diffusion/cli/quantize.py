@@ -146,7 +146,7 @@ def _tell(tried: list[Tried], best: Tried | None, where: str, output: Path | Non
             }
         )
         return
-    from nas.cli._tables import plain_table
+    from nas.api.tables import plain_table
     from nas.latency.units import format_bytes, format_ms
 
     has_match = tried[0].match is not None

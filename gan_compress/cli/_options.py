@@ -87,8 +87,8 @@ def open_model(model: str | None, subnets: Sequence[str]) -> tuple[Model, dict[s
     Raises `UsageError` for a model of another kind and for a subnet that it does not have.
     """
     from gan_compress.generate import generator_family, is_ratio, ratio_subnet
-    from nas.cli._figures import load_supernet, read_subnet
-    from nas.cli._targets import Target
+    from nas.api.figures import load_supernet, read_subnet
+    from nas.api.targets import Target
 
     targets = {text: target_of(text) for text in subnets if not is_ratio(text)}
     named = [target for target in targets.values() if target.path is not None]
@@ -104,7 +104,7 @@ def open_model(model: str | None, subnets: Sequence[str]) -> tuple[Model, dict[s
 def target_of(text: str) -> Any:
     """Return what `text` names: a subnet's name, a run or a file; raises `UsageError` for anything else."""
     from nas._errors import UsageError
-    from nas.cli._targets import NAMED_SUBNETS, find_target
+    from nas.api.targets import NAMED_SUBNETS, find_target
 
     if text not in NAMED_SUBNETS and not Path(text).exists():
         raise UsageError(

@@ -82,7 +82,7 @@ def _labelled(model: Model, data: Any, limit: int) -> Labelled:
 
 
 def _show(rows: list[Consistency]) -> None:
-    from nas.cli._tables import plain_table
+    from nas.api.tables import plain_table
     from nas.latency.units import format_count
     from nas.train.features import DEFAULT
 

@@ -90,7 +90,7 @@ def _show(model: Model, found: Directions, written: Path | None, as_json: bool) 
         listed = [{"label": label, "scale": scale, "fit": fit} for label, scale, fit in rows]
         emit_json({"output": written, "model": model.name, **found.info, "directions": listed})
         return
-    from nas.cli._tables import plain_table
+    from nas.api.tables import plain_table
 
     cells = [[label, f"{scale:.3f}", f"{fit:.2f}"] for label, scale, fit in rows]
     result_console().print(plain_table(("direction", "step", "fit (R²)"), cells))

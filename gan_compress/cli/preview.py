@@ -134,8 +134,8 @@ def _show(
     distance: float,
     error: float,
 ) -> None:
+    from nas.api.tables import latency_words, plain_table
     from nas.cli._output import result_console
-    from nas.cli._tables import latency_words, plain_table
     from nas.latency.units import format_count, format_ms
     from nas.train.features import DEFAULT
 

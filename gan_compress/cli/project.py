@@ -110,7 +110,7 @@ def command(
         fits = [vars(fit) for fit in result.fits]
         emit_json({"output": output, "picture": sheet, "image": image, **result.info, "fits": fits})
         return
-    from nas.cli._tables import plain_table
+    from nas.api.tables import plain_table
 
     rows = [[fit.network, f"{fit.distance:.4f}", f"{fit.pixel_error:.4f}"] for fit in result.fits]
     columns = ("generator", f"distance ({result.info['features']} features)", "pixel error")

@@ -112,8 +112,8 @@ def command(
 
 def _open(model: str | None, subnets: Sequence[str]) -> tuple[Model, dict[str, Subnet]]:
     from gan_compress.translation.apply import find_subnet
-    from nas.cli._figures import load_supernet, read_subnet
-    from nas.cli._targets import Target
+    from nas.api.figures import load_supernet, read_subnet
+    from nas.api.targets import Target
 
     targets = {text: target_of(text) for text in subnets if "_" not in text or Path(text).exists()}
     named = [target for target in targets.values() if target.path is not None]
@@ -211,8 +211,8 @@ def _show(
     measured: dict[str, Latency],
     output: Path,
 ) -> None:
+    from nas.api.tables import latency_words, plain_table
     from nas.cli._output import result_console
-    from nas.cli._tables import latency_words, plain_table
     from nas.latency.units import format_count, format_ms
 
     family: Any = model.family

@@ -11,7 +11,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-DEFAULT_MODEL = "mbv3-cifar10"
+from nas.api.targets import DEFAULT_MODEL
 
 
 def _complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 import click
 
+from nas.api.targets import DEFAULT_MODEL
 from nas.cli._data import data_options, opened
-from nas.cli._options import DEFAULT_MODEL, json_option, quality_option
+from nas.cli._options import json_option, quality_option
 from nas.cli._output import emit_json, result_console
 
 
@@ -40,25 +41,22 @@ def command(
 
     A classifier's is its top-1 on labelled images, given with --data.
     """
-    from nas.cli._figures import load_supernet, read_subnet
-    from nas.cli._targets import find_target
-    from nas.export import artifact_model, load_artifact
+    from nas.api.figures import load_supernet
+    from nas.api.model import Model, judged
+    from nas.api.targets import find_target
+    from nas.export import artifact_model, artifact_subnet, load_artifact
 
     target = find_target(what)
     data = opened(options) if options["data"] is not None else None
     if target.kind == "artifact":
-        loaded, module = artifact_model(target.where), load_artifact(target.where)
+        loaded = artifact_model(target.where)
+        judge = loaded.task.judge(loaded, loaded.task.quality(quality), data, split=split)
+        subnet = artifact_subnet(target.where, loaded.family)
+        found = judged(loaded, load_artifact(target.where), subnet, judge)
     else:
-        loaded, module = load_supernet(target, model, DEFAULT_MODEL), None
-    subnet = read_subnet(target, loaded)
-    judge = loaded.task.judge(loaded, loaded.task.quality(quality), data, split=split)
-    if module is None:
-        module = loaded.extract(subnet, judge.calibration if real_calibration else None)
-    value = judge(loaded, module, subnet)
+        supernet = Model.of(load_supernet(target, model, DEFAULT_MODEL))
+        found = supernet.evaluate(what, data, quality=quality, split=split, real_calibration=real_calibration)
     if as_json:
-        found = {"name": judge.quality.name, "value": value, "unit": judge.quality.unit}
-        emit_json({"subnet": subnet.to_dict(), "quality": found, "data": judge.data, "split": split})
+        emit_json({**found.to_dict(), "split": split})
     else:
-        result_console().print(
-            f"{judge.quality.label} {judge.quality.text(value)} on {judge.data}", markup=False
-        )
+        result_console().print(f"{found.label} {found.text} on {found.data}", markup=False)

@@ -148,7 +148,7 @@ def _profile(path: Path) -> dict[str, Any]:
 
 
 def _print(title: str, rows: list[dict[str, Any]]) -> None:
-    from nas.cli._tables import plain_table
+    from nas.api.tables import plain_table
 
     columns = [*dict.fromkeys(key for row in rows for key in row if key != "files")]
     columns.sort(key=lambda column: column == "path")  # the longest stands last

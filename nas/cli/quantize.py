@@ -80,7 +80,7 @@ def command(
             }
         )
         return
-    from nas.cli._tables import plain_table
+    from nas.api.tables import plain_table
     from nas.compress import SCOPES
     from nas.latency.units import format_bytes, format_ms
 

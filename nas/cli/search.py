@@ -26,9 +26,7 @@ from nas.cli._options import (
 from nas.cli._output import emit_json, log, log_console, result_console
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from nas.search import Choice, Outcome
+    from nas.search import Outcome
     from nas.search._testbed import Progress
 
 _SAMPLERS = ("anyfit", "tpe", "nsga2", "random", "evolution")
@@ -242,11 +240,12 @@ def _progress() -> Iterator[Progress]:
 
 
 def _show(outcome: Outcome) -> None:
+    from nas.api.tables import outcome_table
     from nas.search._outcome import pace_sentence
 
     console = result_console()
     if outcome.answer is not None or outcome.ladder:
-        console.print(outcome_table(outcome))
+        console.print(outcome_table(outcome).to_rich())
     if outcome.answer is None:
         return
     console.print(
@@ -266,55 +265,6 @@ def _show(outcome: Outcome) -> None:
         if outcome.interrupted:
             console.print(f"continue     nas search --resume {outcome.run_dir}", soft_wrap=True)
         console.print(f"next         nas export {outcome.run_dir} --format onnx", soft_wrap=True)
-
-
-def outcome_table(outcome: Outcome) -> Table:
-    """Return the ladder of a search and its answer, predicted beside measured; `nas show` prints it too."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("")
-    table.add_column("within")
-    name = " ".join(filter(None, (outcome.quality.name, outcome.quality.unit)))
-    kinds = outcome.known_qualities
-    latency = "latency" if outcome.statistic == "median" else f"latency {outcome.statistic}"
-    for title in (
-        *(f"{name if kind == kinds[0] else ''}\n{kind}" for kind in kinds),
-        f"{latency}\npredicted",
-        "\nmeasured",
-        "\nraw",
-        "\np90",
-        "MACs",
-        "params",
-        "size",
-    ):
-        table.add_column(title, justify="right")
-    rows = [(choice, _within(dict(choice.within)), "") for choice in outcome.ladder]
-    if outcome.answer is not None:
-        mark = "answer, restless" if outcome.answer.is_restless else "answer"
-        rows.append((outcome.answer, _within(outcome.budget.to_dict()), mark))
-    rows.sort(key=lambda row: row[0].predicted_ms)
-    for choice, within, mark in rows:
-        table.add_row(mark, within, *_figures(choice, outcome), style="bold green" if mark else None)
-    return table
-
-
-def _within(limits: dict[str, float]) -> str:
-    from nas.search.budget import format_cost
-
-    return ", ".join(format_cost(name, value) for name, value in limits.items())
-
-
-def _figures(choice: Choice, outcome: Outcome) -> list[str]:
-    from nas.latency.units import format_bytes, format_count
-
-    measured = ["–" if ms is None else _ms(ms) for ms in (choice.measured_ms, choice.raw_ms, choice.p90_ms)]
-    counts = [format_count(choice.macs), format_count(choice.params), format_bytes(choice.size_bytes)]
-    known = {"predicted": choice.predicted, "measured": choice.measured}
-    values = [known[kind] for kind in outcome.known_qualities]
-    qualities = ["–" if value is None else outcome.quality.text(value).removesuffix("%") for value in values]
-    return [*qualities, _ms(choice.predicted_ms), *measured, *counts]
 
 
 def _ms(value: float) -> str:

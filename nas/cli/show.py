@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nas.cli._options import DEFAULT_MODEL, json_option
+from nas.api.targets import DEFAULT_MODEL
+from nas.cli._options import json_option
 from nas.cli._output import emit_json, result_console
 
 if TYPE_CHECKING:
-    from nas.cli._figures import Figures
-    from nas.cli._targets import Target
+    from nas.api.figures import Figures
+    from nas.api.targets import Target
     from nas.elastic import Supernet
     from nas.export import Architecture
     from nas.families import MeasuredTable, Model
@@ -34,8 +35,8 @@ def command(what: str, model: str | None, as_json: bool) -> None:
       nas show smallest               its smallest subnet, part by part
       nas show runs/<run>             what a search was asked and what it found
     """
-    from nas.cli._figures import load_supernet
-    from nas.cli._targets import find_target
+    from nas.api.figures import load_supernet
+    from nas.api.targets import find_target
 
     target = find_target(what)
     if target.kind == "artifact":
@@ -47,7 +48,7 @@ def command(what: str, model: str | None, as_json: bool) -> None:
     elif target.kind == "run":
         _show_run(target.where, target, loaded, as_json)
     else:
-        from nas.cli._figures import subnet_figures
+        from nas.api.figures import subnet_figures
 
         figures, more = subnet_figures(target, loaded), {"kind": "subnet"}
         _show_network(figures, loaded.supernet, more, as_json)
@@ -78,7 +79,7 @@ def _show_supernet(model: Model, as_json: bool) -> None:
     if as_json:
         emit_json(answer)
         return
-    from nas.cli._tables import plain_table
+    from nas.api.tables import plain_table
     from nas.latency.units import format_bytes, format_count
 
     console = result_console()
@@ -150,7 +151,7 @@ def _show_network(figures: Figures, supernet: Supernet, more: dict[str, Any], as
     if as_json:
         emit_json({**figures.to_dict(), **more, "architecture": built.to_dict()})
         return
-    from nas.cli._tables import figure_rows
+    from nas.api.tables import figure_rows
 
     console = result_console()
     console.print(f"[bold]{figures.name}[/]: a subnet of {figures.model}", soft_wrap=True)
@@ -160,15 +161,15 @@ def _show_network(figures: Figures, supernet: Supernet, more: dict[str, Any], as
 
 
 def _print_architecture(built: Architecture) -> None:
-    from nas.cli._tables import plain_table
+    from nas.api.tables import plain_table
 
     rows = built.rows()
     result_console().print(plain_table([*rows[0]], [[*row.values()] for row in rows]))
 
 
 def _show_artifact(target: Target, as_json: bool) -> None:
-    from nas.cli._figures import artifact_figures
-    from nas.cli._tables import file_table
+    from nas.api.figures import artifact_figures
+    from nas.api.tables import file_rows
     from nas.export import artifact_family, file_state, weightless
 
     figures, manifest = artifact_figures(target)
@@ -176,14 +177,14 @@ def _show_artifact(target: Target, as_json: bool) -> None:
     more = {"created": manifest.created, "parity": manifest.parity, "files": states}
     _show_network(figures, weightless(artifact_family(target.where, manifest)), more, as_json)
     if not as_json:
-        result_console().print(file_table(str(target.where), manifest))
+        result_console().print(file_rows(str(target.where), manifest).to_rich())
 
 
 # --- a run ------------------------------------------------------------------------------------------------------------
 
 
 def _show_run(folder: Path, target: Target, model: Model, as_json: bool) -> None:
-    from nas.cli._figures import subnet_figures, whole_run
+    from nas.api.figures import subnet_figures, whole_run
     from nas.export import architecture
     from nas.search import Budget, Outcome, RunFolder
 
@@ -203,8 +204,7 @@ def _show_run(folder: Path, target: Target, model: Model, as_json: bool) -> None
         answer = {"kind": "run", "path": str(folder), **{key: run.get(key) for key in keys}}
         emit_json({**answer, "architecture": built.to_dict() if built else None})
         return
-    from nas.cli._tables import figure_rows
-    from nas.cli.search import outcome_table
+    from nas.api.tables import figure_rows, outcome_table
 
     console = result_console()
     console.print(
@@ -217,7 +217,7 @@ def _show_run(folder: Path, target: Target, model: Model, as_json: bool) -> None
         if outcome.reason:
             console.print(outcome.reason, soft_wrap=True)
         if outcome.ladder or answered:
-            console.print(outcome_table(outcome))
+            console.print(outcome_table(outcome).to_rich())
     if figures is not None and built is not None:
         for name, value in (*figure_rows(figures), *built.general.items()):
             console.print(f"{name:10} {value}", soft_wrap=True, markup=False)

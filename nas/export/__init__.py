@@ -5,6 +5,7 @@ Nothing heavy is imported before it is needed: reading a manifest costs no torch
 
 from nas.export._architecture import Architecture, Group, architecture, weightless
 from nas.export._artifact import Export
+from nas.export._bench import Network, measure_networks
 from nas.export._formats import FORMATS, Format, parse_formats
 from nas.export._load import artifact_family, artifact_model, artifact_subnet, load, load_artifact
 from nas.export._manifest import (
@@ -29,6 +30,7 @@ __all__ = [
     "InputSpec",
     "Latency",
     "Manifest",
+    "Network",
     "ParityError",
     "ParityRow",
     "QualityFigure",
@@ -41,6 +43,7 @@ __all__ = [
     "is_artifact",
     "load",
     "load_artifact",
+    "measure_networks",
     "parse_formats",
     "quantize_artifact",
     "read_manifest",

@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from nas.search._folder import RUNNING, RunFolder, free_name, is_alive, own_process
     from nas.search._model_testbed import ModelTestbed, open_testbed
     from nas.search._outcome import Choice, Outcome
+    from nas.search._picture import pareto_figure
     from nas.search._problem import Problem
-    from nas.search._testbed import Testbed
+    from nas.search._testbed import Progress, Testbed, silent
     from nas.search._trials import SAMPLERS
     from nas.search.budget import Budget
+    from nas.search.candidates import Candidates, read_candidates
     from nas.search.config import SearchConfig
     from nas.search.run import new_run, resume_run, stored_outcome
     from nas.search.sampler import AnyfitSampler
@@ -24,10 +26,12 @@ if TYPE_CHECKING:
 _HOMES = {
     "AnyfitSampler": "sampler",
     "Budget": "budget",
+    "Candidates": "candidates",
     "Choice": "_outcome",
     "ModelTestbed": "_model_testbed",
     "Outcome": "_outcome",
     "Problem": "_problem",
+    "Progress": "_testbed",
     "RUNNING": "_folder",
     "RunFolder": "_folder",
     "SAMPLERS": "_trials",
@@ -40,7 +44,10 @@ _HOMES = {
     "new_run": "run",
     "open_testbed": "_model_testbed",
     "own_process": "_folder",
+    "pareto_figure": "_picture",
+    "read_candidates": "candidates",
     "resume_run": "run",
+    "silent": "_testbed",
     "stored_outcome": "run",
 }
 
@@ -49,10 +56,12 @@ __all__ = [
     "SAMPLERS",
     "AnyfitSampler",
     "Budget",
+    "Candidates",
     "Choice",
     "ModelTestbed",
     "Outcome",
     "Problem",
+    "Progress",
     "RunFolder",
     "Scorer",
     "SearchConfig",
@@ -63,7 +72,10 @@ __all__ = [
     "new_run",
     "open_testbed",
     "own_process",
+    "pareto_figure",
+    "read_candidates",
     "resume_run",
+    "silent",
     "stored_outcome",
 ]
 

@@ -18,6 +18,7 @@ from nas.search.study import Evaluations
 
 MARGIN = 0.02  # a measured latency counts as within the budget this much below it
 _ROUNDS = 5
+_NEAR = 0.4  # of the logarithm of measured latency over the limit: within a factor of 1.5
 _GOOD_ENOUGH = 0.005  # a share of all scores' range that is worth no further round's seconds
 _GOOD_ENOUGH_CHECKED = 0.0005  # where scores are checked: smaller than predictions tell apart
 _USED = 0.9  # a rung whose subnet uses less of it is tried again, now that the predictor's error is known
@@ -25,7 +26,8 @@ _TRIED = 2  # candidates measured for one aim, where their scores can be checked
 _CHECKED = 8  # scores that are measured at most to find the best within a limit of another kind than latency
 _AIMS = (1.0, 0.985, 0.965, 0.93)
 _AIMS_DOUBTED = (1.06, 1.03, 1.0, 0.985, 0.965, 0.93, 0.88, 0.8)  # where the profile is not good
-_AIMS_COSTLY, _TRIED_COSTLY = (1.03, 1.0, 0.97), 2  # where writing a candidate's programs takes seconds
+# Where writing a candidate takes seconds: two tell how far the predictor errs, the next use the budget.
+_FIRST_COSTLY, _AIMS_COSTLY, _ROUNDS_COSTLY = (1.0, 0.97), (1.03, 1.015, 1.0, 1.0, 0.98, 0.96), 4
 _CHECK_S = 20.0  # that measuring scores may take; then predictions decide among what was not measured
 _AIMS_CHECKED = (1.04, 1.02, 1.0, 0.98, 0.96)  # some that are predicted to miss the limit keep it
 
@@ -158,12 +160,13 @@ class Finals:
         self._doubt = doubt
         self._statistic = statistic
         self._aims = [*(_AIMS_DOUBTED if is_doubted else _AIMS)]
+        self._is_costly = is_costly and check is not None
         if check is not None:
-            aims, tried = (_AIMS_COSTLY, _TRIED_COSTLY) if is_costly else (_AIMS_CHECKED, _TRIED)
-            self._aims = [aim for aim in aims for _ in range(tried)]
+            self._aims = [aim for aim in _AIMS_CHECKED for _ in range(_TRIED)]
+            self._aims = [*_AIMS_COSTLY] if is_costly else self._aims
         self._clock = clock
         self._checking_s = 0.0
-        enough = _GOOD_ENOUGH if check is None or is_costly else _GOOD_ENOUGH_CHECKED
+        enough = _GOOD_ENOUGH if check is None else _GOOD_ENOUGH_CHECKED
         self._good_enough = enough * float(np.ptp(found.score)) if len(found) else 0.0
         self._ratio = ratio  # measured / predicted near the budget
         self.finalists: dict[int, Finalist] = {}
@@ -178,12 +181,13 @@ class Finals:
         Candidates for the limits in `rungs` are measured along with it, once each.
         """
         best: Finalist | None = None
-        for turn in range(_ROUNDS):
+        rounds = _ROUNDS_COSTLY if self._is_costly else _ROUNDS
+        for turn in range(rounds):
             chosen = self._next(limit_ms, turn)
             if chosen:
                 self._run([*chosen, *(self.candidates(rungs) if turn == 0 else ())])
                 self._learn(limit_ms)
-            if self._is_settled(limit_ms) or not chosen or turn == _ROUNDS - 1:
+            if self._is_settled(limit_ms) or not chosen or turn == rounds - 1:
                 # A slow phase of the machine can refute every candidate at once: then smaller ones are tried.
                 if (best := self._confirm(limit_ms, rungs)) is not None or not chosen:
                     break
@@ -218,7 +222,7 @@ class Finals:
         """Return new candidates whose expected latency lies at and somewhat below the limit, the best for each aim."""
         expected = self._found.costs[:, 0] * self._ratio
         chosen: list[int] = []
-        for aim in self._aims:
+        for aim in _FIRST_COSTLY if self._is_costly and turn == 0 else self._aims:
             goal = limit_ms * aim * (1.0 - MARGIN) * (0.93**turn if turn > 1 else 1.0)
             best = self._best(expected <= goal, excluded=[*chosen, *self.finalists])
             if best is not None:
@@ -232,8 +236,12 @@ class Finals:
         return int(positions[self._found.score[positions].argmax()]) if len(positions) else None
 
     def _learn(self, limit_ms: float) -> None:
-        """Set the ratio of measured to predicted latency from the finalists nearest to the limit."""
-        near = sorted(self.finalists.values(), key=lambda f: abs(np.log(f.measured_ms / limit_ms)))[:5]
+        """Set the ratio of measured to predicted latency from the finalists nearest to the limit.
+
+        Those of other budgets say nothing of it: a predictor errs otherwise where networks are much smaller.
+        """
+        known = sorted(self.finalists.values(), key=lambda f: abs(np.log(f.measured_ms / limit_ms)))[:5]
+        near = [f for f in known if abs(np.log(f.measured_ms / limit_ms)) < _NEAR] or known
         self._ratio = float(np.median([f.measured_ms / f.predicted_ms for f in near]))
 
     def _is_settled(self, limit_ms: float) -> bool:

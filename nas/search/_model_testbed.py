@@ -235,8 +235,10 @@ class ModelTestbed:
 
 
 @contextmanager
-def open_testbed(config: SearchConfig, progress: Progress = silent) -> Iterator[ModelTestbed]:
-    """Load the model, the runtime and the data of a search, for the time of a block.
+def open_testbed(
+    config: SearchConfig, progress: Progress = silent, model: Model | None = None
+) -> Iterator[ModelTestbed]:
+    """Load the model (unless it is given), the runtime and the data of a search, for the time of a block.
 
     An unknown name or an unusable runtime raises in one sentence. Without data torch has little to compute here, and
     works on one thread: on a busy machine two that wait for each other took twenty times as long.
@@ -257,7 +259,7 @@ def open_testbed(config: SearchConfig, progress: Progress = silent) -> Iterator[
     try:
         if config.data is None:
             torch.set_num_threads(1)
-        model = load_model(config.model)
+        model = load_model(config.model) if model is None else model
         data = None
         if config.data is not None:
             from nas.train.data import open_data

@@ -12,7 +12,10 @@ from nas.search._pareto import front
 from nas.search.budget import format_cost
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from nas.search._outcome import Outcome
+    from nas.search.candidates import Candidates
     from nas.search.study import Evaluations
 
 _GREY, _BLUE, _ORANGE, _RED, _GREEN = "#b8bcc4", "#2563c9", "#e8871e", "#c62f3b", "#14804a"
@@ -25,28 +28,37 @@ def draw(found: Evaluations, outcome: Outcome, title: str, folder: Path, source:
     """
     import matplotlib
 
-    matplotlib.use("Agg")
-    from matplotlib.figure import Figure
-
     matplotlib.rcParams["svg.hashsalt"] = "anyfit"  # the same run draws the same bytes
-    figure = Figure(figsize=(8, 5), dpi=200)
-    axes = figure.add_axes((0.085, 0.11, 0.895, 0.82))
-    _candidates(axes, found, outcome.quality.sign, source)
-    _choices(axes, outcome)
-    _frame(axes, found, outcome, title)
+    figure = _figure(found.costs[:, 0], outcome.quality.sign * found.score, outcome, title, source)
     for suffix in ("svg", "png"):
         with replacing(folder / f"pareto.{suffix}") as path:
             metadata = {"Date": None} if suffix == "svg" else {"Software": None}
             figure.savefig(path, format=suffix, metadata=metadata)
 
 
-def _candidates(axes: Any, found: Evaluations, sign: int, source: str) -> None:
-    latency, quality = found.costs[:, 0], sign * found.score
+def pareto_figure(found: Candidates, outcome: Outcome, title: str) -> Figure:
+    """Return the Pareto picture of a run's candidates as a matplotlib figure."""
+    source = "predicted" if "predicted" in set(found.source.tolist()) else "measured"
+    return _figure(found.predicted_ms, found.value, outcome, title, source)
+
+
+def _figure(latency: np.ndarray, quality: np.ndarray, outcome: Outcome, title: str, source: str) -> Figure:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), dpi=200)
+    axes = figure.add_axes((0.085, 0.11, 0.895, 0.82))
+    _candidates(axes, latency, quality, outcome.quality.sign, source)
+    _choices(axes, outcome)
+    _frame(axes, latency, outcome, title)
+    return figure
+
+
+def _candidates(axes: Any, latency: np.ndarray, quality: np.ndarray, sign: int, source: str) -> None:
     told = "predicted" if source == "predicted" else "quality measured, latency predicted"
     axes.scatter(
         latency, quality, s=9, color=_GREY, alpha=0.65, linewidths=0, label=f"candidates ({told})", zorder=1
     )
-    best = front(np.column_stack([latency, -found.score]))
+    best = front(np.column_stack([latency, -sign * quality]))
     axes.step(
         latency[best],
         quality[best],
@@ -102,10 +114,9 @@ def _choices(axes: Any, outcome: Outcome) -> None:
         )
 
 
-def _frame(axes: Any, found: Evaluations, outcome: Outcome, title: str) -> None:
+def _frame(axes: Any, latency: np.ndarray, outcome: Outcome, title: str) -> None:
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
-    latency = found.costs[:, 0]
     if len(latency) and latency.min() > 0 and latency.max() > 4 * latency.min():
         axes.set_xscale("log")
         low, high = np.log10(latency.min()), np.log10(latency.max())

@@ -39,12 +39,12 @@ class Report:
         self._ends_ms = ends_ms
         self._everything_fits = everything_fits
 
-    def rungs(self) -> list[float]:
+    def rungs(self, count: int = 4) -> list[float]:
         """Return a few other, round budgets between the smallest and the largest subnet's."""
         column = COSTS.index(self._budget.primary)
         codes = self._space.codes([self._space.smallest(), self._space.largest()])
         ends = np.column_stack([np.array(self._ends_ms), self._bed.counts(codes)])[:, column]
-        return round_rungs(float(ends[0]), float(ends[1]), float(self._limits[column]))
+        return round_rungs(float(ends[0]), float(ends[1]), float(self._limits[column]), count)
 
     def ladder(
         self, finals: Finals, found: Evaluations, rungs: list[float], winner: Finalist | None

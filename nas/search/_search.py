@@ -36,6 +36,7 @@ class Search:
         self._space = bed.space
         self._limits = config.budget.limits()
         self._is_measured = bed.scorer.source == "measured"
+        self._is_costly = bool(bed.pass_dimensions)  # where writing a candidate's programs takes seconds
         self._pace = 1.0  # measured over predicted latency, as far as this run knows
         default = MEASURED_TRIALS if self._is_measured else PREDICTED_TRIALS
         self._trials = Trials(config.trials or default, config.sampler, config.seed, self._is_measured)
@@ -177,17 +178,17 @@ class Search:
         finals = Finals(
             found, allowed, self._bed.measure, self._pace, check=check, doubt=doubt,
             statistic=self._bed.statistic, is_doubted=bool(self._bed.doubt),
-            is_costly=bool(self._bed.pass_dimensions),
+            is_costly=self._is_costly,
         )  # fmt: skip
         winner: Finalist | None = None
         try:
-            rungs = self._report.rungs()
+            rungs = self._report.rungs(2 if self._is_costly else 4)
             winner = self._decide(finals, found, rungs)
         except KeyboardInterrupt:
             interrupted = True
             finals.stop_checking()
             winner = finals.best_confirmed(self._budget.latency_ms)
-            rungs = self._report.rungs()
+            rungs = self._report.rungs(2 if self._is_costly else 4)
         ladder = self._report.ladder(finals, found, rungs, winner)
         answer = None if winner is None else self._report.choice(winner, found)
         outcome = self._report.outcome(

@@ -78,7 +78,9 @@ def test_unknown_attribute_of_the_package() -> None:
 
 
 def test_public_names_are_listed() -> None:
-    assert dir(nas) == ["__version__", "load"]
+    assert dir(nas) == sorted(nas.__all__)
+    assert {"Model", "SearchResult", "__version__", "compare", "load"} <= set(nas.__all__)
+    assert all(getattr(nas, name) is not None for name in nas.__all__)
 
 
 def test_unknown_command_names_the_nearest(nas_run) -> None:

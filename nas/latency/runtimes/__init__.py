@@ -48,3 +48,8 @@ def default_runtime() -> Runtime:
     """Return ONNX Runtime, or torch where it is not installed."""
     runtime = get_runtime(DEFAULT)
     return runtime if runtime.unavailable() is None else get_runtime("torch")
+
+
+def chosen_runtime(name: str | None) -> Runtime:
+    """Return a runtime by name, or without one the default of this machine."""
+    return default_runtime() if name is None else get_runtime(name)

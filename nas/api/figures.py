@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas._errors import NasError, UsageError
 from nas._files import read_json
-from nas.cli._output import log
-from nas.cli._targets import Target, model_of
+from nas.api.targets import Target, model_of
 from nas.export import Latency, Manifest, QualityFigure, read_manifest
 
 if TYPE_CHECKING:
@@ -135,8 +134,17 @@ def table_quality(model: Model, subnet: Subnet) -> list[QualityFigure]:
     return found
 
 
-def predicted_latency(model: Model, subnet: Subnet, runtime: Runtime, workload: Workload) -> list[Latency]:
-    """Return the latency that this machine's cached profile predicts; nothing where there is no such profile."""
+def predicted_latency(
+    model: Model,
+    subnet: Subnet,
+    runtime: Runtime,
+    workload: Workload,
+    report: Callable[[str], None] = lambda text: None,
+) -> list[Latency]:
+    """Return the latency that this machine's cached profile predicts; nothing where there is no such profile.
+
+    `report` hears why a profile that is there cannot be used.
+    """
     from nas.latency.fingerprint import machine_fingerprint
     from nas.latency.profile import load_profile, profile_path
 
@@ -145,7 +153,7 @@ def predicted_latency(model: Model, subnet: Subnet, runtime: Runtime, workload: 
     try:
         profile = load_profile(model, runtime, workload)
     except NasError as error:
-        log(f"no predicted latency: {error}")
+        report(f"no predicted latency: {error}")
         return []
     predicted = Latency(
         kind="predicted",

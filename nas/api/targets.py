@@ -10,6 +10,7 @@ from typing import Any
 from nas._errors import UsageError
 from nas._files import read_json
 
+DEFAULT_MODEL = "mbv3-cifar10"
 NAMED_SUBNETS = ("largest", "smallest")
 MARKS = {"manifest.json": "artifact", "run.json": "run", "supernet.json": "model"}
 TRAINED = "model"  # where `nas train` puts its model inside its run's folder
