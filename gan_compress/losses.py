@@ -1,4 +1,4 @@
-"""Losses of GAN training: the non-saturating game, R1, and distances to a teacher's images."""
+"""Losses of GAN training: the non-saturating loss, R1, and distances to a teacher's images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training generators: the game from scratch, then every subnet at once beside the frozen full generator."""
+"""Training generators: from scratch against a discriminator, then every subnet beside the frozen full generator."""
 
 from __future__ import annotations
 

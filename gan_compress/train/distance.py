@@ -27,8 +27,8 @@ def feature_distance(
     """
     if isinstance(by, Discriminator):
         with torch.no_grad():
-            goal = judge_features(by, wanted)
-        pairs = zip(judge_features(by, images), goal, strict=True)
+            goal = discriminator_features(by, wanted)
+        pairs = zip(discriminator_features(by, images), goal, strict=True)
         return torch.stack([_layer_distance(a, b) for a, b in pairs]).mean()
     if by is None:
         return pyramid_distance(images, wanted)
@@ -37,12 +37,12 @@ def feature_distance(
     return (by(_enlarged(images, resolution)) - goal_bn).square().mean()
 
 
-def judge_features(judge: Discriminator, x_bchw: Tensor) -> list[Tensor]:
+def discriminator_features(discriminator: Discriminator, x_bchw: Tensor) -> list[Tensor]:
     """Return the feature maps of a discriminator, from the colour layer of the images' size to 4 × 4 pixels."""
     size = x_bchw.shape[-1]
-    maps = [judge.from_rgb[str(size)](x_bchw)]
+    maps = [discriminator.from_rgb[str(size)](x_bchw)]
     while size > 4:
-        maps.append(judge.blocks[str(size)](maps[-1]))
+        maps.append(discriminator.blocks[str(size)](maps[-1]))
         size //= 2
     return maps
 

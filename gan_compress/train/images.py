@@ -1,4 +1,4 @@
-"""The real images of the game, and what they are at smaller resolutions."""
+"""The real images of a training, and what they are at smaller resolutions."""
 
 from __future__ import annotations
 

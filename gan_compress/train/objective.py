@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Unpack
 
 from gan_compress.family import StyleGAN2
+from gan_compress.train.adversarial import AdversarialStep
 from gan_compress.train.distance import Features
-from gan_compress.train.game import Game
 from gan_compress.train.images import RealImages, real_images
 from gan_compress.train.recipe import FAMILY, Recipe
 from gan_compress.train.samples import sample_grid, write_picture
@@ -58,11 +58,11 @@ class GeneratorObjective(Objective):
     """A supernet of generators beside a discriminator, a frozen full generator, or both, as the stage asks for."""
 
     columns: ClassVar[tuple[str, ...]] = (
-        "step", "images", "generator", "judge", "real", "fake", "r1", "r2", "pixel", "feature", "images_per_s",
+        "step", "images", "generator", "discriminator", "real", "fake", "r1", "r2", "pixel", "feature", "images_per_s",
     )  # fmt: skip
     leading: ClassVar[tuple[str, ...]] = ("generator", "pixel")
-    shown: ClassVar[tuple[str, ...]] = ("judge", "real", "fake", "pixel", "feature")
-    rates: ClassVar[tuple[str, ...]] = ("lr", "judge_lr")
+    shown: ClassVar[tuple[str, ...]] = ("discriminator", "real", "fake", "pixel", "feature")
+    rates: ClassVar[tuple[str, ...]] = ("lr", "discriminator_lr")
     recipe: Recipe  # pyright: ignore[reportIncompatibleVariableOverride]
     state: State  # pyright: ignore[reportIncompatibleVariableOverride]
 
@@ -82,7 +82,7 @@ class GeneratorObjective(Objective):
         self._classes = self._find_classes(data, known["classes"])
         self._data_name = known["data"] if data is None else data.name
         self._real: RealImages | None = None
-        if self.recipe.has_judge:
+        if self.recipe.has_discriminator:
             if data is None:
                 raise UsageError(
                     f"stage {recipe.stage!r} learns from images, but no data was given; name some"
@@ -116,14 +116,16 @@ class GeneratorObjective(Objective):
 
     def build(self) -> State:
         recipe, checkpoint = self.recipe, self.setup.checkpoint
-        watched = recipe.has_teacher and self._features is None and recipe.feature_weight > 0
+        compares_features = recipe.has_teacher and self._features is None and recipe.feature_weight > 0
         if checkpoint is not None:
-            watched = watched and "watcher" in checkpoint.state
+            compares_features = compares_features and "feature_discriminator" in checkpoint.state
         elif self._start is not None:
-            watched = watched and self._start.judge is not None
+            compares_features = compares_features and self._start.discriminator is not None
         family = make_family(recipe, len(self._classes))
-        state = build_state(recipe, family, self.setup.device, watched=watched)
-        self._game = Game(recipe, state, self._real, self._autocast, self._features, self.setup.processes)
+        state = build_state(recipe, family, self.setup.device, compares_features=compares_features)
+        self._adversarial = AdversarialStep(
+            recipe, state, self._real, self._autocast, self._features, self.setup.processes
+        )
         return state
 
     def begin(self) -> None:
@@ -132,7 +134,7 @@ class GeneratorObjective(Objective):
 
     def step(self) -> Losses:
         set_rates(self.state, self.recipe)
-        losses = self._game.step()
+        losses = self._adversarial.step()
         self.state.ema.update(self.state.supernet, kept_share(self.recipe, self.state.step + 1))
         return losses
 

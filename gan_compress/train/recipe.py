@@ -16,8 +16,8 @@ FAMILY = (
     "smallest",
     "mapping",
     "conditional",
-    "judge_multiplier",
-    "judge_cap",
+    "discriminator_multiplier",
+    "discriminator_cap",
 )
 """Settings of the two networks; the stages that need a start take them from there."""
 
@@ -32,9 +32,10 @@ class Recipe(Settings):
             teacher), or "distil" (the same without a discriminator and without data).
         resolution, multiplier, style, cap, smallest, mapping: the family's options, see `gan_compress.family.anycost`.
         conditional: whether images are made by class; the classes come from the data.
-        judge_multiplier, judge_cap: the discriminator's channels, by the generator's rule; 0 takes the generator's.
-        lr, judge_lr: learning rates of Adam; mapping_lr: factor on `lr` for the mapping network, which is scaled to
-            learn a hundred times more slowly (StyleGAN2): too slowly for a short training.
+        discriminator_multiplier, discriminator_cap: the discriminator's channels, by the generator's rule; 0 takes the
+            generator's.
+        lr, discriminator_lr: learning rates of Adam; mapping_lr: factor on `lr` for the mapping network, which is
+            scaled to learn a hundred times more slowly (StyleGAN2): too slowly for a short training.
         beta1, beta2: Adam's decay rates, for both networks.
         growing: stage "multires" only: share of the steps, at the start, in which the resolutions open one after
             another; small images are cheap and teach the coarse shapes.
@@ -49,7 +50,7 @@ class Recipe(Settings):
         mixing: share of the batches made with two styles, the second from a random layer on.
         random_subnets: drawn each step beside the largest and one of the smallest channels; `uniform_share` of them
             have one ratio in all layers.
-        game_weight, pixel_weight, feature_weight: of the losses of the elastic stage.
+        adversarial_weight, pixel_weight, feature_weight: of the losses of the elastic stage.
         precision: "fp32", "bf16" (CUDA only) or "auto" (fp32 with TF32 products on CUDA).
         checkpoint_steps, sample_every, log_every: how often to write a checkpoint, a picture of samples, a row of
             log.csv.
@@ -68,13 +69,13 @@ class Recipe(Settings):
     smallest: int = 0
     mapping: int = 8
     conditional: bool = True
-    judge_multiplier: Weight = 0.0
-    judge_cap: Natural = 0
+    discriminator_multiplier: Weight = 0.0
+    discriminator_cap: Natural = 0
     steps: Count = 10000
     batch_size: Annotated[int, Field(ge=2)] = 32
     seed: Natural = 0
     lr: Rate = 0.002
-    judge_lr: Rate = 0.002
+    discriminator_lr: Rate = 0.002
     mapping_lr: Rate = 1.0
     beta1: Share = 0.0
     beta2: Share = 0.99
@@ -91,7 +92,7 @@ class Recipe(Settings):
     mixing: Share = 0.0
     random_subnets: Natural = 1
     uniform_share: Share = 0.5
-    game_weight: Weight = 1.0
+    adversarial_weight: Weight = 1.0
     pixel_weight: Weight = 1.0
     feature_weight: Weight = 1.0
     precision: Precision = "auto"
@@ -105,7 +106,7 @@ class Recipe(Settings):
         return self.stage in ("elastic", "distil")
 
     @property
-    def has_judge(self) -> bool:
+    def has_discriminator(self) -> bool:
         """Whether the stage trains a discriminator."""
         return self.stage != "distil"
 

@@ -17,7 +17,7 @@ from nas.train.checkpoint import CHECKPOINT, read_checkpoint
 class Start:
     """Weights to start from.
 
-    `settings` are the recipe's settings of the networks; `judge` is missing where only a generator was kept.
+    `settings` are the recipe's settings of the networks; `discriminator` is missing where only a generator was kept.
     """
 
     where: str
@@ -25,7 +25,7 @@ class Start:
     classes: tuple[str, ...]
     data: str
     generator: dict[str, Any]
-    judge: dict[str, Any] | None
+    discriminator: dict[str, Any] | None
 
     def adopt(self, recipe: Recipe) -> Recipe:
         """Return the recipe with the networks' settings of the start."""
@@ -46,7 +46,12 @@ def read_start(start: str | Path) -> Start:
                 f"{path} is no checkpoint of a generator (no {error}); name the folder of such a run"
             ) from error
         return Start(
-            str(start), settings, classes, checkpoint.about["data"], generator, checkpoint.state.get("judge")
+            str(start),
+            settings,
+            classes,
+            checkpoint.about["data"],
+            generator,
+            checkpoint.state.get("discriminator"),
         )
     return _from_model(start)
 
@@ -85,10 +90,10 @@ def take_over(state: State, start: Start, recipe: Recipe) -> None:
             state.supernet.sort_channels(style_importance(state.supernet))
             state.teacher = frozen(state.supernet.network)
         state.averaged.load_state_dict(state.supernet.state_dict())
-        if start.judge is not None and state.judge is not None:
-            state.judge.load_state_dict(start.judge)
-        if start.judge is not None and state.watcher is not None:
-            state.watcher.load_state_dict(start.judge)
+        if start.discriminator is not None and state.discriminator is not None:
+            state.discriminator.load_state_dict(start.discriminator)
+        if start.discriminator is not None and state.feature_discriminator is not None:
+            state.feature_discriminator.load_state_dict(start.discriminator)
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise NasError(

@@ -24,20 +24,20 @@ _Module = TypeVar("_Module", bound=nn.Module)
 class State(TrainingState):
     """The training state.
 
-    `judge` is the discriminator, `teacher` the frozen full generator and `watcher` the frozen discriminator whose
-    features are compared, in the stages that have them.
+    `teacher` is the frozen full generator and `feature_discriminator` the frozen discriminator whose features are
+    compared, in the stages that have them.
     """
 
     supernet: Supernet
     ema: MovingAverage
     optimizer: torch.optim.Adam
-    judge: Discriminator | None = None
-    judge_optimizer: torch.optim.Adam | None = None
+    discriminator: Discriminator | None = None
+    discriminator_optimizer: torch.optim.Adam | None = None
     teacher: nn.Module | None = None
-    watcher: Discriminator | None = None
+    feature_discriminator: Discriminator | None = None
 
     def trained(self) -> list[nn.Module]:
-        return [self.supernet] if self.judge is None else [self.supernet, self.judge]
+        return [self.supernet] if self.discriminator is None else [self.supernet, self.discriminator]
 
     @property
     def averaged(self) -> Supernet:
@@ -61,9 +61,12 @@ def make_family(recipe: Recipe, classes: int) -> StyleGAN2:
     )  # fmt: skip
 
 
-def make_judge(recipe: Recipe, family: StyleGAN2) -> Discriminator:
+def make_discriminator(recipe: Recipe, family: StyleGAN2) -> Discriminator:
     """Return a fresh discriminator that takes every output resolution, the class and the subnet."""
-    multiplier, cap = recipe.judge_multiplier or recipe.multiplier, recipe.judge_cap or recipe.cap
+    multiplier, cap = (
+        recipe.discriminator_multiplier or recipe.multiplier,
+        recipe.discriminator_cap or recipe.cap,
+    )
     channels = dict(
         zip(
             (family.size_of(layer) for layer in range(len(family.full))),
@@ -71,32 +74,34 @@ def make_judge(recipe: Recipe, family: StyleGAN2) -> Discriminator:
             strict=True,
         )
     )
-    judge = Discriminator(recipe.resolution, channels, classes=family.classes, conditions=len(family.full))
-    assert judge.describe is not None
+    discriminator = Discriminator(
+        recipe.resolution, channels, classes=family.classes, conditions=len(family.full)
+    )
+    assert discriminator.describe is not None
     # The stages without subnets say nothing here; the elastic stage then starts from the very same scores.
-    nn.init.zeros_(judge.describe.weight)
-    return judge
+    nn.init.zeros_(discriminator.describe.weight)
+    return discriminator
 
 
-def build_state(recipe: Recipe, family: StyleGAN2, device: torch.device, *, watched: bool) -> State:
+def build_state(recipe: Recipe, family: StyleGAN2, device: torch.device, *, compares_features: bool) -> State:
     """Build the state of step 0 from the recipe's seed; `watched` if a frozen discriminator compares features."""
     with torch.random.fork_rng(devices=[]):
         seed_globals(recipe.seed, 0)
         supernet = Supernet(family).to(device)
-        judge = make_judge(recipe, family).to(device)
-    for network in (supernet, judge):
+        discriminator = make_discriminator(recipe, family).to(device)
+    for network in (supernet, discriminator):
         channels_last(network)  # 5-10% faster steps on a CPU, measured on the digits
     state = State(
         supernet=supernet,
         ema=MovingAverage(supernet),
         optimizer=_adam(supernet, recipe),
     )
-    if recipe.has_judge:
-        state.judge, state.judge_optimizer = judge, _adam(judge, recipe)
+    if recipe.has_discriminator:
+        state.discriminator, state.discriminator_optimizer = discriminator, _adam(discriminator, recipe)
     if recipe.has_teacher:
         state.teacher = frozen(supernet.network)
-    if watched:
-        state.watcher = frozen(judge)
+    if compares_features:
+        state.feature_discriminator = frozen(discriminator)
     return state
 
 
@@ -122,7 +127,10 @@ def _adam(module: nn.Module, recipe: Recipe) -> torch.optim.Adam:
 def set_rates(state: State, recipe: Recipe) -> None:
     """Set the learning rates of the step to come."""
     share = schedules.cooldown_share(state.step, steps=recipe.steps, cooldown=recipe.cooldown)
-    for optimizer, lr in ((state.optimizer, recipe.lr), (state.judge_optimizer, recipe.judge_lr)):
+    for optimizer, lr in (
+        (state.optimizer, recipe.lr),
+        (state.discriminator_optimizer, recipe.discriminator_lr),
+    ):
         if optimizer is not None:
             schedules.set_rate(optimizer, lr, share)
 

@@ -35,7 +35,7 @@ def small_recipe(recipe: Recipe) -> Recipe:
     """Return the recipe of a generator with a quarter of the width, and the same discriminator."""
     return recipe.replaced(
         name=f"{recipe.name}-alone",
-        judge_multiplier=recipe.judge_multiplier or recipe.multiplier,
+        discriminator_multiplier=recipe.discriminator_multiplier or recipe.multiplier,
         multiplier=recipe.multiplier / 4,
     )
 

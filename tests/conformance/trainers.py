@@ -74,7 +74,7 @@ def _generator(folder: Path, stage: str, longer: bool, changed: bool, **options:
     steps = {"steps": 9 if longer else 6, "lr": 0.5 if changed else 0.002}
     recipe = Recipe.from_dict({**GENERATOR, **steps, "stage": stage})
     start = beside(folder) if recipe.has_teacher and not options.get("resume") else None
-    data = few_digits() if recipe.has_judge else None
+    data = few_digits() if recipe.has_discriminator else None
     return train(recipe, data, folder, start=start, **options)
 
 
@@ -102,7 +102,7 @@ def without_images(folder: Path, *, longer: bool = False, changed: bool = False,
 
 
 TRANSLATION: dict[str, Any] = {
-    "resolution": 16, "ngf": 8, "blocks": 3, "judge_channels": 4, "judge_layers": 1, "batch_size": 4,
+    "resolution": 16, "ngf": 8, "blocks": 3, "discriminator_channels": 4, "discriminator_layers": 1, "batch_size": 4,
     "distil_steps": 2, "checkpoint_steps": 2, "sample_every": 3, "log_every": 2,
 }  # fmt: skip
 

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from gan_compress.train import Recipe, train
-from gan_compress.train.game import Game
+from gan_compress.train.adversarial import AdversarialStep
 from gan_compress.train.images import real_images
 from gan_compress.train.start import read_start, take_over
 from gan_compress.train.state import State, build_state, kept_share, make_family, set_rates
@@ -82,8 +82,8 @@ def test_both_penalties_and_pairs(digits: Data, tmp_path: Path) -> None:
 
 
 def test_groups_of_a_batch_are_of_one_class(digits: Data) -> None:
-    state = build_state(tiny(), make_family(tiny(), 10), CPU, watched=False)
-    game = Game(tiny(batch_size=16), state, real_images(digits, 16), contextlib.nullcontext)
+    state = build_state(tiny(), make_family(tiny(), 10), CPU, compares_features=False)
+    game = AdversarialStep(tiny(batch_size=16), state, real_images(digits, 16), contextlib.nullcontext)
     z_bi = game._latents(Draws(torch.Generator().manual_seed(0), 16))
     labels = z_bi[:, 8:].argmax(1).reshape(4, 4)
     assert (labels == labels[:, :1]).all() and len(labels.unique()) > 1
@@ -96,7 +96,7 @@ def test_a_run_leaves_a_model_samples_a_log_and_its_recipe(base: Path) -> None:
     assert config["info"]["stage"] == "multires" and config["info"]["data"] == "digits"
     assert sorted(path.name for path in (base / "samples").iterdir()) == ["0000003.png", "0000006.png"]
     lines = (base / "log.csv").read_text().splitlines()
-    assert lines[0].startswith("step,images,generator,judge") and len(lines) == 4
+    assert lines[0].startswith("step,images,generator,discriminator") and len(lines) == 4
     assert Recipe.from_dict(json.loads((base / "recipe.json").read_text())) == tiny()
     averaged = read_checkpoint(base / "checkpoint.pt").state["ema"]
     assert same(weights(base), {name.removeprefix("network."): value for name, value in averaged.items()})
@@ -105,7 +105,7 @@ def test_a_run_leaves_a_model_samples_a_log_and_its_recipe(base: Path) -> None:
 def started(base: Path, stage: str, **changes) -> State:
     begin = read_start(base)
     recipe = begin.adopt(tiny(stage, **changes))
-    state = build_state(recipe, make_family(recipe, 10), CPU, watched=True)
+    state = build_state(recipe, make_family(recipe, 10), CPU, compares_features=True)
     take_over(state, begin, recipe)
     return state
 
@@ -115,16 +115,16 @@ def test_the_elastic_stage_starts_at_the_full_generator_and_its_scores(base: Pat
     space, family = state.family.space, state.family
     z = family.example_input(space.largest(), 4)
     before = read_start(base)
-    plain = build_state(tiny(), make_family(tiny(), 10), CPU, watched=False)
+    plain = build_state(tiny(), make_family(tiny(), 10), CPU, compares_features=False)
     take_over(plain, before, tiny())
     image = plain.supernet(z, space.largest())
     assert torch.allclose(state.supernet(z, space.largest()), image, atol=1e-5)
     assert not same(plain.supernet.state_dict(), state.supernet.state_dict())
     assert state.teacher is not None
     assert torch.equal(state.teacher(z), state.supernet(z, space.largest()))
-    assert state.judge is not None and plain.judge is not None
+    assert state.discriminator is not None and plain.discriminator is not None
     told = torch.rand(len(family.full))
-    assert torch.equal(state.judge(image, z[:, 8:], told), plain.judge(image, z[:, 8:]))
+    assert torch.equal(state.discriminator(image, z[:, 8:], told), plain.discriminator(image, z[:, 8:]))
 
 
 def test_the_teacher_and_the_watcher_stay_and_everything_else_learns(base: Path, digits: Data) -> None:
@@ -132,20 +132,22 @@ def test_the_teacher_and_the_watcher_stay_and_everything_else_learns(base: Path,
 
     recipe = read_start(base).adopt(tiny("elastic", lr=0.01))
     state = started(base, "elastic", lr=0.01)
-    frozen = {name: getattr(state, name).state_dict() for name in ("teacher", "watcher")}
+    frozen = {name: getattr(state, name).state_dict() for name in ("teacher", "feature_discriminator")}
     frozen = {name: {key: value.clone() for key, value in part.items()} for name, part in frozen.items()}
     before = {key: value.clone() for key, value in state.supernet.state_dict().items()}
-    game = Game(recipe, state, real_images(digits, 16), lambda: torch.autocast("cpu", enabled=False))
+    game = AdversarialStep(
+        recipe, state, real_images(digits, 16), lambda: torch.autocast("cpu", enabled=False)
+    )
     told: set[str] = set()
     for _ in range(3):
         told |= game.step().keys()
         state.step += 1
-    assert {"generator", "judge", "pixel", "feature", "r1"} <= told
+    assert {"generator", "discriminator", "pixel", "feature", "r1"} <= told
     assert all(same(frozen[name], getattr(state, name).state_dict()) for name in frozen)
     still = [key for key, value in state.supernet.state_dict().items() if torch.equal(before[key], value)]
     assert all("noise_" in key or key.endswith("kernel") for key in still)
-    assert state.judge is not None and state.judge.describe is not None
-    assert state.judge.describe.weight.abs().max() > 0
+    assert state.discriminator is not None and state.discriminator.describe is not None
+    assert state.discriminator.describe.weight.abs().max() > 0
 
 
 @pytest.mark.parametrize("features", [None, lambda images: images.flatten(1)], ids=["default", "callable"])
@@ -168,7 +170,7 @@ def test_distillation_brings_small_subnets_nearer(features: Callable | None, bas
         return [float((x - shrunk(wanted, x.shape[-1])).square().mean()) for x in images]
 
     before = distances()
-    game = Game(recipe, state, None, lambda: torch.autocast("cpu", enabled=False), features)
+    game = AdversarialStep(recipe, state, None, lambda: torch.autocast("cpu", enabled=False), features)
     for _ in range(40):
         losses = game.step()
         state.step += 1
@@ -180,7 +182,7 @@ def test_distillation_needs_no_images_and_starts_from_a_model_folder(base: Path,
     path = run(tmp_path / "run", tiny("distil"), None, start=base / "model")
     config = json.loads((path / "supernet.json").read_text())
     assert config["info"]["data"] == "digits" and len(config["classes"]) == 10
-    assert "judge" not in read_checkpoint(tmp_path / "run" / "checkpoint.pt").state
+    assert "discriminator" not in read_checkpoint(tmp_path / "run" / "checkpoint.pt").state
 
 
 def test_images_without_classes(digits: Data, tmp_path: Path) -> None:
@@ -201,15 +203,15 @@ def test_a_folder_of_pictures_without_classes(tmp_path: Path) -> None:
 
 
 def test_a_later_run_can_go_on_with_both_networks(base: Path, digits: Data, tmp_path: Path) -> None:
-    run(tmp_path / "run", tiny("base", steps=1, lr=1e-9, judge_lr=1e-9), digits, start=base)
+    run(tmp_path / "run", tiny("base", steps=1, lr=1e-9, discriminator_lr=1e-9), digits, start=base)
     start, end = (read_checkpoint(folder / "checkpoint.pt").state for folder in (base, tmp_path / "run"))
-    for name, of in (("ema", "supernet"), ("judge", "judge")):
+    for name, of in (("ema", "supernet"), ("discriminator", "discriminator")):
         assert all(torch.allclose(value, end[of][key], atol=1e-6) for key, value in start[name].items())
 
 
 def test_rates_and_averages_follow_the_step(base: Path) -> None:
     recipe = tiny(steps=100, cooldown=0.25, lr=0.1, mapping_lr=3.0)
-    state = build_state(recipe, make_family(recipe, 10), CPU, watched=False)
+    state = build_state(recipe, make_family(recipe, 10), CPU, compares_features=False)
     rates = {}
     for state.step in (0, 75, 80, 99):
         set_rates(state, recipe)
@@ -260,4 +262,4 @@ def test_tensorboard_has_every_row(digits: Data, tmp_path: Path) -> None:
     run(tmp_path / "run", tiny(), digits, tensorboard=True)
     found = event.EventAccumulator(str(next((tmp_path / "run").rglob("events.*")).parent)).Reload()
     steps = {name: [each.step for each in found.Scalars(name)] for name in found.Tags()["scalars"]}
-    assert steps["generator"] == steps["judge"] == [2, 4, 6]
+    assert steps["generator"] == steps["discriminator"] == [2, 4, 6]

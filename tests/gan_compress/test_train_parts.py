@@ -10,8 +10,8 @@ import torch
 
 from gan_compress.discriminator import Discriminator
 from gan_compress.family import StyleGAN2, anycost
+from gan_compress.train.adversarial import mixed
 from gan_compress.train.distance import feature_distance
-from gan_compress.train.game import mixed
 from gan_compress.train.images import RealImages, real_images, shrunk
 from gan_compress.train.importance import style_importance
 from gan_compress.train.recipe import FAMILY, Recipe, load_recipe, recipe_names
@@ -186,7 +186,7 @@ def test_importance_weighs_styles(supernet: Supernet) -> None:
     assert style_importance(supernet)["layer3.channels"][5] == 0
 
 
-@pytest.mark.parametrize("by", ["judge", "pixels", "callable"])
+@pytest.mark.parametrize("by", ["discriminator", "pixels", "callable"])
 def test_distances_are_zero_at_the_goal_and_move_only_the_student(by: str) -> None:
     torch.manual_seed(0)
     sizes: list[int] = []
@@ -195,7 +195,9 @@ def test_distances_are_zero_at_the_goal_and_move_only_the_student(by: str) -> No
         sizes.append(x.shape[-1])
         return x.flatten(1)
 
-    chosen = {"judge": Discriminator(16, {4: 8, 8: 8, 16: 8}), "pixels": None, "callable": features}[by]
+    chosen = {"discriminator": Discriminator(16, {4: 8, 8: 8, 16: 8}), "pixels": None, "callable": features}[
+        by
+    ]
     for size in (4, 8, 16):
         images = torch.randn(2, 3, size, size, requires_grad=True)
         wanted = torch.randn(2, 3, size, size, requires_grad=True)

@@ -16,11 +16,11 @@ CHANNELS = {4: 12, 8: 10, 16: 8}
 @pytest.mark.parametrize("size", [4, 8, 16])
 def test_every_size_is_scored(size: int) -> None:
     torch.manual_seed(0)
-    judge = Discriminator(16, CHANNELS, classes=3, conditions=5)
+    discriminator = Discriminator(16, CHANNELS, classes=3, conditions=5)
     x, shares = torch.randn(6, 3, size, size), torch.eye(3)[[0, 1, 2, 0, 1, 2]]
-    scores = judge(x, shares, torch.rand(5))
+    scores = discriminator(x, shares, torch.rand(5))
     assert scores.shape == (6,)
-    assert not torch.allclose(scores, judge(x, shares.flip(1), torch.rand(5)))
+    assert not torch.allclose(scores, discriminator(x, shares.flip(1), torch.rand(5)))
 
 
 def test_halving_filters_and_keeps_the_size_even() -> None:
@@ -31,14 +31,14 @@ def test_halving_filters_and_keeps_the_size_even() -> None:
 
 def test_sameness_is_seen() -> None:
     torch.manual_seed(0)
-    judge = Discriminator(8, CHANNELS)
+    discriminator = Discriminator(8, CHANNELS)
     features = torch.randn(4, 12, 4, 4)
-    assert judge._with_deviation(features[:1].repeat(4, 1, 1, 1))[:, -1].max() < 1e-3
-    assert judge._with_deviation(features)[:, -1].min() > 0.3
+    assert discriminator._with_deviation(features[:1].repeat(4, 1, 1, 1))[:, -1].max() < 1e-3
+    assert discriminator._with_deviation(features)[:, -1].min() > 0.3
     halves = torch.cat([features[:1].repeat(4, 1, 1, 1), torch.randn(4, 12, 4, 4)])
-    told = judge._with_deviation(halves)[:, -1, 0, 0]
+    told = discriminator._with_deviation(halves)[:, -1, 0, 0]
     assert told[:4].max() < 1e-3 and told[4:].min() > 0.3
-    assert judge._with_deviation(torch.randn(5, 12, 4, 4)).shape == (5, 13, 4, 4)
+    assert discriminator._with_deviation(torch.randn(5, 12, 4, 4)).shape == (5, 13, 4, 4)
 
 
 def test_augmentation_is_differentiable_and_drawn_by_its_generator() -> None:

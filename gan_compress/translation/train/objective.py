@@ -59,12 +59,12 @@ class TranslationObjective(Objective):
     """A generator beside a discriminator of patches, and in stage "compress" beside a frozen teacher."""
 
     columns: ClassVar[tuple[str, ...]] = (
-        "step", "images", "generator", "judge", "real", "fake", "pixel", "feature", "psnr_largest",
+        "step", "images", "generator", "discriminator", "real", "fake", "pixel", "feature", "psnr_largest",
         "psnr_smallest", "images_per_s",
     )  # fmt: skip
     leading: ClassVar[tuple[str, ...]] = ("generator", "pixel")
-    shown: ClassVar[tuple[str, ...]] = ("judge", "real", "fake", "pixel", "feature")
-    rates: ClassVar[tuple[str, ...]] = ("lr", "judge_lr")
+    shown: ClassVar[tuple[str, ...]] = ("discriminator", "real", "fake", "pixel", "feature")
+    rates: ClassVar[tuple[str, ...]] = ("lr", "discriminator_lr")
     recipe: Recipe  # pyright: ignore[reportIncompatibleVariableOverride]
     state: State  # pyright: ignore[reportIncompatibleVariableOverride]
 

@@ -11,7 +11,7 @@ from gan_compress.translation.pairs import SAME, get_pairs
 from nas._errors import UsageError
 from nas.train.settings import Count, Natural, Rate, Settings, Share, Weight, names_in, read
 
-TAKEN = ("resolution", "pairs", "judge_channels", "judge_layers")
+TAKEN = ("resolution", "pairs", "discriminator_channels", "discriminator_layers")
 """Settings that stage "compress" takes from the run that it starts from, as far as that tells."""
 
 
@@ -25,10 +25,10 @@ class Recipe(Settings):
         pairs: what is made of the pictures, see `gan_compress.translation.pairs`.
         resolution: width and height of the pictures.
         ngf, blocks, norm: options of the stage's own generator, see `gan_compress.translation.family.gan_compression`.
-        judge_channels, judge_layers: of the discriminator of patches.
-        lr, judge_lr: learning rates of Adam; beta1, beta2: its decay rates, for both networks.
+        discriminator_channels, discriminator_layers: of the discriminator of patches.
+        lr, discriminator_lr: learning rates of Adam; beta1, beta2: its decay rates, for both networks.
         cooldown: share of the steps, at the end, in which both rates fall to zero in a straight line.
-        game: the discriminator's loss; game_weight, pixel_weight, feature_weight: of the generator's losses.
+        gan_mode: the discriminator's loss; adversarial_weight, pixel_weight, feature_weight: of the generator's losses.
         wanted: stage "compress": whether pixels are compared with the "teacher"'s or with those of the "truth"; with
             the pairs "same" the teacher's are the truth.
         random_subnets: drawn each step beside the largest and the smallest.
@@ -50,18 +50,18 @@ class Recipe(Settings):
     ngf: int = 32
     blocks: int = 6
     norm: Literal["instance", "batch"] = "instance"
-    judge_channels: Count = 32
-    judge_layers: Count = 2
+    discriminator_channels: Count = 32
+    discriminator_layers: Count = 2
     steps: Count = 4000
     batch_size: Count = 8
     seed: Natural = 0
     lr: Rate = 0.0002
-    judge_lr: Rate = 0.0002
+    discriminator_lr: Rate = 0.0002
     beta1: Share = 0.5
     beta2: Share = 0.999
     cooldown: Share = 0.5
-    game: Literal["hinge", "bce"] = "bce"
-    game_weight: Weight = 1.0
+    gan_mode: Literal["hinge", "bce"] = "bce"
+    adversarial_weight: Weight = 1.0
     pixel_weight: Weight = 100.0
     feature_weight: Weight = 1.0
     wanted: Literal["teacher", "truth"] = "teacher"
@@ -76,9 +76,10 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _check(self) -> Self:
         # The discriminator's last layers, and its instance norms, need room: 3 × 3 patches after halving.
-        if self.resolution < (least := 4 * 2**self.judge_layers):
+        if self.resolution < (least := 4 * 2**self.discriminator_layers):
             raise UsageError(
-                f"recipe: resolution is {self.resolution}, but judge_layers {self.judge_layers} needs at least {least}"
+                f"recipe: resolution is {self.resolution}, but discriminator_layers {self.discriminator_layers} needs "
+                f"at least {least}"
             )
         if self.pairs:
             get_pairs(self.pairs)

@@ -16,13 +16,13 @@ from nas.train.checkpoint import CHECKPOINT, read_checkpoint
 
 @dataclass(frozen=True)
 class Start:
-    """A trained generator: `options` of its family, its tensors, and what is known beside (`settings`, `judge`)."""
+    """A trained generator: `options` of its family, its tensors; known beside are `settings` and `discriminator`."""
 
     where: str
     options: dict[str, Any]
     settings: dict[str, Any]
     generator: dict[str, Any]
-    judge: dict[str, Any] | None
+    discriminator: dict[str, Any] | None
 
     def adopt(self, recipe: Recipe) -> Recipe:
         """Return the recipe with the settings of the start; raises `UsageError` for another kind of pairs."""
@@ -43,7 +43,7 @@ def read_start(start: str | Path) -> Start:
     checkpoint = read_checkpoint(path)
     try:
         recipe = Recipe.from_dict(checkpoint.recipe, str(path))
-        generator, judge = checkpoint.state["supernet"], checkpoint.state["judge"]
+        generator, discriminator = checkpoint.state["supernet"], checkpoint.state["discriminator"]
     except (KeyError, UsageError) as error:
         raise UsageError(
             f"{path} is no checkpoint of an image-to-image generator; name the folder of such a run"
@@ -52,7 +52,7 @@ def read_start(start: str | Path) -> Start:
         raise UsageError(f"{start} is a run of stage {recipe.stage!r}; name the run of a teacher")
     own = {name.removeprefix("network."): tensor for name, tensor in generator.items()}
     settings = {name: getattr(recipe, name) for name in TAKEN}
-    return Start(str(start), dict(recipe.family().options), settings, own, judge)
+    return Start(str(start), dict(recipe.family().options), settings, own, discriminator)
 
 
 def _from_model(start: str | Path) -> Start:
@@ -81,8 +81,8 @@ def take_over(state: State, start: Start, recipe: Recipe) -> None:
     try:
         assert state.teacher is not None
         state.teacher.load_state_dict(start.generator)
-        if start.judge is not None:
-            state.judge.load_state_dict(start.judge)
+        if start.discriminator is not None:
+            state.discriminator.load_state_dict(start.discriminator)
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise NasError(

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from gan_compress.translation.discriminator import PatchDiscriminator
 from gan_compress.translation.family import GanCompression, gan_compression
-from gan_compress.translation.judge import PatchJudge
 from gan_compress.translation.resnet_generator import ResNetGenerator
 from gan_compress.translation.train.recipe import Recipe
 from gan_compress.translation.train.student import Student, without_adaptors
@@ -28,12 +28,12 @@ class State(TrainingState):
 
     supernet: Supernet
     optimizer: torch.optim.Adam
-    judge: PatchJudge
-    judge_optimizer: torch.optim.Adam
+    discriminator: PatchDiscriminator
+    discriminator_optimizer: torch.optim.Adam
     teacher: ResNetGenerator | None = None
 
     def trained(self) -> list[nn.Module]:
-        return [self.supernet, self.judge]
+        return [self.supernet, self.discriminator]
 
     def generator(self) -> Supernet:
         """Return the generator's supernet as it is now, in evaluation mode: a copy where there are adaptors."""
@@ -53,15 +53,17 @@ def build_state(recipe: Recipe, teacher: dict[str, Any] | None, device: torch.de
             known = gan_compression(**teacher)
             frozen = plain_network(known).to(device).requires_grad_(False).eval()
             supernet = Supernet(Student(family, 4 * known.full["down2"]))
-        judge = PatchJudge(
-            family.inputs + family.outputs, channels=recipe.judge_channels, layers=recipe.judge_layers
+        discriminator = PatchDiscriminator(
+            family.inputs + family.outputs,
+            channels=recipe.discriminator_channels,
+            layers=recipe.discriminator_layers,
         )
-    supernet, judge = supernet.to(device).train(), judge.to(device).train()
+    supernet, discriminator = supernet.to(device).train(), discriminator.to(device).train()
     return State(
         supernet=supernet,
         optimizer=_adam(supernet, recipe),
-        judge=judge,
-        judge_optimizer=_adam(judge, recipe),
+        discriminator=discriminator,
+        discriminator_optimizer=_adam(discriminator, recipe),
         teacher=frozen,
     )
 
@@ -80,5 +82,8 @@ def _adam(module: nn.Module, recipe: Recipe) -> torch.optim.Adam:
 def set_rates(state: State, recipe: Recipe) -> None:
     """Set the learning rates of the step to come."""
     share = schedules.cooldown_share(state.step, steps=recipe.steps, cooldown=recipe.cooldown)
-    for optimizer, lr in ((state.optimizer, recipe.lr), (state.judge_optimizer, recipe.judge_lr)):
+    for optimizer, lr in (
+        (state.optimizer, recipe.lr),
+        (state.discriminator_optimizer, recipe.discriminator_lr),
+    ):
         schedules.set_rate(optimizer, lr, share)

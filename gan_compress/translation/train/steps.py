@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gan_compress.train.images import RealImages
-from gan_compress.translation.judge import judge_loss, maker_loss
+from gan_compress.translation.discriminator import discriminator_loss, generator_loss
 from gan_compress.translation.pairs import SAME
 from gan_compress.translation.train.recipe import Recipe
 from gan_compress.translation.train.state import State
@@ -55,13 +55,13 @@ class Steps:
     def _teacher_step(self, given: Tensor, truth: Tensor) -> Losses:
         state = self.state
         made = state.supernet(given, state.supernet.space.largest())
-        losses = self._judge_step(given, made.detach(), truth)
+        losses = self._discriminator_step(given, made.detach(), truth)
         state.optimizer.zero_grad(set_to_none=True)
         pixel = (made - truth).abs().mean()
-        game = maker_loss(self.recipe.game, state.judge(given, made))
-        (self.recipe.pixel_weight * pixel + self.recipe.game_weight * game).backward()
+        adversarial = generator_loss(self.recipe.gan_mode, state.discriminator(given, made))
+        (self.recipe.pixel_weight * pixel + self.recipe.adversarial_weight * adversarial).backward()
         update(state.optimizer, state.supernet.parameters(), self._group)
-        return losses | {"generator": game.detach(), "pixel": pixel.detach()}
+        return losses | {"generator": adversarial.detach(), "pixel": pixel.detach()}
 
     def _compress_step(
         self, given: Tensor, truth: Tensor, teach: Callable[..., tuple[Tensor, list[Tensor]]]
@@ -72,25 +72,25 @@ class Steps:
         places = getattr(state.supernet.family, "places", ())
         with torch.no_grad():
             taught, features = teach(given, places)
-            with running(state.supernet, subnets[turn]) as pupil:
-                made = pupil(given)
+            with running(state.supernet, subnets[turn]) as student:
+                made = student(given)
         if recipe.pairs == SAME:
             truth = taught
-        losses = self._judge_step(given, made, truth)
+        losses = self._discriminator_step(given, made, truth)
         wanted = taught if recipe.wanted == "teacher" else truth
         state.optimizer.zero_grad(set_to_none=True)
         for subnet in subnets:
-            with running(state.supernet, subnet) as pupil:
-                made, own = pupil.with_features(given)
+            with running(state.supernet, subnet) as student:
+                made, own = student.with_features(given)
             parts = {
                 "pixel": (made - wanted).abs().mean(),
                 "feature": torch.stack([(a - b).square().mean() for a, b in zip(own, features, strict=True)]).sum(),
-                "generator": maker_loss(recipe.game, state.judge(given, made)),
+                "generator": generator_loss(recipe.gan_mode, state.discriminator(given, made)),
             }  # fmt: skip
             total = (
                 recipe.pixel_weight * parts["pixel"]
                 + recipe.feature_weight * parts["feature"]
-                + recipe.game_weight * parts["generator"]
+                + recipe.adversarial_weight * parts["generator"]
             )
             total.backward()
             for name, value in parts.items():
@@ -104,14 +104,14 @@ class Steps:
         subnets = sandwich(space, rng, self.recipe.random_subnets)
         return subnets, int(rng.integers(len(subnets)))
 
-    def _judge_step(self, given: Tensor, made: Tensor, truth: Tensor) -> Losses:
+    def _discriminator_step(self, given: Tensor, made: Tensor, truth: Tensor) -> Losses:
         """Update the discriminator, which then stays fixed while the generator learns from it."""
-        judge, optimizer = self.state.judge, self.state.judge_optimizer
-        judge.requires_grad_(True)
-        real, fake = judge(given, truth), judge(given, made)
-        loss = judge_loss(self.recipe.game, real, fake)
+        discriminator, optimizer = self.state.discriminator, self.state.discriminator_optimizer
+        discriminator.requires_grad_(True)
+        real, fake = discriminator(given, truth), discriminator(given, made)
+        loss = discriminator_loss(self.recipe.gan_mode, real, fake)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        update(optimizer, judge.parameters(), self._group)
-        judge.requires_grad_(False)
-        return {"judge": loss.detach(), "real": real.detach().mean(), "fake": fake.detach().mean()}
+        update(optimizer, discriminator.parameters(), self._group)
+        discriminator.requires_grad_(False)
+        return {"discriminator": loss.detach(), "real": real.detach().mean(), "fake": fake.detach().mean()}

@@ -23,7 +23,7 @@ from nas.space import Subnet
 _GENERATOR, _ADAPTORS = "generator.", "adaptors."
 
 
-class Pupil(nn.Module):
+class StudentNetwork(nn.Module):
     """A generator and its adaptors."""
 
     def __init__(
@@ -72,7 +72,7 @@ class Student(Family):
 
         generator = self.generator.assemble(below(_GENERATOR), subnet)
         assert isinstance(generator, ResNetGenerator)
-        return Pupil(generator, list(below(_ADAPTORS).values()), self.places)
+        return StudentNetwork(generator, list(below(_ADAPTORS).values()), self.places)
 
     def example_input(self, subnet: Subnet, batch_size: int = 1) -> torch.Tensor:
         return self.generator.example_input(subnet, batch_size)
@@ -82,10 +82,10 @@ class Student(Family):
 
 
 @contextmanager
-def running(supernet: Supernet, subnet: Subnet) -> Iterator[Pupil]:
-    """Give the pupil of `subnet` with the supernet's slices, while the block lasts."""
+def running(supernet: Supernet, subnet: Subnet) -> Iterator[StudentNetwork]:
+    """Give the student of `subnet` with the supernet's slices, while the block lasts."""
     with supernet.bound(subnet) as network:
-        assert isinstance(network, Pupil)
+        assert isinstance(network, StudentNetwork)
         yield network
 
 

@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 from gan_compress.train.images import real_images
+from gan_compress.translation.discriminator import PatchDiscriminator, discriminator_loss, generator_loss
 from gan_compress.translation.family import gan_compression
-from gan_compress.translation.judge import PatchJudge, judge_loss, maker_loss
 from gan_compress.translation.pairs import blur, to_bytes
 from gan_compress.translation.train import Recipe, load_recipe, recipe_names, train
 from gan_compress.translation.train.state import build_state
@@ -28,7 +28,7 @@ from nas.train.data import Data, open_data
 from tests.conformance.families import some_subnets
 
 SMALL = {
-    "resolution": 16, "ngf": 8, "blocks": 3, "judge_channels": 4, "judge_layers": 1, "batch_size": 4,
+    "resolution": 16, "ngf": 8, "blocks": 3, "discriminator_channels": 4, "discriminator_layers": 1, "batch_size": 4,
     "norm": "batch", "distil_steps": 2, "checkpoint_steps": 1, "sample_every": 2, "log_every": 1,
 }  # fmt: skip
 TEACHER = Recipe(stage="teacher", pairs="blur", steps=2, **SMALL)
@@ -80,7 +80,9 @@ def test_compression_leaves_a_supernet_of_the_separable_layout(compressed: Path,
     assert "model.10.conv_block.1.conv.0.weight" in names and not any("adaptor" in name for name in names)
     with Image.open(compressed / "samples" / "0000004.png") as sheet:
         assert sheet.size == (5 * 16, 12 * 16)  # input, teacher, largest, smallest, truth
-    assert {"generator", "judge", "pixel", "feature"} <= {n for n, v in rows(compressed)[-1].items() if v}
+    assert {"generator", "discriminator", "pixel", "feature"} <= {
+        n for n, v in rows(compressed)[-1].items() if v
+    }
     checkpoint = read_checkpoint(compressed / "checkpoint.pt")
     kept = checkpoint.state["teacher"]
     assert all(torch.equal(kept[n], t) for n, t in before.supernet.network.state_dict().items())
@@ -105,11 +107,11 @@ def test_the_largest_generator_has_the_statistics_of_real_inputs(compressed: Pat
 
 def test_settings_of_the_teacher_are_taken_over(compressed: Path) -> None:
     recipe = json.loads((compressed / "recipe.json").read_text())
-    assert recipe["pairs"] == "blur" and recipe["resolution"] == 16 and recipe["judge_channels"] == 4
+    assert recipe["pairs"] == "blur" and recipe["resolution"] == 16 and recipe["discriminator_channels"] == 4
 
 
 def test_a_teachers_model_can_be_the_start(teacher: Path, data: Data, tmp_path: Path) -> None:
-    recipe = COMPRESS.replaced(steps=1, wanted="truth", warm=False, game="hinge", random_subnets=0)
+    recipe = COMPRESS.replaced(steps=1, wanted="truth", warm=False, gan_mode="hinge", random_subnets=0)
     folder = train(recipe, data, tmp_path / "run", start=teacher / "model", threads=1, show=False)
     assert load_model(folder).info["pairs"] == "blur"
 
@@ -144,8 +146,8 @@ def test_the_student_starts_with_the_teachers_most_important_channels(teacher: P
     for name, tensor in sorted_teacher.network.state_dict().items():
         own = state.supernet.network.state_dict().get(f"generator.{name}")
         assert "conv_block" in name or (own is not None and torch.equal(own, tensor)), name
-    assert begin.judge is not None
-    assert all(torch.equal(t, begin.judge[n]) for n, t in state.judge.state_dict().items())
+    assert begin.discriminator is not None
+    assert all(torch.equal(t, begin.discriminator[n]) for n, t in state.discriminator.state_dict().items())
 
 
 # --- the student ------------------------------------------------------------------------------------------------------
@@ -157,9 +159,9 @@ def test_adaptors_are_cut_with_the_stream_and_left_behind() -> None:
     alone = without_adaptors(supernet)
     for subnet in some_subnets(family):
         x = family.example_input(subnet, 2)
-        with torch.no_grad(), running(supernet, subnet) as pupil:
-            images, features = pupil.with_features(x)
-            adaptor = pupil.adaptors[0]
+        with torch.no_grad(), running(supernet, subnet) as student:
+            images, features = student.with_features(x)
+            adaptor = student.adaptors[0]
             assert isinstance(adaptor, torch.nn.Conv2d)
             width = adaptor.weight.shape[1]
         assert [tuple(f.shape) for f in features] == [(2, 24, 4, 4)] * 4
@@ -178,10 +180,10 @@ def test_a_step_reaches_every_kind_of_weight(teacher: Path, data: Data) -> None:
     take_over(state, begin, recipe)
     before = {n: p.detach().clone() for n, p in state.supernet.named_parameters()}
     fixed = {n: t.clone() for n, t in state.teacher.state_dict().items()}  # pyright: ignore[reportOptionalMemberAccess]
-    for group in (*state.optimizer.param_groups, *state.judge_optimizer.param_groups):
+    for group in (*state.optimizer.param_groups, *state.discriminator_optimizer.param_groups):
         group["lr"] = 1e-3
     losses = Steps(recipe, state, real_images(data, 16), blur).step()
-    assert set(losses) == {"judge", "real", "fake", "pixel", "feature", "generator"}
+    assert set(losses) == {"discriminator", "real", "fake", "pixel", "feature", "generator"}
     moved = {n for n, p in state.supernet.named_parameters() if not torch.equal(p, before[n])}
     assert {n for n in before if n.endswith("weight")} <= moved
     assert all(torch.equal(t, fixed[n]) for n, t in state.teacher.state_dict().items())  # pyright: ignore[reportOptionalMemberAccess]
@@ -223,8 +225,8 @@ def test_wrong_starts_and_folders_cost_one_sentence(
         ({"beta1": 2.0}, "beta1 is 2.0"),
         ({"pairs": "sepia"}, "no pairs 'sepia'"),
         ({"pairs": "same"}, "a teacher learns from pairs that differ"),
-        ({"resolution": 20, "judge_layers": 3}, "judge_layers 3 needs at least 32"),
-        ({"resolution": 18, "judge_layers": 1}, "multiple of 4"),
+        ({"resolution": 20, "discriminator_layers": 3}, "discriminator_layers 3 needs at least 32"),
+        ({"resolution": 18, "discriminator_layers": 1}, "multiple of 4"),
         ({"stage": "elastic"}, "teacher, compress"),
         ({"random_subnets": -1}, "random_subnets is -1"),
     ],
@@ -246,14 +248,14 @@ def test_the_shipped_recipes_fit_together() -> None:
 
 def test_a_score_sees_a_patch_of_the_published_size() -> None:
     for layers, size in ((1, 16), (2, 34), (3, 70)):
-        judge = PatchJudge(2, channels=2, layers=layers)
-        for module in judge.model:
+        discriminator = PatchDiscriminator(2, channels=2, layers=layers)
+        for module in discriminator.model:
             if isinstance(module, torch.nn.InstanceNorm2d):
                 module.register_forward_hook(
                     lambda _m, inputs, _o: inputs[0]
                 )  # it looks at the whole picture
         x = torch.randn(1, 1, 160, 160, requires_grad=True)
-        scores = judge(x, x)
+        scores = discriminator(x, x)
         scores[0, 0, scores.shape[2] // 2, scores.shape[3] // 2].backward()
         assert x.grad is not None
         seen = x.grad[0, 0].any(0).nonzero().flatten()
@@ -262,18 +264,18 @@ def test_a_score_sees_a_patch_of_the_published_size() -> None:
 
 def test_losses_of_the_game() -> None:
     scores = torch.tensor([2.0, -3.0])
-    assert float(judge_loss("hinge", scores, scores)) == pytest.approx((0 + 4 + 3 + 0) / 4)
+    assert float(discriminator_loss("hinge", scores, scores)) == pytest.approx((0 + 4 + 3 + 0) / 4)
     zero = torch.zeros(3)
-    assert float(judge_loss("bce", zero, zero)) == pytest.approx(np.log(2))
-    assert float(maker_loss("hinge", scores)) == pytest.approx(0.5)
-    assert float(maker_loss("bce", zero)) == pytest.approx(np.log(2))
+    assert float(discriminator_loss("bce", zero, zero)) == pytest.approx(np.log(2))
+    assert float(generator_loss("hinge", scores)) == pytest.approx(0.5)
+    assert float(generator_loss("bce", zero)) == pytest.approx(np.log(2))
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
 def test_the_command_trains_both_stages(tmp_path: Path, nas_run: Callable) -> None:
-    small = [word for name in ("resolution", "ngf", "blocks", "judge_channels", "judge_layers")
+    small = [word for name in ("resolution", "ngf", "blocks", "discriminator_channels", "discriminator_layers")
              for word in ("--set", f"{name}={SMALL[name]}")]  # fmt: skip
     common = ("--data", "digits", "--steps", "1", "--batch-size", "4", "--threads", "1", "--json")
     first = nas_run(

@@ -10,7 +10,7 @@ MOST = 8
 """Layers have at most so many times the first one's channels."""
 
 
-class PatchJudge(nn.Module):
+class PatchDiscriminator(nn.Module):
     """Scores overlapping patches, instance norm between convolutions.
 
     `layers` convolutions of stride 2, doubling `channels`, then two of stride 1: with 3 a score sees 70 × 70 pixels,
@@ -38,13 +38,13 @@ class PatchJudge(nn.Module):
         return self.model(torch.cat([given, picture], 1))
 
 
-def judge_loss(kind: str, real: Tensor, fake: Tensor) -> Tensor:
+def discriminator_loss(kind: str, real: Tensor, fake: Tensor) -> Tensor:
     """Return the discriminator's loss of scores: "hinge" (Lim & Ye 2017) or "bce" (logistic)."""
     if kind == "hinge":
         return (F.relu(1 - real).mean() + F.relu(1 + fake).mean()) / 2
     return (F.softplus(-real).mean() + F.softplus(fake).mean()) / 2
 
 
-def maker_loss(kind: str, fake: Tensor) -> Tensor:
+def generator_loss(kind: str, fake: Tensor) -> Tensor:
     """Return the generator's loss of scores of its pictures."""
     return -fake.mean() if kind == "hinge" else F.softplus(-fake).mean()

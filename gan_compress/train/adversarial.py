@@ -1,4 +1,4 @@
-"""One training step: the game of generator and discriminator, and the distances of subnets to the full generator.
+"""One adversarial step: generator against discriminator, and the distances of subnets to the full generator.
 
 All randomness of a step comes from a generator seeded by (seed, step), so a resumed run needs no stored states.
 """
@@ -29,11 +29,11 @@ from nas.train.objective import Losses, update
 from nas.train.processes import Processes
 from nas.train.seeds import Draws, step_generator, subnet_rng
 
-_GAME = 10
+_ADVERSARIAL = 10
 
 
 @dataclass(frozen=True)
-class Game:
+class AdversarialStep:
     """What every step needs; `features` compares images in the place of the frozen discriminator's own features."""
 
     recipe: Recipe
@@ -50,8 +50,8 @@ class Game:
         subnets = self._subnets(rng)
         turn = int(rng.integers(len(subnets)))
         losses: Losses = {}
-        if state.judge is not None:
-            losses |= self._judge_step(subnets[turn], draws)
+        if state.discriminator is not None:
+            losses |= self._discriminator_step(subnets[turn], draws)
         losses |= self._generator_step(subnets, turn, draws)
         return losses
 
@@ -63,7 +63,7 @@ class Game:
 
     def _draws(self) -> Draws:
         size = self.recipe.batch_size
-        generator = step_generator(self.recipe.seed, _GAME, self.state.step, self.state.device)
+        generator = step_generator(self.recipe.seed, _ADVERSARIAL, self.state.step, self.state.device)
         return Draws(generator, size, self._group.shard(size))
 
     def _subnets(self, rng: np.random.Generator) -> list[Subnet]:
@@ -108,30 +108,30 @@ class Game:
         sizes = noise_sizes(self.state.family.resolution)
         return {f"noises.noise_{index}": draws.randn(1, size, size) for index, size in enumerate(sizes)}
 
-    # --- the game -----------------------------------------------------------------------------------------------------
+    # --- losses -------------------------------------------------------------------------------------------------------
 
-    def _judge_step(self, subnet: Subnet, draws: Draws) -> Losses:
+    def _discriminator_step(self, subnet: Subnet, draws: Draws) -> Losses:
         recipe, state = self.recipe, self.state
-        judge, optimizer = state.judge, state.judge_optimizer
-        assert judge is not None
+        discriminator, optimizer = state.discriminator, state.discriminator_optimizer
+        assert discriminator is not None
         assert optimizer is not None
         z_bi = self._latents(draws)
         images = self._real(z_bi, draws)
         with torch.no_grad(), self.autocast():
             fake = self._make(z_bi, subnet, draws)
         images = shrunk(images, fake.shape[-1])
-        shares, told = self._shares(z_bi), self._told(subnet)
+        shares, condition = self._shares(z_bi), self._condition(subnet)
         penalised = max(recipe.r1, recipe.r2) > 0 and state.step % recipe.r1_every == 0
         fake = fake.float()
         for each in (images, fake):
             each.requires_grad_(penalised)
-        judge.requires_grad_(True)
+        discriminator.requires_grad_(True)
         with self.autocast() if not penalised else torch.autocast(images.device.type, enabled=False):
-            real_b = judge(diff_augment(images, recipe.augment, draws), shares, told).float()
-            fake_b = judge(diff_augment(fake, recipe.augment, draws), shares, told).float()
+            real_b = discriminator(diff_augment(images, recipe.augment, draws), shares, condition).float()
+            fake_b = discriminator(diff_augment(fake, recipe.augment, draws), shares, condition).float()
         loss = discriminator_loss(real_b, fake_b, paired=recipe.paired)
         losses = {
-            "judge": loss.detach(), "real": real_b.detach().mean(), "fake": fake_b.detach().mean(),
+            "discriminator": loss.detach(), "real": real_b.detach().mean(), "fake": fake_b.detach().mean(),
         }  # fmt: skip
         if penalised:
             for name, weight, scores, each in (
@@ -144,8 +144,8 @@ class Game:
                     loss = loss + penalty * (weight / 2 * recipe.r1_every)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        update(optimizer, judge.parameters(), self._group)
-        judge.requires_grad_(False)
+        update(optimizer, discriminator.parameters(), self._group)
+        discriminator.requires_grad_(False)
         return losses
 
     def _generator_step(self, subnets: list[Subnet], turn: int, draws: Draws) -> Losses:
@@ -163,10 +163,10 @@ class Game:
             with self.autocast():
                 images = self._make(z_bi, subnet, draws, noise)
             loss = torch.zeros((), device=images.device)
-            if place == turn and state.judge is not None:
-                loss = self._game_loss(images, z_bi, subnet, draws)
+            if place == turn and state.discriminator is not None:
+                loss = self._adversarial_loss(images, z_bi, subnet, draws)
                 losses["generator"] = loss.detach()
-                loss = loss * (recipe.game_weight if state.teacher is not None else 1.0)
+                loss = loss * (recipe.adversarial_weight if state.teacher is not None else 1.0)
             if target is not None:
                 wanted = shrunk(target, images.shape[-1])
                 pixel = (images.float() - wanted).square().mean()
@@ -178,24 +178,26 @@ class Game:
         update(state.optimizer, state.supernet.parameters(), self._group)
         return losses
 
-    def _game_loss(self, images: Tensor, z_bi: Tensor, subnet: Subnet, draws: Draws) -> Tensor:
-        judge = self.state.judge
-        assert judge is not None
+    def _adversarial_loss(self, images: Tensor, z_bi: Tensor, subnet: Subnet, draws: Draws) -> Tensor:
+        discriminator = self.state.discriminator
+        assert discriminator is not None
         with self.autocast():
-            shares, told = self._shares(z_bi), self._told(subnet)
-            scores = judge(diff_augment(images.float(), self.recipe.augment, draws), shares, told)
+            shares, condition = self._shares(z_bi), self._condition(subnet)
+            scores = discriminator(
+                diff_augment(images.float(), self.recipe.augment, draws), shares, condition
+            )
             if not self.recipe.paired:
                 return generator_loss(scores.float())
             real = shrunk(self._real(z_bi, draws), images.shape[-1])
             with torch.no_grad():
-                beside = judge(diff_augment(real, self.recipe.augment, draws), shares, told)
+                beside = discriminator(diff_augment(real, self.recipe.augment, draws), shares, condition)
         return generator_loss(scores.float(), beside.float())
 
     def _shares(self, z_bi: Tensor) -> Tensor | None:
         family = self.state.family
         return z_bi[:, family.style :] if family.classes else None
 
-    def _told(self, subnet: Subnet) -> Tensor | None:
+    def _condition(self, subnet: Subnet) -> Tensor | None:
         """Return the subnet's description; the stages without subnets leave it out."""
         if not self.recipe.has_teacher:
             return None
@@ -227,7 +229,7 @@ class Game:
     def _feature_distance(self, images: Tensor, wanted: Tensor) -> Tensor:
         if not self.recipe.feature_weight:
             return torch.zeros((), device=images.device)
-        by: Discriminator | Features | None = self.features or self.state.watcher
+        by: Discriminator | Features | None = self.features or self.state.feature_discriminator
         return feature_distance(by, images, wanted, self.state.family.resolution)
 
 
