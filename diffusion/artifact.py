@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffusion.conditions import LATENTS, Label, negative
-from diffusion.mixing import mixing
 from diffusion.pipeline import forget_places
 from diffusion.pipeline_family import SCHEDULER, STEPS, DiffusionPipeline
 from diffusion.prompts import load_tokenizer, read_labels
 from diffusion.sampling import Pipeline
+from diffusion.scheduler_weights import mixing
 from diffusion.subnets import to_diffusers
 from nas._files import read_json, write_json
 

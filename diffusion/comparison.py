@@ -143,7 +143,7 @@ class Comparison:
                 files[number] = self._lowered(candidate, folder / str(number))
                 row.size_bytes = program_bytes(files[number])
                 row.images, latents[number] = self._made(candidate, files[number])
-        self._judge(rows, latents)
+        self._evaluate(rows, latents)
         if self.is_measured:
             self._measure(rows, files)
         return rows
@@ -173,7 +173,7 @@ class Comparison:
         with torch.inference_mode():
             return pictures(forward, inputs), latents_of(forward, inputs)
 
-    def _judge(self, rows: Sequence[Row], latents: Mapping[int, np.ndarray]) -> None:
+    def _evaluate(self, rows: Sequence[Row], latents: Mapping[int, np.ndarray]) -> None:
         sizes = {row.images.shape[1:3]: row.name for row in rows if row.images is not None}
         if len(sizes) > 1:
             (one, first), (two, second), *_ = sizes.items()
@@ -181,15 +181,15 @@ class Comparison:
                 f"{first} makes images of {one[1]} × {one[0]} pixels and {second} of {two[1]} × {two[0]}; compare "
                 "pipelines of one size"
             )
-        judge = _judge_of(self.prompts)
+        evaluator = _evaluator_of(self.prompts)
         for number, row in enumerate(rows):
             if row.images is None:
                 continue
             if number:
                 assert rows[0].images is not None
                 row.difference = compare_pictures(row.images, rows[0].images, latents[number], latents[0])
-            if judge is not None:
-                row.match = match(row.images, self.pairs[0], judge)
+            if evaluator is not None:
+                row.match = match(row.images, self.pairs[0], evaluator)
 
     def _measure(self, rows: Sequence[Row], files: Mapping[int, Path]) -> None:
         """Measure memory pipeline by pipeline, then the latency of all that ran, interleaved."""
@@ -231,9 +231,9 @@ def _called(view: nn.Module) -> Forward:
     return lambda inputs: call(view, inputs)
 
 
-def _judge_of(prompts: Sequence[str]) -> Classifier | None:
+def _evaluator_of(prompts: Sequence[str]) -> Classifier | None:
     """Return our classifier where every prompt names one of its classes."""
     if not all(prompts):
         return None
-    judge = classifier()
-    return judge if all(judge.class_of(prompt) is not None for prompt in prompts) else None
+    evaluator = classifier()
+    return evaluator if all(evaluator.class_of(prompt) is not None for prompt in prompts) else None

@@ -1,4 +1,4 @@
-"""The pipelines of diffusers that are taken whole, and of which parts they are. What they are told is in `told.py`."""
+"""The pipelines of diffusers that are taken whole, and their parts; for what they are told see `conditioning.py`."""
 
 from __future__ import annotations
 

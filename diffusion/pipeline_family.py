@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from diffusion.components import make_decoder, make_scheduler, make_text_encoder, steady_scheduler
+from diffusion.conditioning import conditions_of
 from diffusion.conditions import LATENTS
 from diffusion.denoiser import Denoiser, ShallowDenoiser
 from diffusion.family import DenoiserFamily
@@ -25,7 +26,6 @@ from diffusion.kinds import TEXT, TEXT_2, TRANSFORMER, UNET, VAE, Kind, find_kin
 from diffusion.merging import choices_for
 from diffusion.plan import Step, plan_steps
 from diffusion.sampling import Pipeline, Sampled
-from diffusion.told import conditions_of
 from diffusion.transformer import diffusion_transformer
 from diffusion.unet import diffusion_unet
 from nas._errors import UsageError

@@ -115,18 +115,18 @@ def interval(right: int, count: int) -> tuple[float, float]:
     return 100 * max(0.0, min(share, centre - half)), 100 * min(1.0, max(share, centre + half))
 
 
-def class_prompts(judge: Classifier) -> list[str]:
+def class_prompts(evaluator: Classifier) -> list[str]:
     """Return the fixed prompt set: one for each of the classifier's classes, "a photo of a ship"."""
-    return [class_prompt(name) for name in judge.classes]
+    return [class_prompt(name) for name in evaluator.classes]
 
 
-def prompts_for(pipeline: Any, judge: Classifier) -> list[str]:
+def prompts_for(pipeline: Any, evaluator: Classifier) -> list[str]:
     """Return the fixed prompt set for a pipeline: texts, names of its classes that the classifier knows, or none."""
     if is_conditional(pipeline):
-        return class_prompts(judge)
+        return class_prompts(evaluator)
     if not takes_classes(pipeline):
         return []
-    return [name for name in judge.classes if name in pipeline.labels]
+    return [name for name in evaluator.classes if name in pipeline.labels]
 
 
 def prompts_and_seeds(prompts: Sequence[str], images: int, seed: int) -> tuple[list[str], list[int]]:
@@ -134,32 +134,32 @@ def prompts_and_seeds(prompts: Sequence[str], images: int, seed: int) -> tuple[l
     return [prompts[i % len(prompts)] for i in range(images)], list(range(seed, seed + images))
 
 
-def require_classes(prompts: Sequence[str], judge: Classifier) -> dict[str, int]:
+def require_classes(prompts: Sequence[str], evaluator: Classifier) -> dict[str, int]:
     """Return the class that each prompt names; raises `UsageError` for one that names none, or several."""
     wanted: dict[str, int] = {}
     for prompt in dict.fromkeys(prompts):
-        label = judge.class_of(prompt)
+        label = evaluator.class_of(prompt)
         if label is None:
             raise UsageError(
-                f"the prompt {prompt!r} does not name exactly one class of {judge.name} "
-                f"({', '.join(judge.classes)}); use prompts such as {TEMPLATES[0].format('a ship')!r}"
+                f"the prompt {prompt!r} does not name exactly one class of {evaluator.name} "
+                f"({', '.join(evaluator.classes)}); use prompts such as {TEMPLATES[0].format('a ship')!r}"
             )
         wanted[prompt] = label
     return wanted
 
 
-def match(pictures: np.ndarray, prompts: Sequence[str], judge: Classifier) -> Match:
-    """Judge pictures, uint8 (n, h, w, 3), by the class that each one's prompt names.
+def match(pictures: np.ndarray, prompts: Sequence[str], evaluator: Classifier) -> Match:
+    """Evaluate pictures, uint8 (n, h, w, 3), by the class that each one's prompt names.
 
     Raises `UsageError` for a prompt that names none of the classifier's classes, or several.
     """
-    wanted = require_classes(prompts, judge)
-    right = judge.labels(pictures) == np.asarray([wanted[prompt] for prompt in prompts])
+    wanted = require_classes(prompts, evaluator)
+    right = evaluator.labels(pictures) == np.asarray([wanted[prompt] for prompt in prompts])
     by_prompt = {
         prompt: 100 * float(right[[p == prompt for p in prompts]].mean()) for prompt in dict.fromkeys(prompts)
     }
     low, high = interval(int(right.sum()), len(right))
-    return Match(judge.name, len(right), 100 * float(right.mean()), low, high, by_prompt)
+    return Match(evaluator.name, len(right), 100 * float(right.mean()), low, high, by_prompt)
 
 
 def evaluate_match(
@@ -169,17 +169,17 @@ def evaluate_match(
     images: int = 500,
     seed: int = 0,
     settings: Settings | None = None,
-    judge: Classifier | None = None,
+    evaluator: Classifier | None = None,
     advance: Advance | None = None,
 ) -> Match:
-    """Make `images` images of the prompts in turn (default: one prompt a class) and judge them.
+    """Make `images` images of the prompts in turn (default: one prompt a class) and evaluate them.
 
     Errors are those of `match`; they come before the first image.
     """
-    judge = judge or classifier()
-    asked, seeds = prompts_and_seeds(prompts or class_prompts(judge), images, seed)
-    require_classes(asked, judge)
-    return match(generate(pipeline, asked, seeds, settings, advance=advance), asked, judge)
+    evaluator = evaluator or classifier()
+    asked, seeds = prompts_and_seeds(prompts or class_prompts(evaluator), images, seed)
+    require_classes(asked, evaluator)
+    return match(generate(pipeline, asked, seeds, settings, advance=advance), asked, evaluator)
 
 
 def compare(

@@ -131,7 +131,7 @@ class Trial:
         report: Report = lambda text: None,
     ) -> None:
         self._model, self._runtime, self._workload, self._folder = model, runtime, workload, folder
-        self._judge = model.task.judge(model, MATCH) if with_match else None
+        self._evaluator = model.task.evaluator(model, MATCH) if with_match else None
         self._inputs = fixed_inputs(model, _PICTURES)
         self._report = report
         self._known: dict[Subnet, dict[str, list[dict[str, np.ndarray]]]] = {}
@@ -242,9 +242,9 @@ class Trial:
         return pictures(self._forward(way, files), self._inputs)
 
     def _match(self, way: Way, files: Mapping[str, Path]) -> float | None:
-        if self._judge is None:
+        if self._evaluator is None:
             return None
-        return self._judge(self._model, self._forward(way, files), way.subnet)
+        return self._evaluator(self._model, self._forward(way, files), way.subnet)
 
 
 def _bytes(path: Path) -> int:

@@ -23,7 +23,7 @@ from torch import nn
 
 from diffusion.configuration import CONDITIONAL, DIT, PIXART, UNCONDITIONAL
 from diffusion.family import DenoiserFamily
-from diffusion.stock import stock_config, stock_names
+from diffusion.native_config import native_config, native_names
 from diffusion.transformer import diffusion_transformer
 from diffusion.unet import diffusion_unet
 from nas._errors import UsageError
@@ -162,7 +162,7 @@ def to_diffusers(family: DenoiserFamily, subnet: Subnet, network: nn.Module) -> 
     from accelerate import init_empty_weights
 
     network = packed(network)
-    config = stock_config(family, subnet)
+    config = native_config(family, subnet)
     with init_empty_weights(include_buffers=False):
         if config is None:
             given = {k: value for k, value in subnet_config(family, subnet).items() if k != "_class_name"}
@@ -170,7 +170,7 @@ def to_diffusers(family: DenoiserFamily, subnet: Subnet, network: nn.Module) -> 
         else:
             model = _STOCK[family.kind].from_config(config)
     theirs = {ours: name for name, ours in family.moved.items()}
-    names = {name: name for name in network.state_dict()} if config is None else stock_names(network)
+    names = {name: name for name in network.state_dict()} if config is None else native_names(network)
     state = {
         theirs.get(name, names[name]): tensor for name, tensor in network.state_dict(keep_vars=True).items()
     }

@@ -20,7 +20,7 @@ from diffusion.prompts import general_prompts, prompt_inputs
 from diffusion.quality import CLASSIFIER, classifier, match, prompts_and_seeds, psnr, relative_error
 from nas._errors import NasError, UsageError
 from nas.elastic import call, map_inputs
-from nas.families import Judge, Quality, Task, load_model
+from nas.families import Evaluator, Quality, Task, load_model
 from nas.families._task import Forward, Split
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def make_inputs(model: Model, prompts: Sequence[str], seeds: Sequence[int]) -> d
 
 
 class _Latents:
-    """The final latents of the last network that was asked for: judges of several qualities share its samples."""
+    """The final latents of the last network that was asked for: evaluators of several qualities share its samples."""
 
     def __init__(self) -> None:
         self._network: Callable[[], Any] = lambda: None
@@ -85,7 +85,7 @@ class _Latents:
 _LAST = _Latents()
 
 
-class _OriginalJudge(Judge):
+class _OriginalEvaluator(Evaluator):
     """Compares with what the largest subnet makes of the same inputs."""
 
     def __init__(self, count: int = PICTURES) -> None:
@@ -112,7 +112,7 @@ class _OriginalJudge(Judge):
         raise NotImplementedError
 
 
-class PsnrJudge(_OriginalJudge):
+class PsnrEvaluator(_OriginalEvaluator):
     """The peak signal-to-noise ratio of all pictures together, in bytes; 100 dB for equal ones."""
 
     quality = PSNR
@@ -124,7 +124,7 @@ class PsnrJudge(_OriginalJudge):
         return min(psnr(made, wanted), PSNR.bounds[1])
 
 
-class LatentJudge(_OriginalJudge):
+class LatentEvaluator(_OriginalEvaluator):
     """The root mean square error of the final latents, relative to their size."""
 
     quality = LATENT
@@ -136,7 +136,7 @@ class LatentJudge(_OriginalJudge):
         return relative_error(made, wanted)
 
 
-class MatchJudge(Judge):
+class MatchEvaluator(Evaluator):
     """The share of pictures in which a classifier sees what the prompt asks for."""
 
     quality = MATCH
@@ -194,8 +194,8 @@ def _batches(run: Any, inputs: dict[str, Tensor]) -> Tensor:
 
 def _foreign_prompt(model: Model) -> str | None:
     """Return the first of a pipeline's prompts that asks for no class of our classifier."""
-    judge = classifier()
-    return next((prompt for prompt in prompts_of(model) if judge.class_of(prompt) is None), None)
+    evaluator = classifier()
+    return next((prompt for prompt in prompts_of(model) if evaluator.class_of(prompt) is None), None)
 
 
 class Diffusion(Task):
@@ -212,7 +212,7 @@ class Diffusion(Task):
     def needs_data(self, quality: Quality) -> bool:
         return False
 
-    def judge(
+    def evaluator(
         self,
         model: Model,
         quality: Quality,
@@ -220,7 +220,7 @@ class Diffusion(Task):
         *,
         split: Split = "val",
         limit: int | None = None,
-    ) -> Judge:
+    ) -> Evaluator:
         if data is not None:
             raise UsageError(
                 "pipelines are judged on prompts and seeds, but --data names pictures; leave it out"
@@ -233,8 +233,8 @@ class Diffusion(Task):
                     f"prompt match is judged by {CLASSIFIER}, but the prompt {foreign!r} asks for none of its "
                     "classes alone; choose --quality psnr"
                 )
-            return MatchJudge()
-        return PsnrJudge() if quality == PSNR else LatentJudge()
+            return MatchEvaluator()
+        return PsnrEvaluator() if quality == PSNR else LatentEvaluator()
 
     def inputs(
         self, model: Model, subnet: Subnet, count: int, images: Tensor | None = None

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nas._errors import UsageError
-from nas.families import Judge, Quality, Task, load_model
+from nas.families import Evaluator, Quality, Task, load_model
 from nas.families._task import SPLIT_WORDS, Forward, Split
 from nas.train.features import DEFAULT, feature_space, kid
 
@@ -46,7 +46,7 @@ def full_size(images: Tensor, size: int) -> Tensor:
     return F.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
 
 
-class ConsistencyJudge(Judge):
+class ConsistencyEvaluator(Evaluator):
     """The mean feature distance between a subnet's images, enlarged to full size, and the full generator's."""
 
     quality = DISTANCE
@@ -75,7 +75,7 @@ class ConsistencyJudge(Judge):
         return total / self.count
 
 
-class DistributionJudge(Judge):
+class DistributionEvaluator(Evaluator):
     """The kernel distance between generated and real images in a classifier's features, times 1000."""
 
     quality = KID
@@ -104,7 +104,7 @@ class Generation(Task):
     def needs_data(self, quality: Quality) -> bool:
         return quality == KID
 
-    def judge(
+    def evaluator(
         self,
         model: Model,
         quality: Quality,
@@ -112,9 +112,9 @@ class Generation(Task):
         *,
         split: Split = "val",
         limit: int | None = None,
-    ) -> Judge:
+    ) -> Evaluator:
         if quality == DISTANCE:
-            return ConsistencyJudge()
+            return ConsistencyEvaluator()
         if data is None:
             raise UsageError(f"{quality.label} compares with real images; name some with --data")
         from gan_compress.train.images import real_images
@@ -123,7 +123,7 @@ class Generation(Task):
         images = real_images(data, resolution_of(model), split, limit).pixels
         with torch.inference_mode():
             real = feature_space().vectors(images.float() / 127.5 - 1)
-        return DistributionJudge(
+        return DistributionEvaluator(
             real, f"{len(images)} {SPLIT_WORDS[split]} images of {data.name}, {DISTRIBUTION_LATENTS} latents"
         )
 

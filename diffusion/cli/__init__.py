@@ -19,10 +19,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 
 @click.group(
-    cls=LazyGroup, table=COMMANDS, name="diffusion", short_help="Sample, train and judge diffusion pipelines."
+    cls=LazyGroup,
+    table=COMMANDS,
+    name="diffusion",
+    short_help="Sample, train and evaluate diffusion pipelines.",
 )
 def group() -> None:
-    """Sample, train and judge diffusion pipelines.
+    """Sample, train and evaluate diffusion pipelines.
 
     \b
       nas diffusion sample "a photo of a ship"     images by the shipped pipeline

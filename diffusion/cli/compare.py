@@ -71,7 +71,7 @@ def command(
     import tempfile
 
     from diffusion.comparison import Comparison
-    from diffusion.sheet import draw_sheet
+    from diffusion.comparison_figure import draw_sheet
     from diffusion.task import prompts_of
     from nas._errors import NasError
     from nas._pictures import check_output, write_png

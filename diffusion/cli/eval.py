@@ -115,11 +115,11 @@ def command(
     data = _data(options)
     theirs = None if against is None else settings_of(dict(options), against)
     settings = settings_of(options, pipeline)
-    judge = quality.classifier(classifier)
+    evaluator = quality.classifier(classifier)
     extras = Extras.opened(clip, lpips, inception)
     loaded = opened_pipeline(pipeline, device, threads)
     other = None if against is None else opened_pipeline(against, device, threads)
-    asked = asked_prompts(prompts, pipeline, loaded) if prompts else quality.prompts_for(loaded, judge)
+    asked = asked_prompts(prompts, pipeline, loaded) if prompts else quality.prompts_for(loaded, evaluator)
     if not asked and not (against or data):
         raise UsageError(
             f"the images of {pipeline} are of no class that {classifier} knows, so that nothing can be judged; name "
@@ -127,13 +127,13 @@ def command(
         )
     is_judged = bool(asked)
     if is_judged and (against or data or clip):
-        is_judged = all(judge.class_of(prompt) is not None for prompt in asked)
+        is_judged = all(evaluator.class_of(prompt) is not None for prompt in asked)
     if is_judged:
-        quality.require_classes(asked, judge)
+        quality.require_classes(asked, evaluator)
     pairs = quality.prompts_and_seeds(asked or asked_prompts((), pipeline, loaded), images, seed)
     with progress_bar("images") as advance:
         made = generate(loaded, *pairs, settings, advance=advance)
-    match = quality.match(made, pairs[0], judge) if is_judged else None
+    match = quality.match(made, pairs[0], evaluator) if is_judged else None
     figures, difference = extras.of_prompts(made, pairs[0]), None
     if other is not None:
         count = min(compared, images)

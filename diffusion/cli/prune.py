@@ -99,10 +99,10 @@ def command(
     is left out. The folder loads in diffusers, after `import diffusion` where no stock configuration can say the shape.
     Recover the quality with `nas diffusion distill --subnet`.
     """
-    from diffusion.prune.engine import Wish, prune
+    from diffusion.prune.engine import PruneConfig, prune
     from nas.latency.runtimes import default_runtime, get_runtime
 
-    wish = Wish(
+    config = PruneConfig(
         subnet=subnet, macs=macs, params=params, table=sensitivity, images=images, samples=samples, steps=steps,
         seed=seed,
     )  # fmt: skip
@@ -114,7 +114,7 @@ def command(
         done = prune(
             pipeline,
             output,
-            wish,
+            config,
             data=data,
             described=described,
             runtime=chosen,

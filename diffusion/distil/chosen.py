@@ -11,9 +11,9 @@ from torch import nn
 
 from diffusion.distil.recipe import Recipe
 from diffusion.distil.state import unet_family
+from diffusion.native_config import native_names
 from diffusion.pipeline import load_pipeline
 from diffusion.prune.spec import pruned_folder, read_subnet
-from diffusion.stock import stock_names
 from nas._errors import NasError, UsageError
 from nas._files import read_json, write_json
 from nas.space import Subnet
@@ -78,7 +78,7 @@ def take_over(network: nn.Module, chosen: Chosen) -> None:
     assert chosen.weights is not None
     unet = load_pipeline(chosen.weights).unet
     subnet = type(unet).__name__.startswith("Subnet")
-    names = {name: name for name in network.state_dict()} if subnet else stock_names(network)
+    names = {name: name for name in network.state_dict()} if subnet else native_names(network)
     state = unet.state_dict()
     try:
         network.load_state_dict({own: state[theirs] for own, theirs in names.items()})

@@ -28,7 +28,7 @@ class ElasticObjective(DistillationObjective):
 
     def begin(self) -> None:
         if not is_elastic(self.job.info):
-            examples = self._steps.lessons.importance_examples()
+            examples = self._steps.distiller.importance_examples()
             sort_channels(self.state, examples, self.setup.processes)
 
     def step(self) -> Losses:

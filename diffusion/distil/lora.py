@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from diffusion.stock import stock_names
+from diffusion.native_config import native_names
 from nas._files import replacing
 from nas.train.seeds import seed_globals
 
@@ -61,7 +61,7 @@ def write_adapters(folder: Path, network: Any, stock: bool) -> Path:
     from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY
     from safetensors.torch import save_file
 
-    names = stock_names(merged(network)) if stock else {}
+    names = native_names(merged(network)) if stock else {}
 
     def theirs(layer: str) -> str:
         return names.get(f"{layer}.weight", f"{layer}.weight").removesuffix(".weight")

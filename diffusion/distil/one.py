@@ -8,15 +8,15 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from diffusion.distil.batches import Distiller
 from diffusion.distil.chosen import take_over
-from diffusion.distil.lessons import Lessons
 from diffusion.distil.lora import add_adapters, merged, write_adapters
 from diffusion.distil.objective import DistillationObjective
 from diffusion.distil.state import build_supernet, family_of, with_unet
 from diffusion.importance import taylor_importance
+from diffusion.native_config import native_config
 from diffusion.pipeline import is_elastic
 from diffusion.prune.spec import PRUNED, cuts_entries
-from diffusion.stock import stock_config
 from diffusion.subnets import to_diffusers
 from diffusion.train.steps import take_step
 from diffusion.unet import DiffusionUNet
@@ -51,11 +51,11 @@ class SubnetObjective(DistillationObjective):
         assert chosen is not None
         supernet, teacher = build_supernet(recipe, job.pipeline, device)
         self._family: DiffusionUNet = family_of(supernet)
-        self._lessons = Lessons(recipe, teacher, job.pipeline, job.data, self.setup.processes)
+        self._distiller = Distiller(recipe, teacher, job.pipeline, job.data, self.setup.processes)
         is_new, average = self.setup.checkpoint is None, self.setup.processes.average
         cuts = cuts_entries(self._family, chosen.subnet) and not is_elastic(job.info)
         if is_new and chosen.weights is None and cuts:
-            examples = self._lessons.importance_examples()
+            examples = self._distiller.importance_examples()
             supernet.sort_channels(taylor_importance(supernet, examples, average=average))
         network: Any = supernet.extract(chosen.subnet)
         if is_new and chosen.weights is not None:
@@ -75,8 +75,8 @@ class SubnetObjective(DistillationObjective):
         return take_step(self.recipe, self.state, self.setup.processes, self._backward)
 
     def _backward(self) -> Losses:
-        lesson = self._lessons.lesson(self.state.step)
-        errors = self._lessons.errors(lesson, self.state.network)
+        batch = self._distiller.batch(self.state.step)
+        errors = self._distiller.errors(batch, self.state.network)
         errors.loss.backward()
         told = {"loss": errors.loss, "output": errors.output, "feature": errors.feature}
         return {name: value.detach() for name, value in told.items()}
@@ -96,7 +96,7 @@ class SubnetObjective(DistillationObjective):
         assert job.chosen is not None
         subnet = job.chosen.subnet
         if recipe.lora_rank:
-            stock = stock_config(self._family, subnet) is not None
+            stock = native_config(self._family, subnet) is not None
             write_adapters(self.setup.folder / ADAPTERS, self.state.ema.module, stock)
         kept = {key: value for key, value in job.info.items() if key not in ("space", "elastic", "table")}
         options = {name: value for name, value in self._family.options.items() if name != "config"}

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from diffusion.distil.lessons import Errors, Lessons
+from diffusion.distil.batches import Distiller, Errors
 from diffusion.distil.recipe import Recipe
 from diffusion.distil.state import State
 from diffusion.train.images import Captioned
@@ -34,7 +34,7 @@ class Steps:
     ) -> None:
         self._recipe, self._state = recipe, state
         self._processes = processes or Processes(0, 1, state.device)
-        self.lessons = Lessons(recipe, teacher, pipeline, data, self._processes)
+        self.distiller = Distiller(recipe, teacher, pipeline, data, self._processes)
 
     def subnets(self) -> list[Subnet]:
         """Return the subnets of the step to come: the largest, the narrowest, and some at random.
@@ -57,12 +57,12 @@ class Steps:
 
     def _backward(self) -> Losses:
         """Add the gradients of all subnets; returns what is told of the step."""
-        lesson = self.lessons.lesson(self._state.step)
+        batch = self.distiller.batch(self._state.step)
         subnets, told = self.subnets(), {}
         for place, subnet in enumerate(subnets):
             # The backward pass may run blocks again, so the subnet keeps its slices until then.
             with self._state.supernet.bound(subnet) as network:
-                errors = self.lessons.errors(lesson, network)
+                errors = self.distiller.errors(batch, network)
                 (errors.loss / len(subnets)).backward()
             told = _told(told, place, errors, len(subnets))
         return told

@@ -16,7 +16,7 @@ from diffusion.pipeline import is_elastic, write_pipeline
 from diffusion.prune.costs import costs_of, wanted_rows
 from diffusion.prune.examples import Example, joined, own_examples, prediction_error, prompts_of, settings_of
 from diffusion.prune.greedy import fit, read_limit
-from diffusion.prune.opened import Opened, open_pipeline
+from diffusion.prune.pipeline import ElasticPipeline, open_pipeline
 from diffusion.prune.spec import PRUNED, cuts_entries, read_subnet
 from diffusion.quality import psnr
 from diffusion.sample import generate
@@ -66,7 +66,7 @@ class Pruned:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class PruneConfig:
     """What is to be made of a pipeline.
 
     Attributes:
@@ -103,7 +103,7 @@ class Wish:
 def prune(
     pipeline: str | Path,
     output: str | Path | None,
-    wish: Wish,
+    config: PruneConfig,
     *,
     data: Data | None = None,
     described: bool = False,
@@ -117,15 +117,15 @@ def prune(
     Groups, heads and widths are sorted by first-order Taylor scores before they are cut (`diffusion.importance`), on
     latents that the pipeline samples itself, or on `data` (with `described` their classes are captions). A limit is
     reached by leaving out what costs least for what it saves (see `diffusion.prune.greedy`). With `runtime` one pass of
-    the denoiser is measured before and after, in a process of its own. Nothing is drawn but from `wish.seed`: the same
-    input, the same pipeline.
+    the denoiser is measured before and after, in a process of its own. Nothing is drawn but from `config.seed`: the
+    same input, the same pipeline.
 
     Raises `UsageError` for a pipeline, subnet or limit that makes no sense, `InfeasibleError` for a limit below the
     smallest subnet. Fine-tune the result with `nas diffusion distill --subnet`: half of a network left out is a lot.
     """
     if threads:
         torch.set_num_threads(threads)
-    cuts = wish.subnet is not None or wish.macs is not None or wish.params is not None
+    cuts = config.subnet is not None or config.macs is not None or config.params is not None
     if cuts and output is None:
         raise UsageError("the pruned pipeline needs a place; name a new folder with --output")
     if output is not None and Path(output).exists():
@@ -135,39 +135,39 @@ def prune(
     before = supernet.count(space.largest())
     limits = {
         kind: read_limit(kind, text, full)
-        for kind, text, full in (("macs", wish.macs, before.macs), ("params", wish.params, before.params))
+        for kind, text, full in (("macs", config.macs, before.macs), ("params", config.params, before.params))
         if text is not None
     }
     for kind, most in limits.items():
         if getattr(before, kind) <= most:
-            raise UsageError(f"the pipeline is within --{kind} {getattr(wish, kind)} already; ask for less")
-    subnet = None if wish.subnet is None else read_subnet(opened.family, wish.subnet)
+            raise UsageError(f"the pipeline is within --{kind} {getattr(config, kind)} already; ask for less")
+    subnet = None if config.subnet is None else read_subnet(opened.family, config.subnet)
     examples, rows, source = None, [], ""
-    if wish.table or limits or (subnet is not None and cuts_entries(opened.family, subnet)):
-        examples, source = _examples(opened, wish, data, described, tell)
+    if config.table or limits or (subnet is not None and cuts_entries(opened.family, subnet)):
+        examples, source = _examples(opened, config, data, described, tell)
     if examples is not None:
         importance = _sort(opened, examples)
-        rows = _rows(opened, importance, examples, wish, bool(limits), tell)
+        rows = _rows(opened, importance, examples, config, bool(limits), tell)
         if limits:
             subnet = fit(supernet, costs_of(space, importance, rows), limits)
-        rows = rows if wish.table else []
+        rows = rows if config.table else []
     if subnet is None or output is None:
         return Pruned(opened.name, None, None, before, before, None, None, 0, True, source, rows)
-    return _write(opened, subnet, Path(output), wish, (before, rows, source), runtime, threads, tell)
+    return _write(opened, subnet, Path(output), config, (before, rows, source), runtime, threads, tell)
 
 
 def _examples(
-    opened: Opened, wish: Wish, data: Data | None, described: bool, tell: Tell
+    opened: ElasticPipeline, config: PruneConfig, data: Data | None, described: bool, tell: Tell
 ) -> tuple[list[Example], str]:
     tell("importance", 0, 1)
     if data is None:
-        return own_examples(opened, wish.samples, seed=wish.seed, steps=wish.steps), _OWN
+        return own_examples(opened, config.samples, seed=config.seed, steps=config.steps), _OWN
     from diffusion.prune.real import real_examples
 
-    return real_examples(opened, data, described, wish.samples, wish.seed)
+    return real_examples(opened, data, described, config.samples, config.seed)
 
 
-def _sort(opened: Opened, examples: Sequence[Example]) -> dict[str, Tensor]:
+def _sort(opened: ElasticPipeline, examples: Sequence[Example]) -> dict[str, Tensor]:
     """Put the most important entries of every axis first; returns the scores in the new order.
 
     The order of an elastic pipeline is one that its subnets were trained for, and stays.
@@ -182,16 +182,16 @@ def _sort(opened: Opened, examples: Sequence[Example]) -> dict[str, Tensor]:
 
 
 def _rows(
-    opened: Opened,
+    opened: ElasticPipeline,
     importance: Mapping[str, Tensor],
     examples: Sequence[Example],
-    wish: Wish,
+    config: PruneConfig,
     limited: bool,
     tell: Tell,
 ) -> list[Sensitivity]:
-    if not wish.table and not limited:
+    if not config.table and not limited:
         return []
-    changes = None if wish.table else wanted_rows(opened.family, importance)
+    changes = None if config.table else wanted_rows(opened.family, importance)
     return sensitivity(
         opened.supernet,
         joined([inputs for inputs, _ in examples]),
@@ -201,10 +201,10 @@ def _rows(
 
 
 def _write(
-    opened: Opened,
+    opened: ElasticPipeline,
     subnet: Subnet,
     output: Path,
-    wish: Wish,
+    config: PruneConfig,
     known: tuple[Counts, list[Sensitivity], str],
     runtime: Runtime | None,
     threads: int | None,
@@ -212,7 +212,7 @@ def _write(
 ) -> Pruned:
     before, rows, source = known
     made, after = opened.with_subnet(subnet), opened.supernet.count(subnet)
-    psnr_db = _psnr(opened, made, wish, tell) if wish.images else None
+    psnr_db = _psnr(opened, made, config, tell) if config.images else None
     ms = None if runtime is None else _measured(opened, subnet, runtime, threads, tell)
     denoiser = getattr(made, opened.part)
     stock = not type(denoiser).__name__.startswith("Subnet")
@@ -231,13 +231,13 @@ def _write(
     files = {TABLE: [asdict(row) for row in rows]} if rows else {}
     info = {**kept, "name": f"{opened.name}-pruned", PRUNED: pruned}
     write_pipeline(output, made.to("cpu"), info, files)
-    return Pruned(opened.name, output, subnet, before, after, ms, psnr_db, wish.images, stock, source, rows)
+    return Pruned(opened.name, output, subnet, before, after, ms, psnr_db, config.images, stock, source, rows)
 
 
-def _psnr(opened: Opened, made: Any, wish: Wish, tell: Tell) -> float:
+def _psnr(opened: ElasticPipeline, made: Any, config: PruneConfig, tell: Tell) -> float:
     """Return how near the images are to the original's, of the same prompts and seeds."""
-    prompts, settings = prompts_of(opened, wish.images), settings_of(opened, wish.steps)
-    seeds = range(wish.seed, wish.seed + wish.images)
+    prompts, settings = prompts_of(opened, config.images), settings_of(opened, config.steps)
+    seeds = range(config.seed, config.seed + config.images)
     pictures = []
     for number, pipeline in enumerate((opened.pipeline, made)):
         tell("images", number, 2)
@@ -246,7 +246,7 @@ def _psnr(opened: Opened, made: Any, wish: Wish, tell: Tell) -> float:
 
 
 def _measured(
-    opened: Opened, subnet: Subnet, runtime: Runtime, threads: int | None, tell: Tell
+    opened: ElasticPipeline, subnet: Subnet, runtime: Runtime, threads: int | None, tell: Tell
 ) -> tuple[float, float]:
     """Return the median ms of one pass of the denoiser, before and after, measured interleaved."""
     workload = Workload(threads=threads) if threads else Workload()

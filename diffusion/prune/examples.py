@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from diffusion.captions import TEMPLATES
 from diffusion.prompts import some_classes
-from diffusion.prune.opened import Opened
+from diffusion.prune.pipeline import ElasticPipeline
 from diffusion.sample import Settings, generate, takes_classes
 from diffusion.train.noise import Noise
 from diffusion.train.schedule import Schedule
@@ -35,7 +35,7 @@ _THINGS = (
 )
 
 
-def prompts_of(opened: Opened, count: int) -> list[str]:
+def prompts_of(opened: ElasticPipeline, count: int) -> list[str]:
     """Return prompts or classes in turn: those that the pipeline names, else common ones."""
     known = [str(prompt) for prompt in opened.info.get("prompts") or ()]
     if not known and takes_classes(opened.pipeline):
@@ -44,12 +44,12 @@ def prompts_of(opened: Opened, count: int) -> list[str]:
     return [known[index % len(known)] for index in range(count)]
 
 
-def settings_of(opened: Opened, steps: int) -> Settings:
+def settings_of(opened: ElasticPipeline, steps: int) -> Settings:
     """Return how the pipeline's images are made: with its own guidance."""
     return Settings(steps=steps, guidance=float(opened.info.get("guidance") or 5.0))
 
 
-def own_examples(opened: Opened, count: int, *, seed: int = 0, steps: int = 25) -> list[Example]:
+def own_examples(opened: ElasticPipeline, count: int, *, seed: int = 0, steps: int = 25) -> list[Example]:
     """Return examples of `count` latents that the pipeline samples in `steps` steps, from little noise to all noise.
 
     The conditions are those that the pipeline itself gives its denoiser.

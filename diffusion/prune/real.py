@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from diffusion.captions import plain_name
-from diffusion.distil.lessons import Lessons
+from diffusion.distil.batches import Distiller
 from diffusion.distil.recipe import Recipe
 from diffusion.prune.examples import TIMESTEPS, Example
-from diffusion.prune.opened import Opened
+from diffusion.prune.pipeline import ElasticPipeline
 from diffusion.train.captioned import captioned_images
 from nas._errors import UsageError
 from nas.train.data import Data
@@ -14,7 +14,7 @@ from nas.train.processes import Processes
 
 
 def real_examples(
-    opened: Opened, data: Data, described: bool, count: int, seed: int
+    opened: ElasticPipeline, data: Data, described: bool, count: int, seed: int
 ) -> tuple[list[Example], str]:
     """Return examples of `count` images each, from little noise to all noise, and what the data are called.
 
@@ -30,5 +30,5 @@ def real_examples(
         part.requires_grad_(False)
     images, _ = captioned_images(pipeline, data, described)
     recipe = Recipe(batch_size=count, seed=seed, drop_caption=0.0)
-    lessons = Lessons(recipe, opened.denoiser, pipeline, images, Processes(0, 1, opened.denoiser.device))
-    return list(lessons.importance_examples(TIMESTEPS)), plain_name(data.name)
+    distiller = Distiller(recipe, opened.denoiser, pipeline, images, Processes(0, 1, opened.denoiser.device))
+    return list(distiller.importance_examples(TIMESTEPS)), plain_name(data.name)

@@ -1,4 +1,4 @@
-"""The discriminator of pix2pix (Isola et al. 2017): it judges patches of a picture beside what it was made from."""
+"""The discriminator of pix2pix (Isola et al. 2017): it sees patches of a picture beside what it was made from."""
 
 from __future__ import annotations
 

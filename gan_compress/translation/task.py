@@ -10,7 +10,7 @@ from torch import Tensor
 from gan_compress.task import with_weights
 from gan_compress.translation.pairs import SAME, get_pairs, psnr, to_bytes
 from nas._errors import UsageError
-from nas.families import Judge, Quality, Task
+from nas.families import Evaluator, Quality, Task
 from nas.families._task import SPLIT_WORDS, Forward, Split
 from nas.train.features import DEFAULT, feature_space
 
@@ -43,7 +43,7 @@ def model_pairs(model: Model) -> str:
     return str(pairs)
 
 
-class PictureJudge(Judge):
+class PictureEvaluator(Evaluator):
     """Compares what a subnet makes with the `truth`, uint8 (n, 3, h, w), of which `pairs` make its inputs.
 
     With the pairs "same" the pictures are inputs, and what the full generator makes of them is the truth.
@@ -91,7 +91,7 @@ class Translation(Task):
     def needs_data(self, quality: Quality) -> bool:
         return True
 
-    def judge(
+    def evaluator(
         self,
         model: Model,
         quality: Quality,
@@ -99,7 +99,7 @@ class Translation(Task):
         *,
         split: Split = "val",
         limit: int | None = None,
-    ) -> PictureJudge:
+    ) -> PictureEvaluator:
         if data is None:
             raise UsageError(f"{quality.label} compares with true pictures; name some with --data")
         from gan_compress.train.images import real_images
@@ -108,7 +108,7 @@ class Translation(Task):
         most = min(limit or VALIDATION_PICTURES, VALIDATION_PICTURES) if split == "val" else limit
         truth = real_images(data, size, split, most).pixels
         source = real_images(data, size, limit=CALIBRATION_IMAGES).pixels
-        return PictureJudge(
+        return PictureEvaluator(
             quality,
             truth,
             pairs,

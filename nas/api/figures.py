@@ -196,7 +196,7 @@ def run_quality(folder: Path) -> list[QualityFigure]:
     with whole_run(folder):
         quality = answer["quality"]
         found = {name: quality[name] for name in ("name", "unit")}
-        kinds = (("predicted", VALIDATION), ("measured", run.get("judged_on") or "not said"))
+        kinds = (("predicted", VALIDATION), ("measured", run.get("evaluated_on") or "not said"))
         return [
             QualityFigure(**found, value=quality[kind], kind=kind, data=data)
             for kind, data in kinds

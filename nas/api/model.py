@@ -179,9 +179,9 @@ class Model(families.Model):
             The value with its unit and what it was measured on.
         """
         chosen = read_subnet(find_target(subnet), self) if isinstance(subnet, str) else subnet
-        judge = self.task.judge(self, self.task.quality(quality), data, split=split)
-        module = self.extract(chosen, judge.calibration if real_calibration else None)
-        return judged(self, module, chosen, judge)
+        evaluator = self.task.evaluator(self, self.task.quality(quality), data, split=split)
+        module = self.extract(chosen, evaluator.calibration if real_calibration else None)
+        return judged(self, module, chosen, evaluator)
 
     def export(
         self,
@@ -209,10 +209,12 @@ class Model(families.Model):
         return export_target(self, target, folder, formats, subnet=subnet, **options)
 
 
-def judged(model: families.Model, module: nn.Module, subnet: Subnet, judge: families.Judge) -> Evaluation:
-    """Return the quality that a judge finds of a network."""
-    value, kind = judge(model, module, subnet), judge.quality
-    return Evaluation(subnet, kind.name, kind.label, value, kind.unit, judge.data, kind.text(value))
+def judged(
+    model: families.Model, module: nn.Module, subnet: Subnet, evaluator: families.Evaluator
+) -> Evaluation:
+    """Return the quality that an evaluator finds of a network."""
+    value, kind = evaluator(model, module, subnet), evaluator.quality
+    return Evaluation(subnet, kind.name, kind.label, value, kind.unit, evaluator.data, kind.text(value))
 
 
 def export_target(
@@ -257,8 +259,8 @@ def export_target(
         batch_size=batch_size or kept.get("batch_size", 1), threads=threads or kept.get("threads", 1)
     )
     how.require(workload)
-    judges = [] if data is None else [
-        model.task.judge(model, each, data, split="test") for each in model.task.qualities
+    evaluators = [] if data is None else [
+        model.task.evaluator(model, each, data, split="test") for each in model.task.qualities
     ]  # fmt: skip
     quality, latency = [], []
     if target is not None:
@@ -270,10 +272,10 @@ def export_target(
         model=model,
         subnet=subnet,
         formats=chosen,
-        calibration=judges[0].calibration if judges else None,
+        calibration=evaluators[0].calibration if evaluators else None,
         quality=quality,
         latency=[found for found in latency if not measured or found.kind == "predicted"],
-        judges=judges,
+        evaluators=evaluators,
         runtime=how if measured else None,
         workload=workload,
         report=report,

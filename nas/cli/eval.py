@@ -50,9 +50,9 @@ def command(
     data = opened(options) if options["data"] is not None else None
     if target.kind == "artifact":
         loaded = artifact_model(target.where)
-        judge = loaded.task.judge(loaded, loaded.task.quality(quality), data, split=split)
+        evaluator = loaded.task.evaluator(loaded, loaded.task.quality(quality), data, split=split)
         subnet = artifact_subnet(target.where, loaded.family)
-        found = judged(loaded, load_artifact(target.where), subnet, judge)
+        found = judged(loaded, load_artifact(target.where), subnet, evaluator)
     else:
         supernet = Model.of(load_supernet(target, model, DEFAULT_MODEL))
         found = supernet.evaluate(what, data, quality=quality, split=split, real_calibration=real_calibration)

@@ -88,7 +88,7 @@ def _model(path: Path, kind: str, name: str | None = None) -> dict[str, Any]:
         "name": name or config["name"],
         "kind": kind,
         "family": config["family"],
-        "classes": len(config["classes"]),
+        "classes": len(config["classes"]) or None,
         "test": config.get("info", {}).get("test"),
         "path": str(path),
     }

@@ -74,7 +74,7 @@ def command(
     from nas.families import bind_table, load_model
     from nas.latency.workload import available_cores
     from nas.search.design import Design, measure_design
-    from nas.search.scorer import judge_predictor
+    from nas.search.scorer import predictor_errors
 
     loaded = load_model(model)
     data, task = (opened(options) if options["data"] is not None else None), loaded.task
@@ -82,7 +82,7 @@ def command(
     chosen = [*known] if data is not None else _without_data(task, known)
     if qualities:
         chosen = _named(loaded, chosen, qualities)
-    judges = [task.judge(loaded, quality, data) for quality in chosen]
+    evaluators = [task.evaluator(loaded, quality, data) for quality in chosen]
     if near_front is None:
         near_front = count // 2 if loaded.family.pass_dimensions else 0
     path = loaded.path / "subnets.csv"
@@ -92,7 +92,7 @@ def command(
     with progress_bar("measuring subnets") as advance:
         table = measure_design(
             loaded,
-            judges,
+            evaluators,
             Design(count, held_out, near_front, seed),
             path=path,
             real_calibration=real_calibration,
@@ -107,7 +107,7 @@ def command(
             quality.name: {
                 "lowest": float(table.values[quality.name].min()),
                 "highest": float(table.values[quality.name].max()),
-                "predictor": judge_predictor(fresh, quality) if held_out >= 10 else None,
+                "predictor": predictor_errors(fresh, quality) if held_out >= 10 else None,
             }
             for quality in chosen
         },

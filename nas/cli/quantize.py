@@ -56,13 +56,13 @@ def command(
     require_one_program(artifact)
     loaded = load_model(model or read_manifest(artifact).model)
     data, task = (opened(options) if options["data"] is not None else None), loaded.task
-    judges = [
-        task.judge(loaded, quality, data, split="test")
+    evaluators = [
+        task.evaluator(loaded, quality, data, split="test")
         for quality in task.qualities
         if data is not None or not task.needs_data(quality)
     ]
     runtime, workload = get_runtime("onnxruntime"), Workload(batch_size, threads)
-    found = quantize_artifact(artifact, folder, loaded, judges, runtime, workload, report=log)
+    found = quantize_artifact(artifact, folder, loaded, evaluators, runtime, workload, report=log)
     names = ("fp32", "int8")
     if as_json:
         emit_json(

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from nas.elastic import Program
-    from nas.families import Judge, Model
+    from nas.families import Evaluator, Model
     from nas.latency.runtimes import Runtime
     from nas.latency.workload import Workload
     from nas.space import Subnet
@@ -54,7 +54,7 @@ class Export:
     """What to export and how.
 
     `calibration` are uint8 images for the BatchNorm statistics and parity (default: those shipped with the model).
-    `judges` find qualities of the extracted network; with `runtime` and `workload` its latency is measured.
+    `evaluators` find qualities of the extracted network; with `runtime` and `workload` its latency is measured.
     `quality` and `latency` are figures known beforehand. `report` hears what is going on.
     """
 
@@ -64,7 +64,7 @@ class Export:
     calibration: torch.Tensor | None = None
     quality: Sequence[QualityFigure] = ()
     latency: Sequence[Latency] = ()
-    judges: Sequence[Judge] = ()
+    evaluators: Sequence[Evaluator] = ()
     runtime: Runtime | None = None
     workload: Workload | None = None
     report: Callable[[str], None] = lambda text: None
@@ -80,16 +80,16 @@ class Export:
             module = self.model.extract(self.subnet, self.calibration)
             self._write_files(module, beside)
             rows = self._check(module, beside)
-            quality = [*self.quality, *(self._judged(judge, module) for judge in self.judges)]
+            quality = [*self.quality, *(self._judged(evaluator, module) for evaluator in self.evaluators)]
             latency = [*self.latency, *self._time(module, beside)]
             manifest = self._describe(rows, quality, latency, beside)
             write_manifest(beside, manifest)
         return manifest
 
-    def _judged(self, judge: Judge, module: nn.Module) -> QualityFigure:
-        quality, value = judge.quality, judge(self.model, module, self.subnet)
+    def _judged(self, evaluator: Evaluator, module: nn.Module) -> QualityFigure:
+        quality, value = evaluator.quality, evaluator(self.model, module, self.subnet)
         return QualityFigure(
-            name=quality.name, value=value, kind="measured", data=judge.data, unit=quality.unit
+            name=quality.name, value=value, kind="measured", data=evaluator.data, unit=quality.unit
         )
 
     def _write_files(self, module: nn.Module, folder: Path) -> None:

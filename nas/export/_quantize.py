@@ -30,7 +30,7 @@ from nas.latency.units import format_bytes, format_ms
 
 if TYPE_CHECKING:
     from nas.elastic import Inputs
-    from nas.families import Judge, Model
+    from nas.families import Evaluator, Model
     from nas.latency.measure import Measurement
     from nas.latency.runtimes import Runtime
     from nas.latency.workload import Workload
@@ -44,7 +44,7 @@ _BATCH = 32
 
 @dataclass(frozen=True)
 class Quantized:
-    """What int8 changes: latencies in ms, qualities as the judges found them, file sizes in bytes; fp32 comes first.
+    """What int8 changes: latencies in ms, qualities as evaluators found them, file sizes in bytes; fp32 comes first.
 
     `scope` is what became int8, `tried` the speed-up of every scope over fp32.
     """
@@ -65,7 +65,7 @@ def quantize_artifact(
     folder: Path,
     output: Path,
     model: Model,
-    judges: Sequence[Judge],
+    evaluators: Sequence[Evaluator],
     runtime: Runtime,
     workload: Workload,
     *,
@@ -74,7 +74,7 @@ def quantize_artifact(
 ) -> Quantized:
     """Write to `output` the artifact at `folder` with an int8 ONNX file; `model` is its supernet.
 
-    Of the scopes that are `worth` times as fast as fp32 here the most accurate is taken: by the first of `judges`, or
+    Of the scopes that are `worth` times as fast as fp32 here the most accurate is taken: by the first of `evaluators`,
     where there are none by the outputs' distance from fp32. Raises `NasError`, and leaves nothing behind, when none is.
     """
     from nas.elastic import batch_of
@@ -97,7 +97,7 @@ def quantize_artifact(
         _require_worth(measured, tried, worth, runtime)
         report("measuring what int8 costs")
         worthy = {scope: files[scope] for scope in files if tried[scope] >= worth}
-        judged = _Judged(judges, model, subnet, inputs)
+        judged = _Judged(evaluators, model, subnet, inputs)
         scope = judged.best(fp32, worthy)
         shutil.copyfile(files[scope], beside / INT8)
         times = measured["fp32"].median_ms, measured[scope].median_ms
@@ -162,9 +162,9 @@ def _require_worth(
 
 @dataclass(frozen=True)
 class _Judged:
-    """What files are worth: their qualities by the judges, and the distance of their outputs from fp32."""
+    """What files are worth: their qualities by the evaluators, and the distance of their outputs from fp32."""
 
-    judges: Sequence[Judge]
+    evaluators: Sequence[Evaluator]
     model: Model
     subnet: Subnet
     inputs: Inputs
@@ -173,35 +173,36 @@ class _Judged:
         """Return the scope of the most accurate file."""
         if len(files) == 1:
             return next(iter(files))
-        if not self.judges:
+        if not self.evaluators:
             return min(files, key=lambda scope: self._error(fp32, files[scope]))
-        judge = self.judges[0]
-        return max(files, key=lambda scope: judge.quality.sign * self._value(judge, files[scope]))
+        evaluator = self.evaluators[0]
+        return max(files, key=lambda scope: evaluator.quality.sign * self._value(evaluator, files[scope]))
 
     def pairs(self, fp32: Path, int8: Path) -> tuple[tuple[QualityFigure, QualityFigure], ...]:
         """Return every quality of both files."""
         return tuple(
-            (self._figure(judge, fp32, "fp32"), self._figure(judge, int8, "int8")) for judge in self.judges
+            (self._figure(evaluator, fp32, "fp32"), self._figure(evaluator, int8, "int8"))
+            for evaluator in self.evaluators
         )
 
-    def _value(self, judge: Judge, file: Path) -> float:
-        return judge(self.model, Onnx(exact=False).open(file, _never), self.subnet)
+    def _value(self, evaluator: Evaluator, file: Path) -> float:
+        return evaluator(self.model, Onnx(exact=False).open(file, _never), self.subnet)
 
     def _error(self, fp32: Path, int8: Path) -> float:
         first, second = (Onnx(exact=False).open(file, _never)(self.inputs) for file in (fp32, int8))
         return float((first - second).square().mean())
 
-    def _figure(self, judge: Judge, file: Path, precision: str) -> QualityFigure:
-        return _judged(judge, self._value(judge, file), precision)
+    def _figure(self, evaluator: Evaluator, file: Path, precision: str) -> QualityFigure:
+        return _judged(evaluator, self._value(evaluator, file), precision)
 
 
 def _never() -> NoReturn:
     raise AssertionError("an ONNX file needs no network")
 
 
-def _judged(judge: Judge, value: float, precision: str) -> QualityFigure:
-    quality = judge.quality
-    data = f"{judge.data}, {precision}"
+def _judged(evaluator: Evaluator, value: float, precision: str) -> QualityFigure:
+    quality = evaluator.quality
+    data = f"{evaluator.data}, {precision}"
     return QualityFigure(name=quality.name, value=value, kind="measured", data=data, unit=quality.unit)
 
 

@@ -18,7 +18,7 @@ from nas.families._model import (
 from nas.families._published import load_published, read_published
 from nas.families._registry import families, get_family
 from nas.families._source import Source, source_of
-from nas.families._task import Judge, Quality, Task, get_task, quality_text
+from nas.families._task import Evaluator, Quality, Task, get_task, quality_text
 
 if TYPE_CHECKING:
     from nas.families._table import MeasuredTable
@@ -27,7 +27,7 @@ load = load_model
 
 __all__ = [
     "Calibration",
-    "Judge",
+    "Evaluator",
     "MeasuredTable",
     "Model",
     "Quality",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
-from nas._errors import NasError
+from nas._errors import NasError, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -74,7 +74,7 @@ def read_published(path_or_url: str | Path) -> dict[str, Any]:
         else:
             value = torch.load(text, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise NasError(f"{text} does not exist; give a checkpoint file or its URL") from error
+        raise UsageError(f"{text} does not exist; give a checkpoint file or its URL") from error
     except OSError as error:
         raise NasError(
             f"{text} cannot be read ({error}); it may be truncated, or the path or network wrong"

@@ -65,12 +65,12 @@ def quality_text(value: float, unit: str) -> str:
     return f"{value:.2f}%" if unit == "%" else f"{value:.4g}{unit and ' '}{unit}"
 
 
-class Judge(ABC):
+class Evaluator(ABC):
     """Finds a quality of static networks on fixed inputs. It can be pickled, so that processes can share the work."""
 
     quality: Quality
     data: str
-    """On what it judges, for readers: "5000 test images of digits"."""
+    """What it measures on, for readers: "5000 test images of digits"."""
     calibration: Tensor | None = None
     """Images, uint8, for statistics that a subnet recomputes; None: the model's own."""
     input_count: int | None = None
@@ -107,7 +107,7 @@ class Task(ABC):
         """Whether judging this quality needs images of the user's."""
 
     @abstractmethod
-    def judge(
+    def evaluator(
         self,
         model: Model,
         quality: Quality,
@@ -115,8 +115,8 @@ class Task(ABC):
         *,
         split: Split = "val",
         limit: int | None = None,
-    ) -> Judge:
-        """Return what judges subnets of `model` on up to `limit` images of a split of `data` (`nas.train.data.Data`).
+    ) -> Evaluator:
+        """Return what measures subnets of `model` on up to `limit` images of a split of `data` (`nas.train.data.Data`).
 
         Raises `UsageError` when `data` does not fit the model, or is missing and needed.
         """

@@ -230,7 +230,7 @@ class ModelTestbed:
             },
             "latency_error": None if profile is None else dict(profile.error),
             "calm": None if self._references is None else self._references.to_dict(),
-            "judged_on": (self.scorer.check or self.scorer).data,
+            "evaluated_on": (self.scorer.check or self.scorer).data,
         }
 
 

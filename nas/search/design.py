@@ -20,7 +20,7 @@ from nas.search._problem import Problem, keys
 from nas.search.scorer import Predictor
 
 if TYPE_CHECKING:
-    from nas.families import Judge, MeasuredTable, Model, Quality
+    from nas.families import Evaluator, MeasuredTable, Model, Quality
 
 PRICES = (0.0, 0.1, 0.3)
 """Of a call of a program, as a share of what one input costs in the largest network's."""
@@ -41,7 +41,7 @@ class Design:
 
 def measure_design(
     model: Model,
-    judges: Sequence[Judge],
+    evaluators: Sequence[Evaluator],
     design: Design,
     *,
     path: Path,
@@ -49,9 +49,9 @@ def measure_design(
     jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> MeasuredTable:
-    """Measure the subnets of a design by every judge into the table at `path`; stopped, it goes on where it was.
+    """Measure the subnets of a design by every evaluator into the table at `path`; stopped, it goes on where it was.
 
-    Those near the front, as the first judge's quality has it, come after the others, in rounds; then the rows that are
+    Those near the front, by the first evaluator's quality, come after the others, in rounds; then the rows that are
     held out are among them.
     """
     from nas.train.measure import FIT, HELD_OUT, choose_subnets, measure_table
@@ -65,7 +65,7 @@ def measure_design(
             model,
             codes,
             split,
-            judges,
+            evaluators,
             path=path,
             real_calibration=real_calibration,
             jobs=jobs,
@@ -75,7 +75,7 @@ def measure_design(
     near = min(design.near_front, design.count)
     table = measured(*choose_subnets(model, design.count - near, 0 if near else design.held_out, design.seed))
     while (left := design.count - len(table)) > 0:
-        codes = near_front(model, judges[0].quality, table, min(_ROUND, left), design.seed)
+        codes = near_front(model, evaluators[0].quality, table, min(_ROUND, left), design.seed)
         if not len(codes):
             break
         rng = np.random.default_rng([design.seed, len(table)])

@@ -11,7 +11,7 @@ from nas._errors import UsageError
 from nas.search._problem import keys
 
 if TYPE_CHECKING:
-    from nas.families import Judge, MeasuredTable, Model, Quality
+    from nas.families import Evaluator, MeasuredTable, Model, Quality
     from nas.train.data import Data
 
 VALIDATION_IMAGES, CALIBRATION_IMAGES = 5000, 512
@@ -166,7 +166,7 @@ class _Settings:
         return np.column_stack([np.minimum(values, _MOST_DB), self._quality.to_additive(values)])
 
 
-def judge_predictor(model: Model, quality: Quality) -> dict[str, float]:
+def predictor_errors(model: Model, quality: Quality) -> dict[str, float]:
     """Return the errors of the quality's predictor on the rows of the model's table that it was not fitted to."""
     from nas.space.surrogate import errors
 
@@ -180,20 +180,22 @@ def judge_predictor(model: Model, quality: Quality) -> dict[str, float]:
 
 
 class Measurer:
-    """A quality of extracted subnets, found by a judge; what was `measured` before, by codes' keys, is not again."""
+    """A quality of extracted subnets, by an evaluator; what was `measured` before, by codes' keys, is not again."""
 
     source = "measured"
     check = None
     doubt = 0.0
     known = None
 
-    def __init__(self, model: Model, judge: Judge, measured: Mapping[bytes, float] | None = None) -> None:
+    def __init__(
+        self, model: Model, evaluator: Evaluator, measured: Mapping[bytes, float] | None = None
+    ) -> None:
         self._measured = measured or {}
-        self.quality = judge.quality
-        self.data = judge.data
+        self.quality = evaluator.quality
+        self.data = evaluator.data
         self._model = model
-        self._judge = judge
-        images = judge.calibration
+        self._evaluator = evaluator
+        images = evaluator.calibration
         # Every subnet is recalibrated: a spread of them does, and takes a quarter of the time.
         self._calibration = None if images is None else images[:: max(1, len(images) // CALIBRATION_IMAGES)]
 
@@ -209,7 +211,7 @@ class Measurer:
             subnet = self._model.space.from_codes(row)
             module = self._model.extract(subnet, self._calibration)
             fold_batch_norm(module)
-            scores.append(self.quality.sign * self._judge(self._model, module, subnet))
+            scores.append(self.quality.sign * self._evaluator(self._model, module, subnet))
         return np.array(scores)
 
 
@@ -222,7 +224,7 @@ def load_scorer(model: Model, data: Data | None = None, quality: str | None = No
     kind, table = model.task.quality(quality), model.table()
     if data is None and model.task.needs_data(kind):
         return Predictor(model, kind)
-    judge = model.task.judge(model, kind, data, limit=VALIDATION_IMAGES)
+    evaluator = model.task.evaluator(model, kind, data, limit=VALIDATION_IMAGES)
     if data is None and table is not None and kind.name in table.values:
-        return Predictor(model, kind, Measurer(model, judge, measured_values(table, kind)))
-    return Measurer(model, judge)
+        return Predictor(model, kind, Measurer(model, evaluator, measured_values(table, kind)))
+    return Measurer(model, evaluator)

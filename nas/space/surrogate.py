@@ -224,7 +224,7 @@ class Surrogate:
         if "trees" in kinds and (best is None or best.cv["median_pct"] > _GOOD_PCT):
             features = np.concatenate([base, encoded], axis=1)
             enough_pct = np.inf if best is None else _CLEARLY * best.cv["median_pct"]
-            cv = _judged_trees(features, y, seed, _HOPELESS * enough_pct)
+            cv = _tree_errors(features, y, seed, _HOPELESS * enough_pct)
             if cv is not None and cv["median_pct"] < enough_pct:
                 best = cls(space, "trees", None, samples, cv)
         assert best is not None, "kinds names at least one of ridge, pairs and trees"
@@ -311,7 +311,7 @@ def _best_ridge(
     return model, _judged(predicted[best], y)
 
 
-def _judged_trees(
+def _tree_errors(
     features: np.ndarray, y: np.ndarray, seed: int, hopeless_pct: float
 ) -> dict[str, float] | None:
     """Return the cross-validated errors of trees; None where the first fold already shows that they are no help."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nas._errors import UsageError
-from nas.families import Judge, Quality, Task
+from nas.families import Evaluator, Quality, Task
 from nas.families._task import SPLIT_WORDS, Forward, Split
 from nas.train.evaluate import BATCH, inputs, pictures, require_classes
 
@@ -24,7 +24,7 @@ CALIBRATION_IMAGES = 2048
 _KEPT_BYTES = 256 << 20  # 5,000 images of 32 pixels take 61 MB, of 224 pixels 3 GB
 
 
-class Top1(Judge):
+class Top1(Evaluator):
     """Top-1 in percent on uint8 `images` (n, 3, h, w) with `labels` (n,)."""
 
     quality = TOP1
@@ -64,7 +64,7 @@ class Classification(Task):
     def needs_data(self, quality: Quality) -> bool:
         return True
 
-    def judge(
+    def evaluator(
         self,
         model: Model,
         quality: Quality,

@@ -28,7 +28,7 @@ from nas.train.evaluate import fold_batch_norm
 
 if TYPE_CHECKING:
     from nas.elastic import Family
-    from nas.families import Judge, Model
+    from nas.families import Evaluator, Model
     from nas.space import SearchSpace, Subnet
 
 FIT, HELD_OUT = "fit", "held-out"
@@ -100,24 +100,24 @@ def measure_table(
     model: Model,
     codes: np.ndarray,
     split: tuple[str, ...],
-    judges: Sequence[Judge],
+    evaluators: Sequence[Evaluator],
     *,
     path: Path,
     real_calibration: bool = False,
     jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> MeasuredTable:
-    """Measure every subnet of `codes` by every judge and write the table to `path` as it grows.
+    """Measure every subnet of `codes` by every evaluator and write the table to `path` as it grows.
 
     What the table at `path` already has is kept, with its split, and counts towards the length of `codes`; it must have
-    the same qualities. Statistics are recomputed on the model's own images, or on the judges'. With more than one of
+    the same qualities. Statistics are recomputed on the model's own images, or on evaluators'. With more than one of
     `jobs`, that many processes of one thread each measure subnets side by side.
     """
-    names = [judge.quality.name for judge in judges]
+    names = [evaluator.quality.name for evaluator in evaluators]
     codes, split, found = _continued(path, model, codes, split, names)
     counts = model.supernet.counts(codes)
     missing = [index for index, row in enumerate(codes) if row.tobytes() not in found]
-    work = _Work(model.path, tuple(judges), real_calibration)
+    work = _Work(model.path, tuple(evaluators), real_calibration)
     with _measuring(work, model, codes[missing], jobs) as measured:
         for index, values in zip(missing, measured, strict=True):
             found[codes[index].tobytes()] = values
@@ -135,11 +135,11 @@ class _Work:
     """What a process needs to measure subnets of a model."""
 
     model: Path
-    judges: tuple[Judge, ...]
+    evaluators: tuple[Evaluator, ...]
     real_calibration: bool
 
 
-Values = tuple[float, ...]  # one subnet's, as the judges found them
+Values = tuple[float, ...]  # one subnet's, as the evaluators found them
 
 
 @contextmanager
@@ -177,14 +177,14 @@ def _job(row: np.ndarray) -> Values:
 
 def _measured(work: _Work, model: Model, row: np.ndarray) -> Values:
     subnet = model.space.from_codes(row)
-    module = model.extract(subnet, work.judges[0].calibration if work.real_calibration else None)
+    module = model.extract(subnet, work.evaluators[0].calibration if work.real_calibration else None)
     forward = module if _is_brief(work, model, row) else quick_forward(module, model.family, subnet)
-    return tuple(judge(model, forward, subnet) for judge in work.judges)
+    return tuple(evaluator(model, forward, subnet) for evaluator in work.evaluators)
 
 
 def _is_brief(work: _Work, model: Model, row: np.ndarray) -> bool:
     """Whether judging a subnet takes less time than writing its programs would."""
-    counts = [judge.input_count for judge in work.judges]
+    counts = [evaluator.input_count for evaluator in work.evaluators]
     inputs = sum(count for count in counts if count is not None)
     return None not in counts and inputs * float(model.supernet.counts(row[None])["macs"][0]) < _LOWERED_FROM
 

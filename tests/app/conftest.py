@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,19 +48,30 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> Path:
-    """A folder with a real search on the shipped classifier and an export of its answer."""
-    folder = tmp_path_factory.mktemp("made") / "runs"
-    folder.mkdir()
+    """A folder with a real search on the shipped classifier and an export of its answer.
+
+    Profiling a machine that other tests keep busy takes a minute and more: of several workers one does it for all.
+    """
+    own, base = tmp_path_factory.mktemp("made"), tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "made-once"
+    with FileLock(f"{shared}.lock"):
+        if not (shared / "runs" / "first-export").exists():
+            _search_and_export(shared)
+    shutil.copytree(shared / "cache", own_cache, dirs_exist_ok=True)
+    return Path(shutil.copytree(shared / "runs", own / "runs"))
+
+
+def _search_and_export(folder: Path) -> None:
+    (folder / "runs").mkdir(parents=True, exist_ok=True)
     for line in (
         "search --latency 20ms --trials 60 --run-dir runs/first --json",
         "export runs/first --format onnx --output runs/first-export --json --no-measure",
     ):
-        words = line.split()
         done = subprocess.run(
-            [sys.executable, "-m", "nas", *words], cwd=folder.parent, capture_output=True, text=True
-        )
+            [sys.executable, "-m", "nas", *line.split()], cwd=folder, capture_output=True, text=True,
+            env=os.environ | {"ANYFIT_CACHE": str(folder / "cache")},
+        )  # fmt: skip
         assert done.returncode == 0, done.stderr
-    return folder
 
 
 @pytest.fixture

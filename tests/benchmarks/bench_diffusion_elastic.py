@@ -21,7 +21,7 @@ from diffusion.distil.state import unet_family, with_subnet
 from diffusion.importance import taylor_importance
 from diffusion.pipeline import find_pipeline, load_pipeline, read_info
 from diffusion.prune.examples import own_examples, prediction_error
-from diffusion.prune.opened import open_pipeline
+from diffusion.prune.pipeline import open_pipeline
 from diffusion.quality import Match, evaluate_match
 from nas._files import write_atomic
 from nas.elastic import Supernet

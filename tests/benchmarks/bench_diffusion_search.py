@@ -28,7 +28,7 @@ from typing import Any
 import onnxruntime
 
 from diffusion.pipeline import find_pipeline
-from diffusion.task import MatchJudge
+from diffusion.task import MatchEvaluator
 from nas._files import read_json, write_atomic, write_json
 from nas.families import Model, load_model
 from nas.latency.fingerprint import machine_fingerprint
@@ -95,7 +95,7 @@ def original_ms(model: Model) -> float:
 
 def matched(model: Model, subnet: Any, images: int) -> float:
     """Return the prompt match of a subnet in percent."""
-    return MatchJudge(images)(model, model.extract(subnet), subnet)
+    return MatchEvaluator(images)(model, model.extract(subnet), subnet)
 
 
 def figures(answer: Mapping[str, Any]) -> dict[str, float]:

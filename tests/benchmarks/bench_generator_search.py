@@ -42,8 +42,8 @@ def latencies(model: Model, subnets: dict[str, Subnet], threads: int) -> dict[st
 
 def distances(model: Model, subnets: dict[str, Subnet]) -> dict[str, float]:
     """Return the mean feature distance of subnets to the full generator."""
-    judge = model.task.judge(model, model.task.quality("distance"))
-    return {name: judge(model, model.extract(subnet), subnet) for name, subnet in subnets.items()}
+    evaluator = model.task.evaluator(model, model.task.quality("distance"))
+    return {name: evaluator(model, model.extract(subnet), subnet) for name, subnet in subnets.items()}
 
 
 def main() -> None:

@@ -73,7 +73,7 @@ def _one_hot(data: Data, fit: np.ndarray, rest: np.ndarray) -> tuple[np.ndarray,
 METHODS: Mapping[str, Predict] = {"anyfit": _ours, "macs": _macs_only, "one-hot ridge": _one_hot}
 
 
-def judge(source: str, data: Data, samples: int, repeats: int) -> list[dict[str, Any]]:
+def evaluator(source: str, data: Data, samples: int, repeats: int) -> list[dict[str, Any]]:
     """Return a row for each method, fitted on `samples` of the data in each repeat and judged on others."""
     found: dict[str, list[tuple[dict[str, float], str]]] = {name: [] for name in METHODS}
     for seed in range(repeats):
@@ -170,13 +170,13 @@ def _run(given: argparse.Namespace) -> list[dict[str, Any]]:
         for condition in CONDITIONS:
             data = measured_here(given.model, given.samples, condition)
             for samples in (n for n in (20, 50, 80, 100) if n + 10 <= len(data.ms)):
-                rows += judge(f"here, {condition}", data, samples, _REPEATS)
+                rows += evaluator(f"here, {condition}", data, samples, _REPEATS)
     if not (path := _shared_table()).exists():
         print("the GPU tables are skipped: name their folder in ANYFIT_SHARED", file=sys.stderr)
         return rows
     for name, data in published(path).items():
         for samples, repeats in ((20, _REPEATS), (100, _REPEATS), (1000, 1)):
-            rows += judge(name, data, samples, repeats)
+            rows += evaluator(name, data, samples, repeats)
     return rows
 
 

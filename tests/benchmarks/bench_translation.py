@@ -55,8 +55,8 @@ def searched(model: Model, name: str, macs: int) -> Subnet:
 
 def psnr_db(model: Model, network: nn.Module, subnet: Subnet, data: Data) -> float:
     """Return the mean PSNR on all test pictures."""
-    judge = model.task.judge(model, model.task.quality("psnr"), data, split="test")
-    return judge(model, network, subnet)
+    evaluator = model.task.evaluator(model, model.task.quality("psnr"), data, split="test")
+    return evaluator(model, network, subnet)
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from diffusion.stock import stock_config
+from diffusion.native_config import native_config
 from diffusion.unet import DiffusionUNet, diffusion_unet
 from nas._files import write_atomic
 from nas.elastic import Supernet
@@ -72,7 +72,7 @@ def stock(model: Model, name: str) -> Model | None:
     """Return the stock network of a named subnet as a model of its own, or None where no stock configuration says it."""
     family = model.family
     assert isinstance(family, DiffusionUNet)
-    config = stock_config(family, family.named()[name])
+    config = native_config(family, family.named()[name])
     return None if config is None else unweighted_model(config, resnet=(1,), self_attention=(1,), cross_attention=(1,), feed_forward=(1,), depth=(1,), removable=False)  # fmt: skip
 
 

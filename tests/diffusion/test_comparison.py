@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from diffusion.cli._candidates import read_candidates
 from diffusion.comparison import Row
+from diffusion.comparison_figure import draw_sheet, label, scaled, wrapped
 from diffusion.quality import Difference, Match
-from diffusion.sheet import draw_sheet, label, scaled, wrapped
 from nas._errors import NasError, UsageError
 from nas._files import write_json
 from nas.export import Export, parse_formats

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from diffusion.task import LatentJudge, MatchJudge, PsnrJudge
+from diffusion.task import LatentEvaluator, MatchEvaluator, PsnrEvaluator
 from nas.families import Model, load_model
 from nas.search import load_scorer
 from nas.search.design import Costs, near_front
@@ -79,7 +79,7 @@ def test_what_the_table_knows_is_not_measured_again(model: Model, monkeypatch: p
     new = near_front(model, scorer.quality, table, 2)
     checked = scorer.check.score(new[:1])
     subnet = model.space.from_codes(new[0])
-    assert checked[0] == pytest.approx(PsnrJudge()(model, model.extract(subnet), subnet), abs=0.01)
+    assert checked[0] == pytest.approx(PsnrEvaluator()(model, model.extract(subnet), subnet), abs=0.01)
 
 
 def test_rows_are_what_the_check_would_measure(model: Model) -> None:
@@ -87,7 +87,7 @@ def test_rows_are_what_the_check_would_measure(model: Model) -> None:
     assert table is not None
     for row in (5, 20):
         subnet = model.space.from_codes(table.codes[row])
-        again = PsnrJudge()(model, model.extract(subnet), subnet)
+        again = PsnrEvaluator()(model, model.extract(subnet), subnet)
         assert again == pytest.approx(table.values["psnr"][row], abs=0.05)
 
 
@@ -127,20 +127,23 @@ def test_subnets_of_a_pipeline_are_chosen_nearer_to_the_largest(model: Model) ->
     assert sizes.mean() > random.mean()
 
 
-@pytest.mark.parametrize("second", [MatchJudge, LatentJudge])
+@pytest.mark.parametrize("second", [MatchEvaluator, LatentEvaluator])
 def test_judges_of_one_network_share_its_samples(
-    pipeline: Path, tmp_path: Path, second: type[MatchJudge | LatentJudge], monkeypatch: pytest.MonkeyPatch
+    pipeline: Path,
+    tmp_path: Path,
+    second: type[MatchEvaluator | LatentEvaluator],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import diffusion.task as task
 
-    if second is MatchJudge:
+    if second is MatchEvaluator:
         pipeline = write_pipeline(tmp_path / "ships", {**FEW, "prompts": ["a photo of a ship"]})
     model = load_model(pipeline)
     subnet = model.space.smallest()
     network = model.extract(subnet)
-    judges = PsnrJudge(4), second(6)
+    evaluators = PsnrEvaluator(4), second(6)
     # Each knows the original from its first call.
-    wanted = [judge(model, model.extract(subnet), subnet) for judge in judges]
+    wanted = [evaluator(model, model.extract(subnet), subnet) for evaluator in evaluators]
     sampled, true = [], task._batches
 
     def counted(run, inputs):
@@ -149,7 +152,7 @@ def test_judges_of_one_network_share_its_samples(
         return true(run, inputs)
 
     monkeypatch.setattr(task, "_batches", counted)
-    assert [judge(model, network, subnet) for judge in judges] == pytest.approx(wanted, rel=1e-4)
+    assert [evaluator(model, network, subnet) for evaluator in evaluators] == pytest.approx(wanted, rel=1e-4)
     assert sampled == [4, 2]
 
 

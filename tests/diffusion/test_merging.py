@@ -12,8 +12,8 @@ from diffusers.models.attention_processor import Attention
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 from diffusion.merging import MergedAttention, choices_for, match_tokens
+from diffusion.native_config import native_config
 from diffusion.pipeline_family import DiffusionPipeline
-from diffusion.stock import stock_config
 from diffusion.subnets import SubnetUNet2DConditionModel, to_diffusers
 from diffusion.unet import diffusion_unet
 from nas._errors import UsageError
@@ -104,7 +104,7 @@ def test_a_program_in_onnx_merges_as_torch_does(tmp_path: Path) -> None:
 def test_diffusers_loads_it_with_the_subclass(tmp_path: Path) -> None:
     family = diffusion_unet(UNET, tokens=8, merge=(0.5, 0.0))
     subnet = family.space.subnet({**family.space.largest(), "merge": 0.5})
-    assert stock_config(family, family.space.largest()) is not None and stock_config(family, subnet) is None
+    assert native_config(family, family.space.largest()) is not None and native_config(family, subnet) is None
     network = Supernet(family).eval().extract(subnet)
     saved: Any = to_diffusers(family, subnet, network)
     saved.save_pretrained(tmp_path / "unet")

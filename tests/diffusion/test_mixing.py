@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from diffusion.components import make_scheduler, steady_scheduler
-from diffusion.mixing import mixing
 from diffusion.onnx_runner import clean, mixed
+from diffusion.scheduler_weights import mixing
 from nas._errors import UsageError
 
 library: Any = diffusers

@@ -14,10 +14,10 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusion.pipeline import load_pipeline, read_info, write_pipeline
 from diffusion.prune import prune
 from diffusion.prune.costs import Costs, costs_of, wanted_rows
-from diffusion.prune.engine import TABLE, Wish
+from diffusion.prune.engine import TABLE, PruneConfig
 from diffusion.prune.examples import own_examples
 from diffusion.prune.greedy import fit, read_limit
-from diffusion.prune.opened import open_pipeline
+from diffusion.prune.pipeline import open_pipeline
 from diffusion.prune.spec import read_subnet
 from diffusion.sample import Settings, generate
 from diffusion.sensitivity import Sensitivity
@@ -101,7 +101,7 @@ def test_an_elastic_pipeline_is_cut_in_the_order_it_was_trained_for(tiny: Path, 
     opened = open_pipeline(tiny)
     elastic = tmp_path / "elastic"
     write_pipeline(elastic, opened.pipeline, {**opened.info, "elastic": {"steps": 1}})
-    prune(elastic, tmp_path / "half", Wish(subnet="half", **QUICK))
+    prune(elastic, tmp_path / "half", PruneConfig(subnet="half", **QUICK))
     made = load_pipeline(tmp_path / "half").unet.state_dict()
     wanted = opened.supernet.extract(opened.family.named()["half"]).state_dict()
     assert made.keys() == wanted.keys() and all(torch.equal(made[name], wanted[name]) for name in made)
@@ -124,7 +124,7 @@ def test_examples_are_the_pipelines_own_samples(tiny: Path) -> None:
 
 
 def test_half_of_a_pipeline_is_written_and_loads(tiny: Path, tmp_path: Path) -> None:
-    done = prune(tiny, tmp_path / "half", Wish(subnet="half", **QUICK))
+    done = prune(tiny, tmp_path / "half", PruneConfig(subnet="half", **QUICK))
     assert done.after.params < 0.75 * done.before.params
     assert not done.stock
     assert done.psnr_db is not None and 5 < done.psnr_db < 60
@@ -138,13 +138,13 @@ def test_half_of_a_pipeline_is_written_and_loads(tiny: Path, tmp_path: Path) -> 
     for part in ("vae", "text_encoder"):
         pairs = zip(getattr(made, part).parameters(), getattr(before, part).parameters(), strict=True)
         assert all(torch.equal(a, b) for a, b in pairs)
-    again = prune(tiny, tmp_path / "again", Wish(subnet=str(tmp_path / "half"), **QUICK))
+    again = prune(tiny, tmp_path / "again", PruneConfig(subnet=str(tmp_path / "half"), **QUICK))
     assert again.subnet == done.subnet
     np.testing.assert_array_equal(latents(load_pipeline(tmp_path / "again")), latents(made))
 
 
 def test_subnets_of_bk_sdm_are_plain_pipelines_of_diffusers(deep: Path, tmp_path: Path) -> None:
-    done = prune(deep, tmp_path / "small", Wish(subnet="bk-sdm-small", **{**QUICK, "images": 0}))
+    done = prune(deep, tmp_path / "small", PruneConfig(subnet="bk-sdm-small", **{**QUICK, "images": 0}))
     assert done.stock
     assert done.psnr_db is None
     assert done.examples == ""  # whole layers left out: no channel has to be sorted
@@ -195,7 +195,7 @@ def test_an_unconditional_pipeline_is_pruned(tmp_path: Path) -> None:
     torch.manual_seed(0)
     unet: Any = UNet2DModel.from_config(UNCONDITIONAL)
     DDPMPipeline(unet, DDPMScheduler()).save_pretrained(tmp_path / "ddpm")
-    done = prune(tmp_path / "ddpm", tmp_path / "half", Wish(params="70%", **QUICK))
+    done = prune(tmp_path / "ddpm", tmp_path / "half", PruneConfig(params="70%", **QUICK))
     assert done.after.params <= 0.7 * done.before.params
     assert type(load_pipeline(tmp_path / "half").unet).__name__ in ("SubnetUNet2DModel", "UNet2DModel")
 

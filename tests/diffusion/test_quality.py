@@ -53,31 +53,31 @@ def test_ssim_of_flat_pictures_is_the_formulas():
 
 
 def test_a_prompt_asks_for_the_one_class_it_names():
-    judge = classifier()
-    assert judge.classes[judge.class_of("A photo of a SHIP") or -1] == "ship"
-    assert judge.class_of("a photo of a house") is None
-    assert judge.class_of("a dog beside a cat") is None
-    assert judge.class_of("a scared person") is None
+    evaluator = classifier()
+    assert evaluator.classes[evaluator.class_of("A photo of a SHIP") or -1] == "ship"
+    assert evaluator.class_of("a photo of a house") is None
+    assert evaluator.class_of("a dog beside a cat") is None
+    assert evaluator.class_of("a scared person") is None
 
 
 def test_match_counts_what_the_classifier_sees():
-    judge = classifier()
-    model = judge._model
+    evaluator = classifier()
+    model = evaluator._model
     pictures = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3)).astype(np.uint8)
-    seen = [judge.classes[label] for label in judge.labels(pictures)]
-    other = [next(name for name in judge.classes if name != each) for each in seen]
+    seen = [evaluator.classes[label] for label in evaluator.labels(pictures)]
+    other = [next(name for name in evaluator.classes if name != each) for each in seen]
     asked = [f"a photo of a {name}" for name in [*seen[:4], *other[4:]]]
-    found = match(pictures, asked, judge)
+    found = match(pictures, asked, evaluator)
     assert found.percent == pytest.approx(100 * 4 / 6)
     assert found.low < found.percent < found.high
     assert (found.classifier, found.images) == (model.name, 6)
     assert sum(found.by_prompt[p] * asked.count(p) for p in found.by_prompt) == pytest.approx(400)
     with pytest.raises(UsageError, match="does not name exactly one class"):
-        match(pictures, ["a house"] * 6, judge)
+        match(pictures, ["a house"] * 6, evaluator)
     with pytest.raises(
         UsageError, match="does not name exactly one class"
     ):  # before it asks for the pipeline
-        evaluate_match(None, ["a house"], judge=judge)
+        evaluate_match(None, ["a house"], evaluator=evaluator)
 
 
 def test_pipelines_are_compared_seed_by_seed():

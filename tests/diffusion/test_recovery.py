@@ -17,7 +17,7 @@ from diffusion.distil.lora import FILE, adapted, add_adapters, merged, write_ada
 from diffusion.distil.one import ADAPTERS
 from diffusion.pipeline import load_pipeline, read_info
 from diffusion.prune import prune
-from diffusion.prune.engine import Wish
+from diffusion.prune.engine import PruneConfig
 from diffusion.subnets import to_diffusers
 from diffusion.unet import diffusion_unet
 from nas._errors import UsageError
@@ -51,7 +51,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def pruned(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pruned") / "half"
-    prune(start, folder, Wish(subnet="half", images=0, samples=2, steps=2))
+    prune(start, folder, PruneConfig(subnet="half", images=0, samples=2, steps=2))
     return folder
 
 

@@ -76,17 +76,17 @@ def test_images_of_one_prompt_differ(pipeline):
 
 def test_its_table_is_near_the_front_and_of_these_weights():
     """Two rows measured again are what the table says; its predictor errs little where searches look."""
-    from diffusion.task import PsnrJudge
+    from diffusion.task import PsnrEvaluator
     from nas.families import load_model
-    from nas.search.scorer import judge_predictor
+    from nas.search.scorer import predictor_errors
 
     model = load_model(DEFAULT)
     table = model.table()
     assert table is not None and len(table) == 1000 and [*table.values] == ["psnr", "latent"]
-    judge = PsnrJudge()
+    evaluator = PsnrEvaluator()
     cheap = np.argsort(table.macs)
     for row in cheap[[10, 600]]:
         subnet = model.space.from_codes(table.codes[row])
-        measured = judge(model, model.extract(subnet), subnet)
+        measured = evaluator(model, model.extract(subnet), subnet)
         assert measured == pytest.approx(table.values["psnr"][row], abs=0.1)
-    assert judge_predictor(model, model.task.quality("psnr"))["mean_abs"] < 0.7
+    assert predictor_errors(model, model.task.quality("psnr"))["mean_abs"] < 0.7

@@ -15,7 +15,7 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from safetensors.torch import load_file
 
-from diffusion.stock import stock_config
+from diffusion.native_config import native_config
 from diffusion.subnets import SubnetUNet2DConditionModel, to_diffusers
 from diffusion.transformer import diffusion_transformer
 from diffusion.unet import DiffusionUNet, diffusion_unet
@@ -80,7 +80,7 @@ def test_every_other_subnet_travels_in_its_configuration(config: dict[str, Any],
     family = diffusion_unet(config, tokens=5, resnet=(0, 0.5, 1), sampling={"steps": [4, 8]})
     supernet, rng = _supernet(family), np.random.default_rng(1)
     for subnet in (family.space.smallest(), family.space.sample(rng)):
-        assert stock_config(family, subnet) is None
+        assert native_config(family, subnet) is None
         model = to_diffusers(family, subnet, supernet.extract(subnet))
         assert type(model).__name__ == f"Subnet{config['_class_name']}"
         folder = tmp_path / subnet.digest / str(len(subnet))

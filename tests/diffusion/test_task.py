@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from diffusion.captions import class_prompt
-from diffusion.task import LatentJudge, MatchJudge, PsnrJudge, fixed_inputs
+from diffusion.task import LatentEvaluator, MatchEvaluator, PsnrEvaluator, fixed_inputs
 from nas._errors import UsageError
 from nas.families import load_model
 from tests.diffusion.tiny import write_pipeline
@@ -20,7 +20,7 @@ from tests.diffusion.tiny import write_pipeline
 def test_the_original_is_equal_to_itself_and_fewer_steps_are_not(pipeline: Path) -> None:
     model = load_model(pipeline)
     largest = model.space.largest()
-    psnr, latent = PsnrJudge(4), LatentJudge(4)
+    psnr, latent = PsnrEvaluator(4), LatentEvaluator(4)
     same = model.extract(largest)
     assert psnr(model, same, largest) == pytest.approx(100.0) and latent(model, same, largest) < 1e-5
     near = model.space.subnet({**largest, "reuse": 2})
@@ -40,13 +40,13 @@ def test_inputs_are_fixed_by_their_seeds(pipeline: Path) -> None:
 def test_prompt_match_needs_prompts_of_classes(pipeline: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--quality psnr"):
         model = load_model(pipeline)
-        model.task.judge(model, model.task.quality("match"))
+        model.task.evaluator(model, model.task.quality("match"))
     names = ["ship", "cat"]
     prompts = [class_prompt(name) for name in names]
     notes = {"prompts": prompts, "space": {"steps": [1]}}
     model = load_model(write_pipeline(tmp_path / "classes", notes))
     largest = model.space.largest()
-    found = MatchJudge(20)(model, model.extract(largest), largest)
+    found = MatchEvaluator(20)(model, model.extract(largest), largest)
     assert 0 <= found <= 100 and found % 5 == 0
 
 
@@ -62,5 +62,5 @@ def test_measure_judges_composed_programs(nas_run: Callable, pipeline: Path, tmp
     row = 3
     subnet = model.space.from_codes(table.codes[row])
     network = model.extract(subnet)
-    assert table.values["latent"][row] == pytest.approx(LatentJudge()(model, network, subnet), rel=1e-3)
-    assert table.values["psnr"][row] == pytest.approx(PsnrJudge()(model, network, subnet), abs=0.05)
+    assert table.values["latent"][row] == pytest.approx(LatentEvaluator()(model, network, subnet), rel=1e-3)
+    assert table.values["psnr"][row] == pytest.approx(PsnrEvaluator()(model, network, subnet), abs=0.05)

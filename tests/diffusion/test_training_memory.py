@@ -8,7 +8,7 @@ import pytest
 import torch
 from diffusers.models.resnet import ResnetBlock2D
 
-from diffusion.distil.lessons import Lessons
+from diffusion.distil.batches import Distiller
 from diffusion.distil.state import build_state, family_of
 from diffusion.train.images import tokenized
 from diffusion.train.state import UNET
@@ -64,12 +64,12 @@ def test_a_subnet_in_a_supernet_runs_again_for_the_same_gradients(monkeypatch: p
     for checkpointing in (False, True):
         chosen = recipe(gradient_checkpointing=checkpointing)
         state, teacher = build_state(chosen, pipeline, CPU)
-        lessons = Lessons(chosen, teacher, pipeline, captioned(pipeline), Processes(0, 1, CPU))
-        lesson = lessons.lesson(0)
+        distiller = Distiller(chosen, teacher, pipeline, captioned(pipeline), Processes(0, 1, CPU))
+        batch = distiller.batch(0)
         with state.supernet.bound(state.family.uniform(0.5)) as network:
             calls[0] = 0
             errors, kept = kept_bytes(
-                lambda lessons=lessons, lesson=lesson, network=network: lessons.errors(lesson, network)
+                lambda distiller=distiller, batch=batch, network=network: distiller.errors(batch, network)
             )
             forward = calls[0]
             errors.loss.backward()

@@ -12,7 +12,7 @@ import torch
 from diffusers.models.transformers.dit_transformer_2d import DiTTransformer2DModel
 from diffusers.models.transformers.pixart_transformer_2d import PixArtTransformer2DModel
 
-from diffusion.stock import stock_config
+from diffusion.native_config import native_config
 from diffusion.subnets import to_diffusers
 from diffusion.transformer import DiffusionTransformer, diffusion_transformer
 from nas._errors import UsageError
@@ -114,7 +114,7 @@ def test_subnets_are_models_of_diffusers(name: str, tmp_path: Path) -> None:
     assert type(loaded) is kind
     assert loaded.config["num_layers"] == 2
     for number, subnet in enumerate((family.space.smallest(), family.space.sample(np.random.default_rng(0)))):
-        assert stock_config(family, subnet) is None
+        assert native_config(family, subnet) is None
         loaded = _roundtrip(family, supernet, subnet, tmp_path / str(number))
         assert type(loaded).__name__ == f"Subnet{kind.__name__}"
         choices = json.loads((tmp_path / str(number) / "config.json").read_text())["subnet"]["choices"]

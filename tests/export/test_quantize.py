@@ -17,7 +17,7 @@ import torch
 from nas._errors import NasError
 from nas.compress import SCOPES, quantize_onnx
 from nas.export import quantize_artifact, read_manifest
-from nas.families import Judge, Model, Quality
+from nas.families import Evaluator, Model, Quality
 from nas.latency.runtimes import get_runtime
 from nas.latency.workload import Workload
 from nas.train.classification import Top1
@@ -56,7 +56,7 @@ def test_each_scope_leaves_more_in_fp32(artifact: Path, tmp_path: Path) -> None:
     assert counts[0] > counts[1] > counts[2] > 0
 
 
-class Outputs(Judge):
+class Outputs(Evaluator):
     """Minus the squared distance of a file's outputs from fp32's."""
 
     quality = Quality("fidelity", "fidelity")
@@ -73,9 +73,9 @@ class Outputs(Judge):
 def test_the_most_accurate_scope_is_taken(judged: bool, model: Model, artifact: Path, tmp_path: Path) -> None:
     x, _ = model.task.inputs(model, model.space.smallest(), 256)
     expected = run(artifact / "model.onnx", x.contiguous().numpy())
-    judges = [Outputs(expected, x)] if judged else []
+    evaluators = [Outputs(expected, x)] if judged else []
     runtime = get_runtime("onnxruntime")
-    found = quantize_artifact(artifact, tmp_path / "x", model, judges, runtime, Workload(1, 1), worth=0.0)
+    found = quantize_artifact(artifact, tmp_path / "x", model, evaluators, runtime, Workload(1, 1), worth=0.0)
     assert found.tried.keys() == SCOPES.keys()
     errors = {}
     for scope in SCOPES:
@@ -96,9 +96,9 @@ def test_an_artifact_gets_an_int8_file_with_its_figures(model: Model, artifact: 
     images = torch.randint(
         0, 256, (40, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
-    judge = Top1(images, torch.arange(40) % 3, "noise")
+    evaluator = Top1(images, torch.arange(40) % 3, "noise")
     output, runtime = tmp_path / "int8", get_runtime("onnxruntime")
-    found = quantize_artifact(artifact, output, model, [judge], runtime, Workload(1, 1), worth=0.0)
+    found = quantize_artifact(artifact, output, model, [evaluator], runtime, Workload(1, 1), worth=0.0)
     manifest = read_manifest(output)
     assert {"model.int8.onnx", "model.onnx", "README.md"} <= set(manifest.files)
     assert [item.precision for item in manifest.latency][-2:] == ["fp32", "int8"]

@@ -18,7 +18,7 @@ from gan_compress.task import resolution_of
 from gan_compress.train.images import real_images
 from gan_compress.translation.pairs import blur
 from nas.families import Model, available_models, load_model
-from nas.search.scorer import judge_predictor
+from nas.search.scorer import predictor_errors
 from nas.train.data import open_data
 from nas.train.features import feature_space
 
@@ -52,7 +52,7 @@ def test_its_table_predicts_every_quality_it_has(model: Model) -> None:
     assert table is not None
     assert len(table.rows("held-out")) >= 20
     for name in table.values:
-        assert judge_predictor(model, model.task.quality(name))["kendall"] > 0.7
+        assert predictor_errors(model, model.task.quality(name))["kendall"] > 0.7
 
 
 @pytest.mark.parametrize("which", ["largest", "smallest"])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from gan_compress.task import DISTANCE, KID, DistributionJudge, Generation, resolution_of
+from gan_compress.task import DISTANCE, KID, DistributionEvaluator, Generation, resolution_of
 from gan_compress.train.images import real_images
 from nas._errors import UsageError
 from nas.elastic import Supernet
@@ -36,22 +36,22 @@ def model(folder: Path) -> Model:
 
 
 def test_the_full_generator_is_no_distance_from_itself(model: Model) -> None:
-    judge = model.task.judge(model, model.task.quality())
+    evaluator = model.task.evaluator(model, model.task.quality())
     space = model.space
-    full, small = (judge(model, model.extract(s), s) for s in (space.largest(), space.smallest()))
+    full, small = (evaluator(model, model.extract(s), s) for s in (space.largest(), space.smallest()))
     assert full == pytest.approx(0, abs=1e-6) and small > 0.01
-    again = pickle.loads(pickle.dumps(judge))
+    again = pickle.loads(pickle.dumps(evaluator))
     assert again(model, model.extract(space.smallest()), space.smallest()) == pytest.approx(small)
 
 
 def test_kernel_distance_of_real_and_generated_images(model: Model) -> None:
     data = open_data("digits")
-    judge = model.task.judge(model, KID, data, limit=100)
+    evaluator = model.task.evaluator(model, KID, data, limit=100)
     largest = model.space.largest()
-    assert judge(model, model.extract(largest), largest) > 10  # an untrained generator's
-    assert "digits" in judge.data
+    assert evaluator(model, model.extract(largest), largest) > 10  # an untrained generator's
+    assert "digits" in evaluator.data
     with pytest.raises(UsageError, match="--data"):
-        model.task.judge(model, KID)
+        model.task.evaluator(model, KID)
 
 
 def test_kernel_and_frechet_distances() -> None:
@@ -174,10 +174,10 @@ def test_values_that_are_not_positive_are_predicted(model: Model, tmp_path: Path
 def test_real_images_are_resized_as_in_training(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another way to enlarge them gave the shipped digits a kernel distance to themselves, five times the generator's."""
     data = open_data("digits")
-    judge = model.task.judge(model, KID, data, split="val", limit=50)
-    assert isinstance(judge, DistributionJudge)
+    evaluator = model.task.evaluator(model, KID, data, split="val", limit=50)
+    assert isinstance(evaluator, DistributionEvaluator)
     own = real_images(data, resolution_of(model), "val", 50)
     assert len(own.labels) == 50
     vectors = feature_space().vectors(own.pixels.float() / 127.5 - 1)
-    assert torch.allclose(judge._real, vectors, atol=1e-5)
-    assert kid(judge._real, vectors) < 0
+    assert torch.allclose(evaluator._real, vectors, atol=1e-5)
+    assert kid(evaluator._real, vectors) < 0

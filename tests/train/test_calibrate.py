@@ -67,9 +67,9 @@ def test_calibrate_command_writes_images_and_compares_them(folder: Path, tmp_pat
 
 def _measure(folder: Path, path: Path, count: int, jobs: int = 1) -> MeasuredTable:
     model = load_model(folder)
-    judge = model.task.judge(model, model.task.quality(), open_data("digits"), limit=20)
+    evaluator = model.task.evaluator(model, model.task.quality(), open_data("digits"), limit=20)
     codes, split = choose_subnets(model, count, 3, 0)
-    return measure_table(model, codes, split, [judge], path=path, jobs=jobs)
+    return measure_table(model, codes, split, [evaluator], path=path, jobs=jobs)
 
 
 def test_processes_side_by_side_measure_the_same(folder: Path, tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_large_images_are_not_kept_for_every_size(folder: Path, monkeypatch: pyt
     found = []
     for limit in (1 << 20, 0):
         monkeypatch.setattr(classification, "_KEPT_BYTES", limit)
-        judge = model.task.judge(model, model.task.quality(), open_data("digits"), limit=20)
-        found.append(judge(model, model.extract(subnet), subnet))
-        assert isinstance(judge, classification.Top1) and bool(judge._prepared) == (limit > 0)
+        evaluator = model.task.evaluator(model, model.task.quality(), open_data("digits"), limit=20)
+        found.append(evaluator(model, model.extract(subnet), subnet))
+        assert isinstance(evaluator, classification.Top1) and bool(evaluator._prepared) == (limit > 0)
     assert found[0] == found[1]

@@ -44,13 +44,15 @@ def test_qualities_compare_with_the_true_pictures(tiny: Model, pictures: Path) -
             "distance": float(feature_space().distances(made, truth).mean()),
         }
     for quality in (PSNR, DISTANCE):
-        judge = tiny.task.judge(tiny, quality, data)
-        assert judge(tiny, network, subnet) == pytest.approx(wanted[quality.name], rel=1e-4)
-        assert pickle.loads(pickle.dumps(judge))(tiny, network, subnet) == pytest.approx(wanted[quality.name])
-        assert "validation pictures" in judge.data and "blur" in judge.data
-    copied = tiny.task.judge(tiny, PSNR, data)(tiny, lambda x: x, subnet)
+        evaluator = tiny.task.evaluator(tiny, quality, data)
+        assert evaluator(tiny, network, subnet) == pytest.approx(wanted[quality.name], rel=1e-4)
+        assert pickle.loads(pickle.dumps(evaluator))(tiny, network, subnet) == pytest.approx(
+            wanted[quality.name]
+        )
+        assert "validation pictures" in evaluator.data and "blur" in evaluator.data
+    copied = tiny.task.evaluator(tiny, PSNR, data)(tiny, lambda x: x, subnet)
     assert copied == pytest.approx(float(psnr(blur(truth), truth).mean()), rel=1e-4)
-    perfect = tiny.task.judge(tiny, PSNR, data).calibration
+    perfect = tiny.task.evaluator(tiny, PSNR, data).calibration
     assert perfect is not None and perfect.shape == (28, 3, 16, 16) and perfect.dtype == torch.uint8
 
 
@@ -66,20 +68,20 @@ def test_a_model_without_pairs_and_a_missing_data_cost_one_sentence(
 ) -> None:
     unknown = load_model(save_tiny(tmp_path / "unknown", pairs=None))
     with pytest.raises(UsageError, match="does not say what its inputs are made of"):
-        unknown.task.judge(unknown, PSNR, open_data(str(pictures)))
+        unknown.task.evaluator(unknown, PSNR, open_data(str(pictures)))
     with pytest.raises(UsageError, match="--data"):
-        tiny.task.judge(tiny, PSNR)
+        tiny.task.evaluator(tiny, PSNR)
 
 
 def test_pairs_that_are_the_same_compare_with_the_full_generator(tmp_path: Path, pictures: Path) -> None:
     own = load_model(save_tiny(tmp_path / "own", "batch", pairs="same"))
-    judges = [own.task.judge(own, quality, open_data(str(pictures))) for quality in (PSNR, DISTANCE)]
+    evaluators = [own.task.evaluator(own, quality, open_data(str(pictures))) for quality in (PSNR, DISTANCE)]
     full, small = (
-        [judge(own, own.extract(subnet), subnet) for judge in judges]
+        [evaluator(own, own.extract(subnet), subnet) for evaluator in evaluators]
         for subnet in (own.space.largest(), own.space.smallest())
     )
     assert full == pytest.approx([60, 0], abs=1e-4) and small[0] < 40 and small[1] > 0.001
-    assert "beside the full generator" in judges[0].data
+    assert "beside the full generator" in evaluators[0].data
 
 
 def test_inputs_are_the_models_pictures_or_noise(tiny: Model, tmp_path: Path) -> None:

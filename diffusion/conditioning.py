@@ -27,7 +27,7 @@ def conditions_of(kind: Kind, configs: Configs, denoiser: DenoiserFamily, zeros:
             f"the {kind.denoiser} is a {denoiser.kind}, but that of a {kind.name} is a {kind.network}; give such a one"
         )
     texts = {name: text_config(configs[name], own) for name, own in kind.texts.items()}
-    conditions = _TOLD[kind.name](texts, _pixels(configs, denoiser), denoiser, zeros)
+    conditions = _CONDITIONS[kind.name](texts, _pixels(configs, denoiser), denoiser, zeros)
     _check(kind, conditions, denoiser)
     return conditions
 
@@ -93,7 +93,7 @@ def _nothing(texts: Texts, pixels: Pixels, denoiser: DenoiserFamily, zeros: bool
     return Conditions()
 
 
-_TOLD: Mapping[str, Callable[[Texts, Pixels, DenoiserFamily, bool], Conditions]] = {
+_CONDITIONS: Mapping[str, Callable[[Texts, Pixels, DenoiserFamily, bool], Conditions]] = {
     "StableDiffusionPipeline": _text,
     "StableDiffusionXLPipeline": _two_texts,
     "DDPMPipeline": _nothing,

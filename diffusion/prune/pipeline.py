@@ -19,7 +19,7 @@ from nas.space import Subnet
 
 
 @dataclass(frozen=True)
-class Opened:
+class ElasticPipeline:
     """A pipeline, the part of it that denoises ("unet" or "transformer"), and that part as a supernet."""
 
     pipeline: Any
@@ -50,7 +50,7 @@ class Opened:
         return made
 
 
-def open_pipeline(spec: str | Path, device: str = "cpu") -> Opened:
+def open_pipeline(spec: str | Path, device: str = "cpu") -> ElasticPipeline:
     """Load a pipeline by a shipped name, a folder or a hub id; the choices offered are those that its notes name.
 
     A denoiser that is pruned already is the largest that is offered. Raises `UsageError` for a pipeline whose denoiser
@@ -68,7 +68,7 @@ def open_pipeline(spec: str | Path, device: str = "cpu") -> Opened:
     load_published(supernet, denoiser.state_dict())
     supernet = channels_last(supernet.to(denoiser.device)).eval()
     name = str(info.get("name") or Path(spec).resolve().name)
-    return Opened(pipeline, part, supernet, name, info)
+    return ElasticPipeline(pipeline, part, supernet, name, info)
 
 
 def _family(denoiser: Any, pipeline: Any, space: dict[str, Any], spec: str | Path) -> DenoiserFamily:

@@ -19,7 +19,7 @@ from nas.train.processes import Processes
 
 
 @dataclass(frozen=True)
-class Lesson:
+class DistillationBatch:
     """A batch and the original's answer.
 
     Attributes:
@@ -46,8 +46,8 @@ class Errors:
     feature: Tensor
 
 
-class Lessons:
-    """Makes the lesson of a step: a function of the recipe's seed and the step."""
+class Distiller:
+    """Makes the batch of a step: a function of the recipe's seed and the step."""
 
     def __init__(
         self, recipe: Recipe, teacher: nn.Module, pipeline: Any, data: Captioned, processes: Processes
@@ -58,7 +58,7 @@ class Lessons:
         self._autocast = autocast(recipe.precision, processes.device)
         self._share = processes.shard(recipe.batch_size)
 
-    def lesson(self, step: int) -> Lesson:
+    def batch(self, step: int) -> DistillationBatch:
         """Return this process's share of the batch of `step`."""
         inputs, target, weights = self._inputs(step)
         with torch.no_grad(), stage_features(self._teacher) as truth, self._autocast():
@@ -68,18 +68,18 @@ class Lessons:
         if self._processes.size > 1:
             sizes = {name: size.float() for name, size in sizes.items()}
             self._processes.average(sizes.values())
-        return Lesson(inputs, target, weights, wanted, truth, sizes)
+        return DistillationBatch(inputs, target, weights, wanted, truth, sizes)
 
-    def errors(self, lesson: Lesson, network: nn.Module) -> Errors:
-        """Run a network on the lesson and compare it with the data and the original."""
-        recipe, weights = self._recipe, lesson.weights
+    def errors(self, batch: DistillationBatch, network: nn.Module) -> Errors:
+        """Run a network on the batch and compare it with the data and the original."""
+        recipe, weights = self._recipe, batch.weights
         with stage_features(network) as features, self._autocast():
-            predicted = network(**lesson.inputs).float()
+            predicted = network(**batch.inputs).float()
         task, output = (
             (weights * (predicted - each).square().mean((1, 2, 3))).mean()
-            for each in (lesson.target, lesson.wanted)
+            for each in (batch.target, batch.wanted)
         )
-        feature = feature_error(features, lesson.truth, lesson.sizes)
+        feature = feature_error(features, batch.truth, batch.sizes)
         loss = recipe.task_weight * task + recipe.output_weight * output + recipe.feature_weight * feature
         return Errors(loss, output, feature)
 

@@ -27,7 +27,7 @@ _AT_MID = ("attention_head_dim", "cross_attention_dim")
 """Values of the last stage, which the mid block takes."""
 
 
-def stock_config(family: DenoiserFamily, subnet: Subnet) -> dict[str, Any] | None:
+def native_config(family: DenoiserFamily, subnet: Subnet) -> dict[str, Any] | None:
     """Return the stock configuration of `subnet`, its class in "_class_name"; None where there is none."""
     with torch.device("meta"):
         network: Any = family.build(subnet)
@@ -136,7 +136,7 @@ def _set_attention(config: dict[str, Any], network: Any) -> bool:
     return True
 
 
-def stock_names(network: nn.Module) -> dict[str, str]:
+def native_names(network: nn.Module) -> dict[str, str]:
     """Return the name of each tensor of a static network in the stock network: modules of lists are counted anew."""
     return dict(_renumbered(network, "", ""))
 

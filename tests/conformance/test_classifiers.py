@@ -1,0 +1,15 @@
+"""Trainings of classifiers through the one suite."""
+
+from __future__ import annotations
+
+from nas.testing.trainers import ProcessesTrainerSuite, TrainerCase, TrainerSuite
+
+_OURS = "tests.conformance.trainers"
+
+
+class TestSandwich(ProcessesTrainerSuite):
+    case = TrainerCase(f"{_OURS}:classifier", "nas.train.classifier:ClassifierObjective", tolerance=None)
+
+
+class TestProgressive(TrainerSuite):
+    case = TrainerCase(f"{_OURS}:progressive", "nas.train.classifier:ClassifierObjective", tolerance=None)

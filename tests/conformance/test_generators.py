@@ -1,0 +1,29 @@
+"""Trainings of generators through the one suite."""
+
+from __future__ import annotations
+
+from nas.testing.trainers import ProcessesTrainerSuite, TrainerCase, TrainerSuite
+
+_OURS = "tests.conformance.trainers"
+_GENERATOR = "gan_compress.train.objective:GeneratorObjective"
+_TRANSLATION = "gan_compress.translation.train.objective:TranslationObjective"
+
+
+class TestGenerator(TrainerSuite):
+    case = TrainerCase(f"{_OURS}:multires", _GENERATOR, tolerance=1e-3)
+
+
+class TestElasticGenerator(ProcessesTrainerSuite):
+    case = TrainerCase(f"{_OURS}:elastic", _GENERATOR, f"{_OURS}:base_beside", tolerance=1e-3)
+
+
+class TestGeneratorWithoutImages(TrainerSuite):
+    case = TrainerCase(f"{_OURS}:without_images", _GENERATOR, f"{_OURS}:base_beside", tolerance=1e-3)
+
+
+class TestTranslationTeacher(TrainerSuite):
+    case = TrainerCase(f"{_OURS}:teacher", _TRANSLATION, tolerance=3e-3)
+
+
+class TestTranslationSubnets(ProcessesTrainerSuite):
+    case = TrainerCase(f"{_OURS}:compress", _TRANSLATION, f"{_OURS}:teacher_beside", tolerance=3e-3)

@@ -1,0 +1,38 @@
+"""Trainings of pipelines through the one suite."""
+
+from __future__ import annotations
+
+from nas.testing.trainers import ProcessesTrainerSuite, TrainerCase, TrainerSuite
+
+_OURS = "tests.conformance.trainers"
+
+
+class TestPipeline(ProcessesTrainerSuite):
+    case = TrainerCase(f"{_OURS}:pipeline", "diffusion.train.objective:PipelineObjective", tolerance=1e-4)
+
+
+class TestElasticPipeline(ProcessesTrainerSuite):
+    case = TrainerCase(
+        f"{_OURS}:all_subnets",
+        "diffusion.distil.elastic:ElasticObjective",
+        f"{_OURS}:pipeline_beside",
+        tolerance=1e-4,
+    )
+
+
+class TestOneSubnet(TrainerSuite):
+    case = TrainerCase(
+        f"{_OURS}:one_subnet",
+        "diffusion.distil.one:SubnetObjective",
+        f"{_OURS}:pipeline_beside",
+        tolerance=1e-4,
+    )
+
+
+class TestAdapters(TrainerSuite):
+    case = TrainerCase(
+        f"{_OURS}:adapters",
+        "diffusion.distil.one:SubnetObjective",
+        f"{_OURS}:pipeline_beside",
+        tolerance=1e-4,
+    )
