@@ -26,11 +26,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> nas.Model:
     counts = supernet.counts(codes)
     split = tuple("held-out" if row % 5 == 0 else "fit" for row in range(len(codes)))
     top1 = np.round(50 + 10 * np.log10(counts["macs"] / 1e6), 2)
-    folder = tmp_path_factory.mktemp("models") / "tiny"
+    folder = tmp_path_factory.mktemp("models") / "tiny-classifier"
     table = MeasuredTable(supernet.space, codes, {"top1": top1}, split, counts["macs"], counts["params"])
     images = Calibration(torch.randint(0, 256, (32, 3, 32, 32), dtype=torch.uint8))
     save_model(
-        folder, supernet, name="tiny", classes=["a", "b", "c"], mean=[0.5] * 3, std=[0.25] * 3,
+        folder, supernet, name="tiny-classifier", classes=["a", "b", "c"], mean=[0.5] * 3, std=[0.25] * 3,
         calibration=images, table=table,
     )  # fmt: skip
     return cast(nas.Model, nas.load(folder))
@@ -154,4 +154,4 @@ def test_wrong_words_cost_a_sentence(model: nas.Model, tmp_path: Path) -> None:
         model.search()
     with pytest.raises(UsageError, match="no quality|top1"):
         model.evaluate("smallest", quality="beauty")
-    assert repr(model.name) == "'tiny'"
+    assert model.name == "tiny-classifier"
