@@ -22,8 +22,10 @@ class TestGeneratorWithoutImages(TrainerSuite):
 
 
 class TestTranslationTeacher(TrainerSuite):
-    case = TrainerCase(f"{_OURS}:teacher", _TRANSLATION, tolerance=3e-3)
+    case = TrainerCase(f"{_OURS}:teacher", _TRANSLATION, tolerance=1e-4, left_out=(".bias",))
 
 
 class TestTranslationSubnets(ProcessesTrainerSuite):
-    case = TrainerCase(f"{_OURS}:compress", _TRANSLATION, f"{_OURS}:teacher_beside", tolerance=3e-3)
+    case = TrainerCase(
+        f"{_OURS}:compress", _TRANSLATION, f"{_OURS}:teacher_beside", tolerance=1e-4, left_out=(".bias",)
+    )
