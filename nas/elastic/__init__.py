@@ -1,7 +1,7 @@
 """The mechanism: a subnet is the same plain model at a smaller size, and its weights are slices of the supernet's."""
 
 from nas.elastic._axis import Axis, Cat, Elastic, Fixed, Repeat
-from nas.elastic._calibrate import calibrate, correct_statistics
+from nas.elastic._calibrate import calibrate, correct_statistics, set_statistics
 from nas.elastic._count import Counts
 from nas.elastic._family import Family, Part, Pass, Program
 from nas.elastic._inputs import (
@@ -92,6 +92,7 @@ __all__ = [
     "quantized_bytes",
     "quantized_layers",
     "resized",
+    "set_statistics",
     "settle",
     "split_inputs",
     "unpack",

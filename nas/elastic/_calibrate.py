@@ -58,3 +58,13 @@ def correct_statistics(
         shift = known[f"{prefix}running_mean"] - estimated[f"{prefix}running_mean"]
         norm.running_mean += shift * (norm.running_var / variance).clamp(1 / 16, 16).sqrt()
         norm.running_var *= (known[f"{prefix}running_var"] / variance).clamp(1 / 16, 16)
+
+
+def set_statistics(module: nn.Module, known: Mapping[str, torch.Tensor]) -> None:
+    """Give the BatchNorm layers of `module` the statistics that are known of it, by buffer name."""
+    for name, norm in module.named_modules():
+        if not isinstance(norm, _BatchNorm) or norm.running_mean is None or norm.running_var is None:
+            continue
+        prefix = f"{name}." if name else ""
+        norm.running_mean.copy_(known[f"{prefix}running_mean"])
+        norm.running_var.copy_(known[f"{prefix}running_var"])

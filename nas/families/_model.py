@@ -243,21 +243,27 @@ class Model:
 
         import torch
 
-        from nas.elastic import channels_last, correct_statistics
+        from nas.elastic import channels_last, correct_statistics, set_statistics
 
         shipped = self.calibration if calibration is None else None
         images = calibration if shipped is None else shipped.images
         modules = [channels_last(self.supernet.extract(subnet)) for subnet in subnets]
-        if images is not None:
+        largest = self.space.largest() if shipped is not None and shipped.real else None
+        # What the largest network's statistics are on real images is shipped.
+        estimated = [pair for pair in zip(modules, subnets, strict=True) if pair[1] != largest]
+        if images is not None and estimated:
             # Only extracted modules may run side by side.
             workers = 2 if torch.get_num_threads() == 1 and (os.cpu_count() or 1) > 1 else 1
             calibrate = partial(self._calibrate, images, torch.is_inference_mode_enabled())
             with ThreadPoolExecutor(workers) as pool:
-                list(pool.map(calibrate, modules, subnets))
-        if shipped is not None and shipped.real:
+                list(pool.map(calibrate, *zip(*estimated, strict=True)))
+        if largest is not None:
             for module, subnet in zip(modules, subnets, strict=True):
-                known, estimated = (self._with(kind).slices(subnet) for kind in ("real", "synthetic"))
-                correct_statistics(module, known, estimated)
+                known = self._with("real").slices(subnet)
+                if subnet == largest:
+                    set_statistics(module, known)
+                else:
+                    correct_statistics(module, known, self._with("synthetic").slices(subnet))
         return modules
 
     def _calibrate(self, images: torch.Tensor, inference: bool, module: nn.Module, subnet: Subnet) -> None:
