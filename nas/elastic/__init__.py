@@ -17,6 +17,7 @@ from nas.elastic._inputs import (
 from nas.elastic._layout import Kernel, Layout, crop_centre
 from nas.elastic._length import Chosen, Divided, Length, Scaled, make_divisible
 from nas.elastic._memory import channels_last
+from nas.elastic._naming import find_subnet, subnet_of_choices
 from nas.elastic._quantize import (
     BITS,
     BLOCK,
@@ -79,6 +80,7 @@ __all__ = [
     "crop_centre",
     "dequantize",
     "entry_scores",
+    "find_subnet",
     "l1_importance",
     "make_divisible",
     "map_inputs",
@@ -95,6 +97,7 @@ __all__ = [
     "set_statistics",
     "settle",
     "split_inputs",
+    "subnet_of_choices",
     "unpack",
     "unpacked_state",
 ]

@@ -156,6 +156,42 @@ class Family(ABC):
         """
         return {}
 
+    @cached_property
+    def axis_dimensions(self) -> frozenset[str]:
+        """The dimensions that decide how many entries an axis keeps: widths, heads, groups, expansions."""
+        layouts = (layout for part in self.parts for layout in part.layouts.values())
+        return frozenset(name for layout in layouts for axis in layout.axes for name in axis.dimensions)
+
+    def uniform(self, share: float, **others: Any) -> Subnet:
+        """Return the subnet that keeps about the same share of the entries of every axis.
+
+        Args:
+            share: from 0 to 1; the choices nearest to it are taken, the larger of two that are equally near.
+            **others: choices of other dimensions by their name or its last word (`depth=2`); without, the largest.
+
+        Returns:
+            The subnet, canonical.
+        """
+        choices: dict[str, Choice] = {}
+        for dimension in self.space.dimensions:
+            word = dimension.name.rpartition(".")[2]
+            choice = dimension.choices[-1]
+            if dimension.name in self.axis_dimensions and not isinstance(choice, bool | str):
+                numbers = [float(number) for number in dimension.choices]
+                wanted = share * numbers[-1]
+                place = min(range(len(numbers)), key=lambda i: (abs(numbers[i] - wanted), -numbers[i]))
+                choice = dimension.choices[place]
+            choices[dimension.name] = others.get(dimension.name, others.get(word, choice))
+        return self.space.subnet(choices)
+
+    def named(self) -> dict[str, Subnet]:
+        """Return the subnets that have a name; a family adds those that its users know by one."""
+        return {
+            "largest": self.space.largest(),
+            "half": self.uniform(0.5),
+            "smallest": self.space.smallest(),
+        }
+
     def build(self, subnet: Subnet) -> nn.Module:
         """Build the ordinary static network of `subnet`, freshly initialised, on the current default device."""
         self.space.validate(subnet)

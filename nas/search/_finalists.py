@@ -29,7 +29,7 @@ _AIMS_DOUBTED = (1.06, 1.03, 1.0, 0.985, 0.965, 0.93, 0.88, 0.8)  # where the pr
 # Where writing a candidate takes seconds: two tell how far the predictor errs, the next use the budget.
 _FIRST_COSTLY, _AIMS_COSTLY, _ROUNDS_COSTLY = (1.0, 0.97), (1.03, 1.015, 1.0, 1.0, 0.98, 0.96), 4
 _CHECK_S = 20.0  # that measuring scores may take; then predictions decide among what was not measured
-_AIMS_CHECKED = (1.04, 1.02, 1.0, 0.98, 0.96)  # some that are predicted to miss the limit keep it
+_AIMS_CHECKED = (1.03, 1.0, 0.975)  # some that are predicted to miss the limit keep it
 
 _LAST_RUNS = 3  # measurements of the last candidate that decide whether it fits
 _PACED = (1.0, 0.97, 0.93)  # candidates for these shares of the limit tell how fast the machine is now
