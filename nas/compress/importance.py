@@ -131,7 +131,7 @@ class Taylor(Importance):
             )
         total: dict[str, Tensor] = {}
         for loss, scores in found:
-            if loss >= self._threshold * float(losses.max()):
+            if not self._threshold or loss >= self._threshold * float(losses.max()):
                 for name, score in scores.items():
                     total[name] = total[name] + score if name in total else score
         return total

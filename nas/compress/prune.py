@@ -25,7 +25,7 @@ Progress = Callable[[str, int, int], None]
 """Hears what is done, and how much of how much."""
 
 
-def _silent(what: str, done: int, count: int) -> None:
+def silent(what: str, done: int, count: int) -> None:
     """Hear of progress, and say nothing."""
 
 
@@ -98,7 +98,8 @@ def decide(
     *,
     keeps_order: bool,
     batches: Callable[[Sequence[Example]], Sequence[Inputs]] = lambda found: [x for x, _ in found],
-    progress: Progress = _silent,
+    network: Callable[[Subnet], Callable[[Inputs], Tensor]] | None = None,
+    progress: Progress = silent,
 ) -> Cut:
     """Decide what of a supernet is kept; the supernet's entries are sorted, its weights otherwise stay as they are.
 
@@ -109,6 +110,7 @@ def decide(
         examples: (inputs, target) of the largest network, asked for only where something is measured.
         keeps_order: whether entries keep the order that they have: of a supernet whose subnets were trained.
         batches: what sensitivity is measured on; by default the inputs of the examples.
+        network: makes what computes a subnet, where the supernet alone does not (see `sensitivity`).
         progress: hears the stages "importance" and "sensitivity".
 
     Raises:
@@ -132,6 +134,7 @@ def decide(
             batches(found),
             progress=lambda done, count: progress("sensitivity", done, count),
             changes=None if config.table else wanted_rows(family, scores),
+            network=network,
         )
     if limits:
         subnet = fit(supernet, costs_of(space, scores, rows), limits)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 
 from nas._errors import NasError, UsageError
 from nas._files import write_atomic
@@ -43,10 +44,12 @@ def sensitivity(
     progress: Callable[[int, int], None] = lambda done, count: None,
     *,
     changes: Sequence[tuple[str, Choice]] | None = None,
+    network: Callable[[Subnet], Callable[[Inputs], torch.Tensor]] | None = None,
 ) -> list[Sensitivity]:
     """Return a row for every smaller choice of `dimensions`, most harmful first; by default of all of the network's.
 
-    `changes` names single choices by their dimension instead.
+    `changes` names single choices by their dimension instead. `network` makes what computes a subnet, by default the
+    supernet as it is: where there is BatchNorm, its statistics have to be those of the subnet.
     `batches` are inputs of the network, of timesteps from all over the schedule. `progress` hears how many rows of how
     many are done. Raises `UsageError` without batches and for a dimension that the space has not.
     """
@@ -67,13 +70,14 @@ def sensitivity(
     was_training = supernet.training
     supernet.eval()
     try:
-        wanted = [supernet(x, largest) for x in inputs]
+        make = network or (lambda subnet: lambda x: supernet(x, subnet))
+        wanted = _outputs(supernet, make, largest, inputs)
         subnets = [_changed(supernet, largest, name, choice) for name, choice in changes]
         counts = supernet.counts(space.codes([largest, *subnets]))
         saved = {kind: 1 - counts[kind][1:] / counts[kind][0] for kind in ("macs", "params")}
         rows = []
         for place, (name, choice) in enumerate(changes):
-            error = _error([supernet(x, subnets[place]) for x in inputs], wanted)
+            error = _error(_outputs(supernet, make, subnets[place], inputs), wanted)
             macs, params = (float(saved[kind][place]) for kind in ("macs", "params"))
             rows.append(Sensitivity(name, choice, error, macs, params))
             progress(place + 1, len(changes))
@@ -82,15 +86,33 @@ def sensitivity(
     return sorted(rows, key=lambda row: -row.error)
 
 
+def _outputs(
+    supernet: Supernet,
+    make: Callable[[Subnet], Callable[[Inputs], torch.Tensor]],
+    subnet: Subnet,
+    inputs: Sequence[Inputs],
+) -> list[torch.Tensor]:
+    run = make(subnet)
+    return [run(supernet.family.prepare(x, subnet)) for x in inputs]
+
+
 def _changed(supernet: Supernet, largest: Subnet, name: str, choice: Choice) -> Subnet:
     return supernet.space.subnet({**largest, name: choice})
 
 
 def _error(given: Sequence[torch.Tensor], wanted: Sequence[torch.Tensor]) -> float:
+    pairs = zip(given, wanted, strict=True)
     difference = sum(
-        float((y - reference).double().square().sum()) for y, reference in zip(given, wanted, strict=True)
+        float((_sized(y, reference) - reference).double().square().sum()) for y, reference in pairs
     )
     return difference / max(sum(float(reference.double().square().sum()) for reference in wanted), 1e-30)
+
+
+def _sized(given: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+    """Return a picture of another size enlarged as a viewer shows it; everything else as it is."""
+    if given.shape == reference.shape or given.ndim != 4:
+        return given
+    return F.interpolate(given, size=tuple(reference.shape[2:]), mode="bilinear", align_corners=False)
 
 
 def write_sensitivity(path: str | Path, rows: Sequence[Sensitivity]) -> None:

@@ -16,6 +16,7 @@ from nas.elastic._inputs import (
 )
 from nas.elastic._layout import Kernel, Layout, crop_centre
 from nas.elastic._length import Chosen, Divided, Length, Scaled, make_divisible
+from nas.elastic._low_bits import bits_dimension, offer_bits, require_offer, with_bits
 from nas.elastic._memory import channels_last
 from nas.elastic._naming import find_subnet, subnet_of_choices
 from nas.elastic._quantize import (
@@ -72,6 +73,7 @@ __all__ = [
     "Supernet",
     "assembled",
     "batch_of",
+    "bits_dimension",
     "calibrate",
     "call",
     "cat_inputs",
@@ -85,6 +87,7 @@ __all__ = [
     "make_divisible",
     "map_inputs",
     "named_inputs",
+    "offer_bits",
     "pack",
     "packed",
     "positional",
@@ -93,6 +96,7 @@ __all__ = [
     "quantized",
     "quantized_bytes",
     "quantized_layers",
+    "require_offer",
     "resized",
     "set_statistics",
     "settle",
@@ -100,4 +104,5 @@ __all__ = [
     "subnet_of_choices",
     "unpack",
     "unpacked_state",
+    "with_bits",
 ]

@@ -18,7 +18,7 @@ from nas.families._model import (
 from nas.families._published import load_published, read_published
 from nas.families._registry import families, get_family
 from nas.families._source import Source, source_of
-from nas.families._task import Evaluator, Quality, Task, get_task, quality_text
+from nas.families._task import Evaluator, Examples, Quality, Task, get_task, own_examples, quality_text
 
 if TYPE_CHECKING:
     from nas.families._table import MeasuredTable
@@ -28,6 +28,7 @@ load = load_model
 __all__ = [
     "Calibration",
     "Evaluator",
+    "Examples",
     "MeasuredTable",
     "Model",
     "Quality",
@@ -42,6 +43,7 @@ __all__ = [
     "load",
     "load_model",
     "load_published",
+    "own_examples",
     "quality_text",
     "read_model_config",
     "read_published",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from nas._errors import NasError, UsageError
@@ -27,7 +28,10 @@ def families() -> list[str]:
 
 
 def get_family(name: str, **options: Any) -> Family:
-    """Make the family `name` with its options; raises `UsageError` for an unknown name, suggesting the nearest."""
+    """Make the family `name` with its options; raises `UsageError` for an unknown name, suggesting the nearest.
+
+    Every family knows the option `bits`, such as [4, 8, 32]: how few bits weights may have (`nas.elastic.offer_bits`).
+    """
     entry = _found().get(name)
     if entry is None:
         close = difflib.get_close_matches(name, families(), n=1)
@@ -39,7 +43,12 @@ def get_family(name: str, **options: Any) -> Family:
         if sentence := missing(error):
             raise NasError(f"models of family {name!r} cannot be used: {sentence}") from error
         raise NasError(f"family {name!r} cannot be imported ({error}); install its package again") from error
+    from nas.elastic import offer_bits
+
     try:
+        if "bits" in options and "bits" not in signature(make).parameters:
+            own = {key: value for key, value in options.items() if key != "bits"}
+            return offer_bits(make(**own), options["bits"])
         return make(**options)
     except (TypeError, ValueError) as error:
         raise UsageError(

@@ -65,6 +65,22 @@ def quality_text(value: float, unit: str) -> str:
     return f"{value:.2f}%" if unit == "%" else f"{value:.4g}{unit and ' '}{unit}"
 
 
+@dataclass(frozen=True)
+class Examples:
+    """What a network is looked at with, to find what of it matters.
+
+    Attributes:
+        batches: (inputs of the largest network, what it should give for them), a batch each.
+        what: in a few words what they are, for readers.
+        loss: a scalar of outputs and what they should be; None where nobody knows what they should be, and the batches
+            hold the network's own outputs.
+    """
+
+    batches: Sequence[tuple[Any, Tensor]]
+    what: str
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None
+
+
 class Evaluator(ABC):
     """Finds a quality of static networks on fixed inputs. It can be pickled, so that processes can share the work."""
 
@@ -130,6 +146,18 @@ class Task(ABC):
         Where the network takes images they are made of `images`, uint8, by default the model's calibration images.
         """
 
+    def examples(self, model: Model, count: int, data: Any = None, *, seed: int = 0) -> Examples:
+        """Return `count` examples of the largest network, for importance and sensitivity.
+
+        By default they are its own inputs (`inputs`) with its own outputs. Raises `UsageError` for data, where a task
+        has no use for some, and for data that do not fit.
+        """
+        if data is not None:
+            raise UsageError(
+                f"what matters in a network for {self.name} is found without data; leave --data out"
+            )
+        return own_examples(self, model, count)
+
     def finish_artifact(self, model: Model, network: Any, subnet: Subnet, folder: Path) -> None:  # noqa: B027
         """Write into an artifact's `folder` what else users of this kind of model expect; nothing by default.
 
@@ -151,6 +179,20 @@ class Task(ABC):
     def usage(self) -> Sequence[tuple[str, str, str]] | None:
         """Return for a model card how files are used after that: file, title, Python lines; None for the usual ways."""
         return None
+
+
+def own_examples(task: Task, model: Model, count: int, batch_size: int = 32) -> Examples:
+    """Return a network's own inputs with its own outputs."""
+    import torch
+
+    from nas.elastic import call, split_inputs
+
+    largest = model.space.largest()
+    inputs, what = task.inputs(model, largest, count)
+    network = model.extract(largest)
+    with torch.no_grad():
+        batches = [(x, call(network, x)) for x in split_inputs(inputs, batch_size)]
+    return Examples(batches, what)
 
 
 @cache

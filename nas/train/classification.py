@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from nas._errors import UsageError
-from nas.families import Evaluator, Quality, Task
+from nas.families import Evaluator, Examples, Quality, Task, own_examples
 from nas.families._task import SPLIT_WORDS, Forward, Split
 from nas.train.evaluate import BATCH, inputs, pictures, require_classes
 
@@ -88,6 +89,20 @@ class Classification(Task):
             return model.family.example_input(subnet, count), "noise"
         x = model.family.prepare(model.normalize(images[:count]), subnet)
         return x.contiguous(), "calibration images"
+
+    def examples(self, model: Model, count: int, data: Data | None = None, *, seed: int = 0) -> Examples:
+        """Return labelled training images with the cross-entropy; without data calibration images."""
+        if data is None:
+            return own_examples(self, model, count)
+        require_classes(data, model.classes)
+        images, labels = pictures(data, "train", model.image_size, None)
+        order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))[:count]
+        largest = model.space.largest()
+        batches = [
+            (model.family.prepare(model.normalize(images[rows]), largest).contiguous(), labels[rows])
+            for rows in order.split(32)
+        ]
+        return Examples(batches, f"{len(order)} training images of {data.name}", F.cross_entropy)
 
     def interface(
         self, shape: tuple[int, ...], mean: tuple[float, ...], std: tuple[float, ...], classes: list[str]
