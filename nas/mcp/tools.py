@@ -47,6 +47,8 @@ FrontPoints = Annotated[
 ]
 JobId = Annotated[str, Field(description="The job_id that start_search, start_profile or list_jobs gave.")]
 
+Most = Annotated[int, Field(ge=1, le=200, description="How many to return at most.")]
+
 _POLL_S = 0.25
 _HEARTBEAT_S = 5.0
 
@@ -138,9 +140,9 @@ def _named(model: str) -> str:
     return known if is_name or not Path(known).exists() else str(folder.resolve())
 
 
-def list_jobs() -> JobList:
+def list_jobs(most: Most = 10) -> JobList:
     """List jobs, the newest first: also those that other clients, the app or an earlier session started."""
-    return JobList(jobs=[reading.job_status(job) for job in jobs.jobs()])
+    return JobList(jobs=[reading.job_status(job) for job in jobs.jobs()[:most]])
 
 
 async def follow_job(
@@ -175,9 +177,9 @@ def _found(job_id: str) -> jobs.Job:
     return job
 
 
-def list_runs() -> RunList:
+def list_runs(most: Most = 20) -> RunList:
     """List what was searched and exported here, the newest first."""
-    return RunList(folder=str(jobs.runs_root()), runs=reading.run_summaries())
+    return RunList(folder=str(jobs.runs_root()), runs=reading.run_summaries()[:most])
 
 
 def read_run(
