@@ -146,7 +146,7 @@ def _summary(card: jobs.Card) -> RunSummary:
         kind=card.kind,
         state=card.state,
         model=card.model,
-        budget=Limits(**card.budget),
+        budget=Limits.model_validate(card.budget),
         quality_name=quality.get("name", ""),
         quality=quality.get("value"),
         measured_latency_ms=answer.get("latency_ms", {}).get("measured"),

@@ -255,10 +255,9 @@ async def _in_thread(ctx: Context, work: Callable[[], Result], said: list[str] |
 
     async with anyio.create_task_group() as group:
         group.start_soon(tell)
-        try:
-            return await anyio.to_thread.run_sync(work)
-        finally:
-            group.cancel_scope.cancel()
+        found = await anyio.to_thread.run_sync(work)
+        group.cancel_scope.cancel()
+    return found
 
 
 READING = (list_models, describe_model, list_jobs, follow_job, list_runs, read_run, compare)

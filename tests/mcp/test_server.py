@@ -16,6 +16,7 @@ import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
+from mcp.types import TextContent
 
 from tests.conftest import end_jobs
 
@@ -47,6 +48,7 @@ class Agent:
         found = self._portal.call(self._session.call_tool, tool, arguments)
         assert found.is_error
         (said,) = found.content
+        assert isinstance(said, TextContent)
         return said.text
 
     def followed(
@@ -188,7 +190,7 @@ def test_an_export_runs_without_anyfit(agent: Agent, found: dict[str, Any]) -> N
     session = onnxruntime.InferenceSession(str(Path(done["folder"]) / "model.onnx"))
     (given,) = session.get_inputs()
     image = np.zeros([2, *given.shape[1:]], np.float32)
-    assert session.run(None, {given.name: image})[0].shape == (2, 10)
+    assert np.shape(session.run(None, {given.name: image})[0]) == (2, 10)
     assert "small" in [run["name"] for run in agent.call("list_runs")["runs"] if run["kind"] == "export"]
     assert (
         agent.error("export", run=found["run"], name="small") == "'small' already exists; choose another name"
