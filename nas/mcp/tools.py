@@ -253,11 +253,12 @@ async def _in_thread(ctx: Context, work: Callable[[], Result], said: list[str] |
             beats += 1
             await ctx.report_progress(beats, None, said[-1] if said else None)
 
+    found: list[Result] = []
     async with anyio.create_task_group() as group:
         group.start_soon(tell)
-        found = await anyio.to_thread.run_sync(work)
+        found.append(await anyio.to_thread.run_sync(work))
         group.cancel_scope.cancel()
-    return found
+    return found[0]
 
 
 READING = (list_models, describe_model, list_jobs, follow_job, list_runs, read_run, compare)

@@ -190,7 +190,7 @@ def test_an_export_runs_without_anyfit(agent: Agent, found: dict[str, Any]) -> N
     session = onnxruntime.InferenceSession(str(Path(done["folder"]) / "model.onnx"))
     (given,) = session.get_inputs()
     image = np.zeros([2, *given.shape[1:]], np.float32)
-    assert np.shape(session.run(None, {given.name: image})[0]) == (2, 10)
+    assert np.asarray(session.run(None, {given.name: image})[0]).shape == (2, 10)
     assert "small" in [run["name"] for run in agent.call("list_runs")["runs"] if run["kind"] == "export"]
     assert (
         agent.error("export", run=found["run"], name="small") == "'small' already exists; choose another name"
