@@ -10,6 +10,7 @@ PACKAGES = {
     "accelerate": "diffusion",
     "altair": "app",
     "diffusers": "diffusion",
+    "mcp": "mcp",
     "openvino": "openvino",
     "optuna_dashboard": "dashboard",
     "pandas": "app",

@@ -11,7 +11,7 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from app import jobs, state
+from app import state
 from app.models import of_kind
 from app.parts.command import show_command
 from app.parts.empty import empty
@@ -20,9 +20,10 @@ from app.parts.networks import open_model
 from app.parts.recipe import general, kinds, recipe
 from app.parts.text import ms, plain, told
 from app.parts.wipe import SHOWN, wiped
-from app.runs import list_cards, runs_root
+from nas import jobs
 from nas._errors import NasError
 from nas._files import write_json
+from nas.jobs import list_cards, runs_root
 from nas.latency.units import format_bytes
 
 _RECIPE, _FEWER = "a recipe of yours", "fewer steps: 8"

@@ -13,7 +13,7 @@ from app.parts.command import show_command
 from app.parts.empty import empty
 from app.parts.runs_data import open_candidates, open_importances, stamp_of
 from app.parts.text import ms, plain, quality_words, told
-from app.runs import read_card, searches
+from nas.jobs import read_card, searches
 from nas.latency.units import format_bytes, format_count
 from nas.search.candidates import Candidates
 

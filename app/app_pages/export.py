@@ -7,16 +7,16 @@ from typing import Any
 
 import streamlit as st
 
-from app import jobs, state
+from app import state
 from app.parts.command import show_command
 from app.parts.empty import empty
 from app.parts.follow import follow
-from app.parts.start import new_name
 from app.parts.text import ms, plain, quality_words, told
 from app.parts.zips import zipped
-from app.runs import free_run, list_cards, runs_root, safe_folder
+from nas import jobs
 from nas._errors import NasError
 from nas._files import read_json, write_json
+from nas.jobs import free_run, list_cards, new_name, runs_root, safe_folder
 from nas.latency.units import format_bytes, format_count
 
 _FORMATS = {

@@ -12,16 +12,17 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from app import jobs, state
+from app import state
 from app.models import of_kind
 from app.parts.command import show_command
 from app.parts.empty import empty
 from app.parts.follow import follow
 from app.parts.networks import network_of, open_model
 from app.parts.text import ms, plain, told
-from app.runs import runs_root
 from app.uploads import keep_upload, read_upload
+from nas import jobs
 from nas._errors import NasError
+from nas.jobs import runs_root
 
 _SHOWN = 224
 _EDITS = 3

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import jobs
 from app.parts.empty import empty
 from app.parts.follow import state_words
-from app.parts.start import start_search
 from app.parts.text import ago, budget_words, ms, plain, quality_words, told
-from app.runs import Card, list_cards
+from nas import jobs
+from nas.jobs import Card, list_cards, start_search
 
 _MOST = 12
 _PICTURE = Path(__file__).parents[1] / "images" / "idea.svg"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from app import jobs, state
+from app import state
 from app.models import named_models
 from app.parts import charts
 from app.parts.command import show_command
@@ -17,9 +17,10 @@ from app.parts.empty import empty
 from app.parts.follow import follow
 from app.parts.runs_data import open_candidates
 from app.parts.text import ms, plain, told
-from app.runs import searches
+from nas import jobs
 from nas._errors import NasError
 from nas._files import read_json
+from nas.jobs import searches
 from nas.latency.profile import GOOD_PCT
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from app import jobs, state
+from app import state
 from app.models import named_models
 from app.parts import charts
 from app.parts.command import show_command
 from app.parts.empty import empty
 from app.parts.follow import follow
-from app.parts.start import search_words, start_search
 from app.parts.text import budget_words, ms, pace_words, plain, quality_words, seconds_words, told
-from app.runs import list_cards, read_card, runs_root, safe_folder
+from nas import jobs
 from nas._errors import NasError
+from nas.jobs import list_cards, read_card, runs_root, safe_folder, search_words, start_search
 from nas.search.candidates import read_candidates
 
 _DEFAULTS = {"classifier": "0.5ms", "generator": "0.3ms", "translator": "0.4ms", "pipeline": "25ms"}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.jobs import command_line
+from nas.jobs import command_line
 
 
 def show_command(argv: Sequence[str]) -> None:

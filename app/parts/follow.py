@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app import jobs
-from app.jobs import command_line
 from app.parts.text import plain, seconds_words, told
+from nas import jobs
+from nas.jobs import command_line
 
 _WORDS = {
     "queued": ("waits for another job to end", ":material/hourglass_empty:"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from app.runs import safe_folder
 from nas._errors import NasError
+from nas.jobs import safe_folder
 from nas.search.candidates import TABLE, Candidates, read_candidates
 
 

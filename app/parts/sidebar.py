@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import jobs
 from app.parts.text import plain
-from app.runs import runs_root
-from nas import __version__
+from nas import __version__, jobs
+from nas.jobs import runs_root
 
 
 @st.fragment(run_every=3.0)

@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "calibrate": ("nas.cli.calibrate", "Distil calibration images, or compare them."),
     "import": ("nas.cli.import_", "Make a model folder of a published checkpoint."),
     "doctor": ("nas.cli.doctor", "Check versions, devices, runtimes and the installation."),
+    "mcp": ("nas.cli.mcp", "Serve an agent: search, follow, compare, export (MCP)."),
     "completion": ("nas.cli.completion", "Print the completion script of a shell."),
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 import os
 import sys
@@ -12,14 +11,11 @@ from collections.abc import Sequence
 import click
 
 from nas._errors import NasError
-from nas._extras import missing
+from nas._failures import failure_sentence
 from nas.cli._group import cli
 
 _INTERRUPTED = 130
 _MANY_OBJECTS = 100_000  # made before garbage is looked for
-# What SQLite, safetensors and torch say in exceptions of their own instead of an OSError.
-_FULL_DISK = ("No space left on device", "disk is full", "Disk quota exceeded")
-_MAKE_ROOM = "free some space and run the command again"
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -57,7 +53,7 @@ def run(args: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
-        sentence = _system_sentence(error)
+        sentence = failure_sentence(error)
         if sentence is None:
             raise
         return _report(f"nas: error: {sentence}", 1)
@@ -87,17 +83,3 @@ def _example(ctx: click.Context) -> str | None:
     """Return the first example of a command's help, without what it says about it."""
     lines = (line.strip() for line in (ctx.command.help or "").splitlines())
     return next((line.partition("   ")[0] for line in lines if line.startswith(f"{ctx.command_path} ")), None)
-
-
-def _system_sentence(error: Exception) -> str | None:
-    """Say what the machine lacks: an extra's package, room on the disk, leave to write; None for anything else."""
-    if isinstance(error, ImportError):
-        return missing(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        where = f" while writing {error.filename}" if error.filename else ""
-        return f"the disk is full{where}; {_MAKE_ROOM}"
-    if any(sign in str(error) for sign in _FULL_DISK):
-        return f"the disk is full; {_MAKE_ROOM}"
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror}"
-    return None

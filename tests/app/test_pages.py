@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app import jobs
+from nas import jobs
 from tests.app.invented import write_run
 
 PAGES = ["home", "search", "explore", "latency", "classify", "generator", "diffuse", "export"]
@@ -84,7 +84,7 @@ def test_home_shows_runs_and_starts_a_real_search(
         started.append(argv)
         return true("list", title, ["list", "--json"], run)
 
-    monkeypatch.setattr(jobs, "start", start)
+    monkeypatch.setattr("nas.jobs._searches.start", start)
     test = page("home")
     assert not test.exception and "first-export" in words(test) and "measured" in words(test)
     button(test, "Find a model for 20 ms").click().run()

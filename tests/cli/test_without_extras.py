@@ -77,6 +77,7 @@ def test_looking_around_needs_no_extra(nas: Nas) -> None:
         (("show", "tiny-sd-cifar10"), "diffusers", "diffusion"),
         (("diffusion", "sample", "a photo of a ship"), "diffusers", "diffusion"),
         (("app",), "Streamlit", "app"),
+        (("mcp",), "mcp", "mcp"),
     ],
 )
 def test_what_needs_an_extra_says_how_to_install_it(

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.app.conftest import end_jobs
+from tests.conftest import end_jobs
 
 CHROMIUM = "/usr/bin/chromium"
 _ARGUMENTS = [

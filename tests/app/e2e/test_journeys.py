@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-from app import jobs
+from nas import jobs
 from nas._files import read_json
 from tests.app.e2e.conftest import NARROW, Server, no_error, settle
 

@@ -1,13 +1,13 @@
-"""Starting jobs: what pages have in common."""
+"""Searches as jobs: their words, and a run folder that nobody else takes."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 
-from app import jobs
-from app.runs import free_run, safe_folder
 from nas._errors import UsageError
+from nas.jobs._folders import free_run, safe_folder, shown_path
+from nas.jobs._job import Job, jobs, start
 
 _BUDGETS = ("latency", "macs", "params", "size")
 
@@ -23,10 +23,10 @@ def search_words(
     for name, value in (more or {}).items():
         if value not in (None, ""):
             words += [f"--{name}", str(value)]
-    return [*words, "--run-dir", jobs.shown_path(run)]
+    return [*words, "--run-dir", shown_path(run)]
 
 
-def start_search(model: str, budget: Mapping[str, str], more: Mapping[str, object] | None = None) -> jobs.Job:
+def start_search(model: str, budget: Mapping[str, str], more: Mapping[str, object] | None = None) -> Job:
     """Start a search into a new run; a budget that cannot be read raises `UsageError` before anything is made."""
     from nas.search.budget import Budget
 
@@ -34,13 +34,13 @@ def start_search(model: str, budget: Mapping[str, str], more: Mapping[str, objec
     stem = re.sub(r"[^A-Za-z0-9.-]+", "-", f"{model.rpartition('/')[2]}-{parsed.slug}").strip("-.") or "run"
     run = _free(stem)
     words = search_words(model, budget, run, more)
-    return jobs.start("search", f"Search {model} within {parsed}", words, run)
+    return start("search", f"Search {model} within {parsed}", words, run)
 
 
 def _free(stem: str) -> str:
     """Return a run's name that no folder and no waiting job has."""
     name = free_run(stem)
-    taken = {job.run for job in jobs.jobs() if job.is_live}
+    taken = {job.run for job in jobs() if job.is_live}
     number = 1
     while name in taken or safe_folder(name).exists():
         number += 1
@@ -51,6 +51,6 @@ def _free(stem: str) -> str:
 def new_name(text: str) -> str:
     """Return a name for a new folder; raises `UsageError` where it is none or is taken."""
     path = safe_folder(text.strip())
-    if path.exists() or text.strip() in {job.run for job in jobs.jobs() if job.is_live}:
+    if path.exists() or text.strip() in {job.run for job in jobs() if job.is_live}:
         raise UsageError(f"{text.strip()!r} already exists; choose another name")
     return path.name

@@ -1,10 +1,7 @@
-"""The folders that the app shows: runs and exports below one root, and no path that leaves it."""
+"""What is in the folder of runs: searches and exports, without opening what is large in them."""
 
 from __future__ import annotations
 
-import os
-import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,40 +9,8 @@ from typing import Any
 
 from nas._errors import NasError, UsageError
 from nas._files import read_json
-from nas.search import RUNNING, free_name, is_alive
-
-VARIABLE = "ANYFIT_RUNS"
-_LONGEST = 120
-
-
-def runs_root() -> Path:
-    """Return the folder of all runs: that of `ANYFIT_RUNS`, else ./runs."""
-    return Path(os.environ.get(VARIABLE) or "runs").resolve()
-
-
-def safe_folder(name: str) -> Path:
-    """Return the folder `name` directly below the root; it need not exist.
-
-    Raises `UsageError` for a name with a separator, "..", a leading dot or a control character, and for a link that
-    leads out of the root.
-    """
-    is_plain = (
-        name and len(name) <= _LONGEST and not name.startswith((".", "~")) and not re.search(r"[/\\:]", name)
-    )
-    if not is_plain or any(unicodedata.category(letter)[0] == "C" for letter in name):
-        raise UsageError(
-            f"{name[:_LONGEST]!r} is no name of a folder here; give letters, digits, dots and dashes"
-        )
-    root = runs_root()
-    path = root / name
-    if path.is_symlink() or path.resolve().parent != root:
-        raise UsageError(f"{name!r} leads out of the folder of runs; choose a folder in it")
-    return path
-
-
-def free_run(stem: str) -> str:
-    """Return stem-1, stem-2, …: the first name that is free below the root."""
-    return free_name(runs_root(), stem).name
+from nas.jobs._folders import runs_root, safe_folder
+from nas.search import RUNNING, is_alive
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
-"""Long work as processes of its own: started, followed, cancelled and found again by anyone who looks at the folder.
+"""One job: its state on disk, its start, and how it is found again.
 
     runs/.jobs/<id>/   job.json (what, state, processes)   progress.json   stdout   stderr   cancel (asked to stop)
 
-One job runs at a time, others wait: two that measure would disturb each other. The app holds nothing of a job in
-memory, so a reload, a second tab or a restart of the app finds it as it is. A job whose processes are gone without a
-last word is dead.
+One job runs at a time, others wait: two that measure would disturb each other. Nobody holds anything of a job in
+memory, so that whoever started it can end, and another process finds it as it is. A job whose processes are gone
+without a last word is dead.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.runs import runs_root
 from nas._errors import NasError
 from nas._files import read_json, write_json
 from nas._progress import read_progress
+from nas.jobs._folders import runs_root, shown_path
 from nas.search import is_alive
 
 FOLDER, INFO, PROGRESS, STDOUT, STDERR, CANCEL = (
@@ -165,11 +165,6 @@ def _tail(path: Path) -> str:
         return ""
 
 
-def shown_path(name: str) -> str:
-    """Return a folder below the root as commands name it: they run beside the root."""
-    return f"{runs_root().name}/{name}"
-
-
 def start(kind: str, title: str, argv: Sequence[str], run: str | None = None) -> Job:
     """Start `nas` with the words `argv`, as soon as no other job runs."""
     folder = jobs_root() / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
@@ -184,7 +179,7 @@ def start(kind: str, title: str, argv: Sequence[str], run: str | None = None) ->
     write_info(folder, info)
     with open(folder / "keeper.log", "wb") as log:
         keeper = subprocess.Popen(
-            [sys.executable, "-m", "app.keeper", str(folder)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            [sys.executable, "-m", "nas.jobs.keeper", str(folder)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             start_new_session=True, cwd=_import_root(),
         )  # fmt: skip
     _children.append(keeper)
@@ -195,7 +190,7 @@ _children: list[subprocess.Popen[bytes]] = []
 
 
 def _import_root() -> str:
-    return str(Path(__file__).parents[1])
+    return str(Path(__file__).parents[2])
 
 
 def reap() -> None:

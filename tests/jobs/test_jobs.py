@@ -13,11 +13,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from app import jobs
-from app.keeper import wait_or_stop
-from app.parts.start import new_name, search_words, start_search
+from nas import jobs
 from nas._errors import UsageError
 from nas._files import read_json
+from nas.jobs import new_name, search_words, start_search
+from nas.jobs.keeper import wait_or_stop
 
 SLOW = {"trials": 3000, "sampler": "tpe"}
 """A search that takes a while, with the profile that `made` has left."""

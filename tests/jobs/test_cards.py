@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from app.runs import list_cards, read_card, runs_root, safe_folder
 from nas._errors import UsageError
+from nas.jobs import list_cards, read_card, runs_root, safe_folder
 from tests.app.invented import write_run
 
 BAD = [

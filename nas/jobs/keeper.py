@@ -1,11 +1,10 @@
 """The process beside a job: waits for its turn, runs the command, and writes down how it ended.
 
-It is started by `app.jobs`, in a session of its own, so that it outlives the app.
+It is started by `nas.jobs.start`, in a session of its own, so that it outlives whoever starts it.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -16,8 +15,9 @@ from pathlib import Path
 
 import psutil
 
-from app.jobs import CANCEL, PROGRESS, STDERR, STDOUT, read_info, write_info
 from nas._progress import VARIABLE
+from nas.jobs._job import CANCEL, PROGRESS, STDERR, STDOUT, read_info, write_info
+from nas.jobs._turn import turn
 from nas.search import own_process
 
 _ASK_EVERY_S = 0.2
@@ -35,18 +35,17 @@ def keep(folder: Path) -> int:
 
     _on_signals(stop)
     write_info(folder, info | {"keeper": own_process()})
-    with open(folder.parent / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # two jobs that measure would disturb each other
+    try:
+        with turn(wait=True, root=folder.parent):
             _on_signals(lambda *_: (folder / CANCEL).touch())  # from here on there is a command to be told
             if (folder / CANCEL).exists():
                 raise SystemExit(130)
             code = _run(folder, info)
             ended = True
-        finally:
-            if not ended:
-                state = "cancelled" if (folder / CANCEL).exists() else "failed"
-                write_info(folder, read_info(folder) | {"state": state, "code": 130})
+    finally:
+        if not ended:
+            state = "cancelled" if (folder / CANCEL).exists() else "failed"
+            write_info(folder, read_info(folder) | {"state": state, "code": 130})
     return code
 
 

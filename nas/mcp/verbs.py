@@ -1,0 +1,227 @@
+"""Models and networks as the tools answer them, by the verbs of `nas.api`; torch is loaded when first used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas import jobs
+from nas._errors import UsageError
+from nas.mcp.answers import (
+    ComparisonReport,
+    Counts,
+    DimensionGroup,
+    ExportedFile,
+    ExportReport,
+    LatencyValue,
+    ModelDescription,
+    NetworkReport,
+    ParityCheck,
+    ProfileSummary,
+    QualityRange,
+    QualityValue,
+)
+
+if TYPE_CHECKING:
+    from nas.api import Exported, Model
+    from nas.api.figures import Figures
+    from nas.export import Latency, QualityFigure
+    from nas.latency.profile import Profile
+    from nas.space import SearchSpace
+
+
+def loaded(name: str) -> Model:
+    """Load a supernet; an exported network in its place raises `UsageError`."""
+    from nas.api import Model, load
+
+    found = load(place(name))
+    if not isinstance(found, Model):
+        raise UsageError(
+            f"{name!r} is an exported network and not a supernet; list_models names the supernets"
+        )
+    return found
+
+
+def place(name: str) -> str:
+    """Return what the library calls a name: the folder of a run or export below the root, else the name itself."""
+    try:
+        folder = jobs.safe_folder(name)
+    except UsageError:
+        return name
+    return str(folder) if folder.is_dir() else name
+
+
+def describe(model: Model, runtime: str | None, threads: int, batch_size: int) -> ModelDescription:
+    """Describe a supernet, with this machine's cached profile of it."""
+    from nas.latency.profile import cached_profile
+    from nas.latency.runtimes import chosen_runtime
+    from nas.latency.workload import Workload
+
+    chosen, workload = chosen_runtime(runtime), Workload(batch_size=batch_size, threads=threads)
+    chosen.require(workload)
+    profile, table = cached_profile(model, chosen, workload), model.table()
+    ends = {end: vars(model.supernet.count(getattr(model.space, end)())) for end in ("smallest", "largest")}
+    return ModelDescription(
+        name=model.name,
+        family=model.family.name,
+        task=model.family.task,
+        subnets=float(model.space.size),
+        dimensions=_dimensions(model.space),
+        qualities=_qualities(model),
+        measured_subnets=0 if table is None else len(table),
+        smallest=Counts(**ends["smallest"]),
+        largest=Counts(**ends["largest"]),
+        profile=None if profile is None else _profile(profile),
+        folder=str(model.path),
+    )
+
+
+def _dimensions(space: SearchSpace) -> list[DimensionGroup]:
+    """Return a group for each kind of dimension: those of one stage with equal choices share it."""
+    groups: dict[tuple[str, tuple[Any, ...]], list[str]] = {}
+    for dimension in space.dimensions:
+        names = dimension.name.split(".")
+        pattern = f"{names[0]}.*.{names[-1]}" if len(names) > 2 else dimension.name
+        groups.setdefault((pattern, dimension.choices), []).append(dimension.name)
+    return [
+        DimensionGroup(
+            name=pattern if len(members) > 1 else members[0], count=len(members), choices=[*choices]
+        )
+        for (pattern, choices), members in groups.items()
+    ]
+
+
+def _qualities(model: Model) -> list[QualityRange]:
+    table = model.table()
+    values = {} if table is None else table.values
+    return [
+        QualityRange(
+            name=each.name,
+            label=each.label,
+            unit=each.unit,
+            higher_is_better=each.higher_is_better,
+            table_minimum=float(values[each.name].min()) if each.name in values else None,
+            table_maximum=float(values[each.name].max()) if each.name in values else None,
+        )
+        for each in model.task.qualities
+    ]
+
+
+def _profile(profile: Profile) -> ProfileSummary:
+    bound = profile.bound
+    return ProfileSummary(
+        is_good=profile.is_good,
+        doubt=profile.doubt,
+        median_error_pct=profile.error["median_pct"],
+        samples=len(profile.codes),
+        restless_samples=profile.restless,
+        smallest_latency_ms=profile.smallest_ms,
+        largest_latency_ms=profile.largest_ms,
+        runtime=f"{bound['runtime']} {bound['runtime_version']}",
+        threads=bound["workload"]["threads"],
+        batch_size=bound["workload"]["batch_size"],
+        made=profile.made,
+    )
+
+
+# --- networks side by side, and exported ------------------------------------------------------------------------------
+
+
+def compare(networks: Sequence[str], is_measured: bool, **options: Any) -> ComparisonReport:
+    """Compare networks by `nas.compare`; what is measured waits for no job and disturbs none."""
+    from nas.api import compare as side_by_side
+
+    def compared() -> ComparisonReport:
+        found = side_by_side(*map(place, networks), measured=is_measured, **options)
+        names = zip(networks, found.figures, strict=True)
+        return ComparisonReport(
+            networks=[_network(name, figures) for name, figures in names], differences=found.differences
+        )
+
+    if not is_measured:
+        return compared()
+    with jobs.turn():
+        return compared()
+
+
+def export(
+    what: str,
+    name: str,
+    formats: Sequence[str],
+    model: str | None,
+    is_measured: bool,
+    report: Callable[[str], None],
+) -> ExportReport:
+    """Export what a name means into a new folder below the root, by `Model.export`."""
+    from nas.api import Model
+    from nas.api.figures import load_supernet
+    from nas.api.targets import DEFAULT_MODEL, find_target
+
+    target = find_target(place(what))
+    if target.kind == "artifact":
+        raise UsageError(f"{what!r} is exported already; give a run, 'largest' or 'smallest'")
+    folder = jobs.safe_folder(jobs.new_name(name))
+    supernet = Model.of(load_supernet(target, model, DEFAULT_MODEL))
+    with jobs.turn():
+        done = supernet.export(
+            str(target.path or target.text), folder, formats, measured=is_measured, report=report
+        )
+    return _exported(name, done)
+
+
+def _exported(name: str, done: Exported) -> ExportReport:
+    from nas.api.figures import artifact_figures
+    from nas.api.targets import find_target
+
+    figures, manifest = artifact_figures(find_target(str(done.folder)))
+    files = {each: entry["bytes"] for each, entry in manifest.files.items()}
+    runs_as = "model.onnx with ONNX Runtime" if "model.onnx" in files else "its files with PyTorch"
+    return ExportReport(
+        name=name,
+        folder=str(done.folder),
+        files=[ExportedFile(name=each, size_bytes=size) for each, size in files.items()],
+        parity=[
+            ParityCheck(
+                format=row["format"],
+                error=row["max_relative_delta"],
+                tolerance=row["tolerance"],
+                is_ok=row["max_relative_delta"] <= row["tolerance"],
+            )
+            for row in manifest.parity
+        ],
+        network=_network(name, figures),
+        message=f"run {runs_as}; README.md in {Path(done.folder).name} says what goes in and comes out",
+    )
+
+
+def _network(name: str, figures: Figures) -> NetworkReport:
+    return NetworkReport(
+        name=name,
+        kind=figures.kind,
+        model=figures.model,
+        macs=figures.macs,
+        params=figures.params,
+        size_bytes=figures.size_bytes,
+        qualities=[_quality(found) for found in figures.quality],
+        latencies=[_latency(found) for found in figures.latency],
+    )
+
+
+def _quality(found: QualityFigure) -> QualityValue:
+    return QualityValue(name=found.name, value=found.value, unit=found.unit, kind=found.kind, data=found.data)
+
+
+def _latency(found: Latency) -> LatencyValue:
+    return LatencyValue(
+        kind=found.kind,
+        median_ms=found.median_ms,
+        p90_ms=found.p90_ms,
+        raw_ms=found.raw_ms,
+        is_restless=found.is_restless,
+        runtime=found.runtime,
+        threads=found.threads,
+        batch_size=found.batch_size,
+        precision=found.precision,
+        machine=found.machine,
+    )
