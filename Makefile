@@ -7,8 +7,8 @@ CORE := .venv/.installed-core
 DEV := .venv/.installed-dev
 UV := $(BIN)/uv pip install --python $(BIN)/python -c constraints.txt
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
-# What tries families, the app and the tutorials as wholes. Tracing lines would make it half as long again, so that the lines of `nas`
-# have to be reached by the other tests.
+# What tries families, the app and the tutorials as wholes. Tracing lines would make it half as long again, so that the
+# lines of `nas` have to be reached by the other tests.
 WHOLE := tests/app tests/conformance tests/diffusion tests/docs tests/gan_compress
 
 # Else every command would read PyTorch's sources anew.

@@ -125,6 +125,17 @@ def test_a_page_runs_as_it_is_printed(page: str, reader: Reader) -> None:
     reader.follow(page)
 
 
+EXTENDING = sorted(path.stem for path in (ROOT / "docs" / "extend").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", EXTENDING)
+def test_code_of_the_guides_to_extending_runs(page: str) -> None:
+    module = types.ModuleType("__main__")
+    for block in blocks(ROOT / "docs" / "extend" / f"{page}.md"):
+        assert block.language == "python", "only Python is run on these pages"
+        exec(compile(block.text, f"{page}.md", "exec"), vars(module))
+
+
 def test_every_page_is_followed() -> None:
     assert {*PAGES, "index"} == {path.stem for path in FOLDER.glob("*.md")}
 
