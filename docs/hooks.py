@@ -42,7 +42,7 @@ def group_help(path: str) -> Iterator[str]:
     """Describe every command of a group but those that are groups themselves, which have pages of their own."""
     from nas.cli import cli
 
-    group, context = cli, click.Context(cli, info_name="nas")
+    group, context = cli, click.Context(cli, info_name="nas", **cli.context_settings)
     for name in path.split()[1:]:
         found = group.get_command(context, name)
         assert isinstance(found, click.Group), path
