@@ -7,20 +7,21 @@ CORE := .venv/.installed-core
 DEV := .venv/.installed-dev
 UV := $(BIN)/uv pip install --python $(BIN)/python -c constraints.txt
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
-# What tries families and the app as wholes. Tracing lines would make it half as long again, so that the lines of `nas`
-# have to be reached by the other tests.
-WHOLE := tests/app tests/conformance tests/diffusion tests/gan_compress
+# What tries families, the app and the tutorials as wholes. Tracing lines would make it half as long again, so that the
+# lines of `nas` have to be reached by the other tests.
+WHOLE := tests/app tests/conformance tests/diffusion tests/docs tests/gan_compress
 
 # Else every command would read PyTorch's sources anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install search browser test screenshots bench lock clean
+.PHONY: help install search browser test docs docs-serve screenshots bench lock clean
 
 help:
 	@echo "make search    nas search $(ARGS)        (other options: make search ARGS='--macs 5M')"
 	@echo "               makes the environment .venv with what that needs, if there is none"
 	@echo "make install   everything in .venv: the app, pipelines, what the tests need"
 	@echo "make test      everything that CI checks; installs as make install does"
+	@echo "make docs      the documentation, in build/site; make docs-serve shows it while it is written"
 	@echo "make screenshots   the app's journeys in a browser; pictures of every page in build/screenshots"
 	@echo "make bench     the benchmarks; CSVs go to tests/benchmarks/results"
 	@echo "make lock      pin the newest versions that fit in constraints.txt"
@@ -68,6 +69,14 @@ test: $(DEV) browser
 	$(BIN)/lint-imports
 	$(PYTEST) $(WHOLE)
 	$(PYTEST) $(addprefix --ignore=,$(WHOLE)) --cov --cov-report=term --cov-fail-under=90
+
+# Strict: a broken link or reference fails. The notice that is left out is about a version that pyproject.toml excludes.
+docs: $(DEV)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo "the documentation is build/site/index.html"
+
+docs-serve: $(DEV)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve
 
 screenshots: $(DEV) browser
 	ANYFIT_SCREENSHOTS=build/screenshots $(BIN)/python -m pytest -q tests/app/e2e

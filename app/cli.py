@@ -24,7 +24,7 @@ def command(runs: Path, host: str, port: int, no_browser: bool) -> None:
       nas app --runs work --port 9000
 
     It listens on this machine only. It has no password: before --host opens it to others, put a proxy with
-    authentication in front of it (the README shows one).
+    authentication in front of it (docs/guides/app.md shows one).
     """
     import os
     import sys

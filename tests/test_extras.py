@@ -16,7 +16,7 @@ def extras() -> set[str]:
 
 def named() -> list[tuple[str, str]]:
     """Return (file, extra) of everything like anyfit[extra] in code and pages."""
-    files = [ROOT / "pyproject.toml", ROOT / "Makefile", *ROOT.glob("*.md")]
+    files = [ROOT / "pyproject.toml", ROOT / "Makefile", *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     for package in ("nas", "gan_compress", "diffusion", "app"):
         files += [path for kind in ("py", "md") for path in (ROOT / package).rglob(f"*.{kind}")]
     return [
@@ -29,7 +29,7 @@ def named() -> list[tuple[str, str]]:
 
 def test_every_extra_that_is_named_exists() -> None:
     found = named()
-    assert {"README.md", "pyproject.toml"} <= {file for file, _ in found}
+    assert {"README.md", "docs/guides/install.md", "pyproject.toml"} <= {file for file, _ in found}
     assert [(file, extra) for file, extra in found if extra not in extras()] == []
 
 

@@ -16,5 +16,5 @@ def test_a_profile_is_of_as_many_subnets_as_a_search_measures(nas_run) -> None:
     assert f"Subnets to measure.  [default: ({SAMPLES});" in " ".join(
         nas_run("profile", "--help").stdout.split("\n")
     )
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    assert f"`nas profile` measures {SAMPLES} extracted subnets" in readme
+    page = (Path(__file__).parents[2] / "docs" / "concepts" / "search.md").read_text(encoding="utf-8")
+    assert f"`nas profile` measures {SAMPLES} extracted subnets" in page
