@@ -10,11 +10,11 @@ from importlib import import_module
 from typing import Any
 
 _LAZY = {
-    "PatchAutoencoder": "diffusion.autoencoder",
-    "SubnetDiTTransformer2DModel": "diffusion.subnets",
-    "SubnetPixArtTransformer2DModel": "diffusion.subnets",
-    "SubnetUNet2DConditionModel": "diffusion.subnets",
-    "SubnetUNet2DModel": "diffusion.subnets",
+    "PatchAutoencoder": "diffusion.pipeline.parts.autoencoder",
+    "SubnetDiTTransformer2DModel": "diffusion.denoisers.subnets",
+    "SubnetPixArtTransformer2DModel": "diffusion.denoisers.subnets",
+    "SubnetUNet2DConditionModel": "diffusion.denoisers.subnets",
+    "SubnetUNet2DModel": "diffusion.denoisers.subnets",
     # Diffusers asks the library of a component for its base class, to know how it is loaded.
     "ModelMixin": "diffusers",
 }

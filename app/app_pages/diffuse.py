@@ -248,8 +248,8 @@ def page() -> None:
 
 def check(name: str, prompt: str) -> None:
     """Raise `UsageError` for a prompt that the pipeline does not take, before a job is started."""
-    from diffusion.pipeline import quiet
-    from diffusion.prompts import require_prompts
+    from diffusion.pipeline.files.folder import quiet
+    from diffusion.pipeline.inputs.prompts import require_prompts
 
     model: Any = open_model(name)
     with quiet():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nas._errors import NasError, UsageError
 
 if TYPE_CHECKING:
-    from diffusion.comparison import Candidate
+    from diffusion.evaluation.comparison import Candidate
     from nas.api.targets import Target
     from nas.elastic import Family
     from nas.families import Model
@@ -56,7 +56,7 @@ def _settings(text: str) -> tuple[str, dict[str, Any]]:
 
 def _plain(text: str, target: Target, told: Mapping[str, Any]) -> Candidate:
     """Return a pipeline that was neither exported nor searched, sampled as is told."""
-    from diffusion.comparison import Candidate
+    from diffusion.evaluation.comparison import Candidate
     from nas.api.figures import load_supernet, read_subnet
     from nas.export._bench import Network
     from nas.families import get_family
@@ -82,7 +82,7 @@ def _plain(text: str, target: Target, told: Mapping[str, Any]) -> Candidate:
 
 
 def _artifact(target: Target) -> Candidate:
-    from diffusion.comparison import Candidate
+    from diffusion.evaluation.comparison import Candidate
     from nas.export import artifact_family, artifact_model, artifact_subnet, load_artifact, read_manifest
     from nas.export._bench import Network
 
@@ -97,7 +97,7 @@ def _artifact(target: Target) -> Candidate:
 def _answers(target: Target, ladder: bool) -> list[Candidate]:
     """Return a run's answer, and with `ladder` those at other budgets, quickest first."""
     from diffusion.cli._options import DEFAULT_PIPELINE
-    from diffusion.comparison import Candidate
+    from diffusion.evaluation.comparison import Candidate
     from nas.api.figures import load_supernet, read_answer, read_subnet, whole_run
     from nas.latency.units import format_ms
     from nas.search import RunFolder
@@ -124,7 +124,7 @@ def _network(model: Model, subnet: Any) -> Any:
 
 
 def _require_pipeline(text: str, family: Family) -> None:
-    from diffusion.pipeline_family import DiffusionPipeline
+    from diffusion.pipeline.family import DiffusionPipeline
 
     if not isinstance(family, DiffusionPipeline):
         raise UsageError(

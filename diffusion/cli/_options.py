@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from diffusion.sample import Settings
+    from diffusion.pipeline.sampling.generate import Settings
     from nas.train.data import Data
 
 DEFAULT_PIPELINE = "tiny-sd-cifar10"
@@ -19,7 +19,7 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    from diffusion.pipeline import shipped
+    from diffusion.pipeline.files.folder import shipped
 
     return [name for name in shipped() if name.startswith(incomplete)]
 
@@ -76,7 +76,7 @@ def sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def settings_of(options: dict[str, Any], pipeline: str) -> Settings:
     """Take the values of `sampling_options` out of `options`; what was not given is the pipeline's own."""
-    from diffusion.defaults import own_settings, remarks
+    from diffusion.pipeline.sampling.defaults import own_settings, remarks
     from nas.cli._output import log
 
     given = {name: options.pop(name) for name in ("steps", "guidance", "negative", "rescale")}
@@ -89,7 +89,7 @@ def opened_pipeline(spec: str, device: str, threads: int | None) -> Any:
     """Load a pipeline for a command."""
     import torch
 
-    from diffusion.pipeline import DENOISERS, load_pipeline
+    from diffusion.pipeline.files.folder import DENOISERS, load_pipeline
 
     if threads:
         torch.set_num_threads(threads)
@@ -98,7 +98,7 @@ def opened_pipeline(spec: str, device: str, threads: int | None) -> Any:
 
 def default_prompts(spec: str) -> list[str]:
     """Return the prompts that a pipeline was trained with, as it says; raises `UsageError` where it does not."""
-    from diffusion.pipeline import find_pipeline, read_info
+    from diffusion.pipeline.files.folder import find_pipeline, read_info
     from nas._errors import UsageError
 
     prompts = read_info(find_pipeline(spec)).get("prompts", [])
@@ -112,7 +112,7 @@ def asked_prompts(prompts: Sequence[str], spec: str, pipeline: Any) -> list[str]
 
     An unconditional pipeline has the empty one alone. Raises `UsageError` for what the pipeline does not take.
     """
-    from diffusion.sample import is_conditional, takes_classes
+    from diffusion.pipeline.sampling.generate import is_conditional, takes_classes
     from nas._errors import UsageError
 
     if is_conditional(pipeline):
@@ -125,8 +125,8 @@ def asked_prompts(prompts: Sequence[str], spec: str, pipeline: Any) -> list[str]
 
 
 def _default_classes(spec: str, pipeline: Any) -> list[str]:
-    from diffusion.pipeline import find_pipeline, read_info
-    from diffusion.prompts import some_classes
+    from diffusion.pipeline.files.folder import find_pipeline, read_info
+    from diffusion.pipeline.inputs.prompts import some_classes
 
     known = [str(prompt) for prompt in read_info(find_pipeline(spec)).get("prompts", [])]
     return known or some_classes(int(pipeline.transformer.config.num_embeds_ada_norm))
@@ -134,7 +134,7 @@ def _default_classes(spec: str, pipeline: Any) -> list[str]:
 
 def pipeline_name(spec: str) -> str:
     """Return a pipeline's name for readers."""
-    from diffusion.pipeline import find_pipeline, read_info
+    from diffusion.pipeline.files.folder import find_pipeline, read_info
 
     folder = find_pipeline(spec)
     return str(read_info(folder).get("name", Path(spec).name))
@@ -142,7 +142,12 @@ def pipeline_name(spec: str) -> str:
 
 def captioned_data(options: dict[str, Any]) -> tuple[Data, bool]:
     """Take the data options and --caption-column out of `options`; returns the data and whether they bring captions."""
-    from diffusion.captions import caption_files, has_metadata, open_captioned, open_captioned_parquet
+    from diffusion.pipeline.inputs.captions import (
+        caption_files,
+        has_metadata,
+        open_captioned,
+        open_captioned_parquet,
+    )
     from nas._errors import UsageError
     from nas.cli._data import opened
 

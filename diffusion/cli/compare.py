@@ -11,7 +11,7 @@ from nas.cli._options import json_option, runtime_option, seed_option, threads_o
 from nas.cli._output import emit_json, log, result_console
 
 if TYPE_CHECKING:
-    from diffusion.comparison import Candidate, Comparison, Row
+    from diffusion.evaluation.comparison import Candidate, Comparison, Row
 
 
 @click.command()
@@ -70,9 +70,9 @@ def command(
     """
     import tempfile
 
-    from diffusion.comparison import Comparison
-    from diffusion.comparison_figure import draw_sheet
-    from diffusion.task import prompts_of
+    from diffusion.evaluation.comparison import Comparison
+    from diffusion.evaluation.comparison_figure import draw_sheet
+    from diffusion.evaluation.task import prompts_of
     from nas._errors import NasError
     from nas._pictures import check_output, write_png
     from nas.latency.fingerprint import machine_fingerprint

@@ -14,7 +14,7 @@ from nas.cli._training import machine_options, output_option, overrides, recipe_
 
 
 def _recipes() -> list[str]:
-    from diffusion.distil import recipe_names
+    from diffusion.training.distil import recipe_names
 
     return recipe_names()
 
@@ -75,8 +75,8 @@ def command(
     subnet; or original and subnet) every few steps and, at the end, the folder `model`. A stopped or killed run goes on
     with --resume. Several processes share each batch of batch_size images equally, so that they end where one would.
     """
-    from diffusion.distil import distil, load_recipe
-    from diffusion.pipeline import read_info
+    from diffusion.pipeline.files.folder import read_info
+    from diffusion.training.distil import distil, load_recipe
     from nas.train.processes import is_main_process
 
     data, described = captioned_data(options)

@@ -24,7 +24,7 @@ from nas.cli._options import json_option
 from nas.cli._output import emit_json, progress_bar, result_console
 
 if TYPE_CHECKING:
-    from diffusion.metrics import Figure
+    from diffusion.evaluation.metrics import Figure
     from nas.train.data import Data
 
 
@@ -106,8 +106,8 @@ def command(
     its features; "cache" is what the libraries have downloaded before.
     """
     from diffusion import quality
-    from diffusion.metrics import Extras
-    from diffusion.sample import generate
+    from diffusion.evaluation.metrics import Extras
+    from diffusion.pipeline.sampling.generate import generate
     from nas._errors import UsageError
 
     _require(lpips, against, "--lpips", "--against: a pipeline to compare with")

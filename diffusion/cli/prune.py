@@ -21,7 +21,7 @@ from nas.cli._options import json_option, runtime_option
 from nas.cli._output import emit_json, progress_bar, result_console
 
 if TYPE_CHECKING:
-    from diffusion.prune import Pruned
+    from diffusion.compress import Pruned
 
 _SHOWN = 20
 
@@ -99,7 +99,7 @@ def command(
     is left out. The folder loads in diffusers, after `import diffusion` where no stock configuration can say the shape.
     Recover the quality with `nas diffusion distill --subnet`.
     """
-    from diffusion.prune.engine import PruneConfig, prune
+    from diffusion.compress.pruning import PruneConfig, prune
     from nas.latency.runtimes import default_runtime, get_runtime
 
     config = PruneConfig(

@@ -12,7 +12,7 @@ from nas.cli._options import json_option, runtime_option, threads_option
 from nas.cli._output import emit_json, log, result_console
 
 if TYPE_CHECKING:
-    from diffusion.quantize import Tried
+    from diffusion.compress.quantization import Tried
     from nas.families import Model
     from nas.space import Subnet
 
@@ -74,8 +74,8 @@ def command(
     """
     import tempfile
 
-    from diffusion.quantize import WORTH, Trial, recommend, refusal, ways
-    from diffusion.quantized import write_quantized
+    from diffusion.compress.quantization import WORTH, Trial, recommend, refusal, ways
+    from diffusion.compress.quantized import write_quantized
     from nas._errors import NasError, UsageError
     from nas.latency.runtimes import default_runtime, get_runtime
     from nas.latency.workload import Workload
@@ -100,8 +100,8 @@ def command(
 
 def _opened(pipeline: str, given: str | None) -> tuple[Model, Subnet]:
     """Return a pipeline's model and the subnet to start from: an exported one, or the original."""
-    from diffusion.pipeline import find_pipeline
-    from diffusion.pipeline_family import DiffusionPipeline
+    from diffusion.pipeline.family import DiffusionPipeline
+    from diffusion.pipeline.files.folder import find_pipeline
     from nas._errors import UsageError
     from nas.export import artifact_subnet, is_artifact, read_manifest
     from nas.families import load_model

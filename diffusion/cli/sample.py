@@ -74,7 +74,7 @@ def command(
 
     The same seeds are used for every prompt.
     """
-    from diffusion.sample import generate, is_guided
+    from diffusion.pipeline.sampling.generate import generate, is_guided
     from nas._files import new_folder
     from nas._pictures import check_output, grid, write_png
 

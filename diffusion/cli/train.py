@@ -14,7 +14,7 @@ from nas.cli._training import machine_options, output_option, overrides, recipe_
 
 
 def _recipes() -> list[str]:
-    from diffusion.train import recipe_names
+    from diffusion.training.text_to_image import recipe_names
 
     return recipe_names()
 
@@ -60,8 +60,8 @@ def command(
     processes share each batch of batch_size images equally, so that they end where one would; where memory is short,
     --set gradient_checkpointing=true.
     """
-    from diffusion.pipeline import read_info
-    from diffusion.train import load_recipe, train
+    from diffusion.pipeline.files.folder import read_info
+    from diffusion.training.text_to_image import load_recipe, train
     from nas.train.processes import is_main_process
 
     data, described = captioned_data(options)

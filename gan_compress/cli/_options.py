@@ -86,7 +86,7 @@ def open_model(model: str | None, subnets: Sequence[str]) -> tuple[Model, dict[s
 
     Raises `UsageError` for a model of another kind and for a subnet that it does not have.
     """
-    from gan_compress.generate import generator_family, is_ratio, ratio_subnet
+    from gan_compress.stylegan2.generate import generator_family, is_ratio, ratio_subnet
     from nas.api.figures import load_supernet, read_subnet
     from nas.api.targets import Target
 
@@ -119,7 +119,7 @@ def target_of(text: str) -> Any:
 
 def subnet_words(model: Model, subnet: Subnet) -> str:
     """Return a subnet's resolution and channels for readers."""
-    from gan_compress.generate import generator_family
+    from gan_compress.stylegan2.generate import generator_family
 
     family = generator_family(model)
     return f"{family.resolution_of(subnet)} px, channels {'-'.join(map(str, family.channels(subnet)[1::2]))}"

@@ -19,7 +19,7 @@ from nas.cli._training import (
 
 
 def _recipes() -> list[str]:
-    from gan_compress.translation.train import recipe_names
+    from gan_compress.pix2pix.training import recipe_names
 
     return recipe_names()
 
@@ -62,7 +62,7 @@ def command(
     checkpoint.pt, log.csv, pictures of samples every few steps (input, teacher, largest, smallest, truth) and, at the
     end, the folder `model`, which every other command takes as --model. A stopped or killed run goes on with --resume.
     """
-    from gan_compress.translation.train import load_recipe, train
+    from gan_compress.pix2pix.training import load_recipe, train
 
     data = opened(options)
     chosen = load_recipe(recipe).replaced(**overrides(settings, options, ("steps", "batch_size", "seed")))

@@ -15,7 +15,7 @@ from nas.cli._options import json_option
 from nas.cli._output import emit_json, progress_bar, result_console
 
 if TYPE_CHECKING:
-    from gan_compress.consistency import Consistency, Labelled
+    from gan_compress.stylegan2.consistency import Consistency, Labelled
     from nas.families import Model
 
 
@@ -51,8 +51,8 @@ def command(
     classifier does not change. The path length says how much a small step in style changes an image, its spread how
     unevenly.
     """
-    from gan_compress.consistency import consistency, uniform_subnets
-    from gan_compress.generate import check_output
+    from gan_compress.stylegan2.consistency import consistency, uniform_subnets
+    from gan_compress.stylegan2.generate import check_output
 
     if output is not None:
         check_output(output, (".csv",))
@@ -73,9 +73,9 @@ def command(
 
 
 def _labelled(model: Model, data: Any, limit: int) -> Labelled:
-    from gan_compress.consistency import Labelled
-    from gan_compress.task import resolution_of
-    from gan_compress.train.images import real_images
+    from gan_compress.stylegan2.consistency import Labelled
+    from gan_compress.stylegan2.task import resolution_of
+    from gan_compress.stylegan2.training.images import real_images
 
     real = real_images(data, resolution_of(model), limit=limit)
     return Labelled(real.pixels, real.labels, tuple(data.classes))

@@ -14,7 +14,7 @@ from nas.cli._options import json_option
 from nas.cli._output import emit_json, progress_bar, result_console
 
 if TYPE_CHECKING:
-    from gan_compress.edit import Directions
+    from gan_compress.stylegan2.edit import Directions
     from nas.families import Model
 
 
@@ -52,10 +52,10 @@ def command(
     A classifier of the labels scores generated images; the linear model from style to score gives the direction. Its
     fit is R² on images it has not seen: near 0, the generator does not vary in what the label names.
     """
-    from gan_compress.edit import FILE, Directions, find_directions
-    from gan_compress.generate import check_output
-    from gan_compress.task import resolution_of
-    from gan_compress.train.images import real_images
+    from gan_compress.stylegan2.edit import FILE, Directions, find_directions
+    from gan_compress.stylegan2.generate import check_output
+    from gan_compress.stylegan2.task import resolution_of
+    from gan_compress.stylegan2.training.images import real_images
 
     loaded, _ = open_model(model, ())
     if options["data"] is None:

@@ -80,9 +80,8 @@ def command(
       nas gan edit --seed 3 --class 7 --direction 9 --subnet largest --subnet 0.25
       nas gan edit face-projected.safetensors --direction smile --amount 1.5
     """
-    from gan_compress._tensors import model_of
-    from gan_compress.edit import Directions
-    from gan_compress.generate import (
+    from gan_compress.stylegan2.edit import Directions
+    from gan_compress.stylegan2.generate import (
         check_output,
         generator_family,
         grid,
@@ -91,6 +90,7 @@ def command(
         to_pixels,
         write_frames,
     )
+    from gan_compress.stylegan2.tensors import model_of
 
     check_output(output, MOVING)
     if projection is not None:
@@ -143,8 +143,8 @@ def _is_given(ctx: click.Context, name: str) -> bool:
 def _styles(
     model: Model, projection: Path | None, seeds: tuple[int, ...], label: str | None, truncation: float
 ) -> Tensor:
-    from gan_compress.generate import class_index, latents, load_generator, styles
-    from gan_compress.project import Projection
+    from gan_compress.stylegan2.generate import class_index, latents, load_generator, styles
+    from gan_compress.stylegan2.project import Projection
 
     if projection is not None:
         return Projection.load(projection, model).styles

@@ -35,7 +35,7 @@ def command(
 
     The features' weights are downloaded once unless --weights names their file.
     """
-    from gan_compress.fidelity import fidelity
+    from gan_compress.stylegan2.fidelity import fidelity
 
     loaded, found = open_model(model, [subnet])
     figures = fidelity(loaded, found[subnet], opened(options), count=samples, weights=weights)

@@ -68,7 +68,7 @@ def command(
       nas gan interpolate --seed 1 --seed 2 --seed 3 --class 7 --loop
       nas gan interpolate --seed 1 --class 3 --class 8 --output three-to-eight.png
     """
-    from gan_compress.generate import (
+    from gan_compress.stylegan2.generate import (
         check_output,
         class_index,
         grid,

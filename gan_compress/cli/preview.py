@@ -21,7 +21,7 @@ from nas.cli._options import json_option, runtime_option, threads_option
 from nas.cli._output import emit_json, progress_bar
 
 if TYPE_CHECKING:
-    from gan_compress.stylegan2 import Generator
+    from gan_compress.stylegan2.networks import Generator
     from nas.export import Latency
     from nas.families import Model
     from nas.space import Subnet
@@ -57,7 +57,7 @@ def command(
     The latencies are measured side by side, in a process of their own. The distance is in the features of a
     classifier, of the preview enlarged to full size; the pixel error is the root mean square, of pixels from 0 to 1.
     """
-    from gan_compress.generate import (
+    from gan_compress.stylegan2.generate import (
         check_output,
         class_index,
         difference,

@@ -75,7 +75,7 @@ def command(
     """
     import torch
 
-    from gan_compress.generate import (
+    from gan_compress.stylegan2.generate import (
         check_output,
         class_index,
         generator_family,
@@ -86,7 +86,7 @@ def command(
         to_pixels,
         write_png,
     )
-    from gan_compress.project import Settings, project
+    from gan_compress.stylegan2.project import Settings, project
     from nas._files import replacing
 
     output = output or Path(f"{image.stem}-projected{SUFFIX}")

@@ -61,7 +61,7 @@ def command(
       nas gan sample --class 7 --truncation 0.7
       nas gan sample --subnet 0.5@16 --count 64 --single --output small
     """
-    from gan_compress.generate import (
+    from gan_compress.stylegan2.generate import (
         check_output,
         class_index,
         grid,

@@ -19,7 +19,7 @@ from nas.cli._training import (
 
 
 def _recipes() -> list[str]:
-    from gan_compress.train import recipe_names
+    from gan_compress.stylegan2.training import recipe_names
 
     return recipe_names()
 
@@ -61,7 +61,7 @@ def command(
     The run's folder gets checkpoint.pt, log.csv, a grid of samples every few steps and, at the end, the folder `model`,
     which every other command takes as --model. A stopped or killed run goes on with --resume.
     """
-    from gan_compress.train import load_recipe, train
+    from gan_compress.stylegan2.training import load_recipe, train
 
     data_given = options["data"] is not None
     data = opened(options) if data_given else None

@@ -85,10 +85,10 @@ def command(
       nas gan translate blurred.jpg -o sharp.png
       nas gan translate cat.png --pairs auto --subnet largest --subnet smallest --size 64 --zoom 4
     """
-    from gan_compress.generate import check_output
-    from gan_compress.translation.apply import read_whole, translation_family
-    from gan_compress.translation.pairs import SAME, get_pairs
-    from gan_compress.translation.task import model_pairs
+    from gan_compress.pix2pix.apply import read_whole, translation_family
+    from gan_compress.pix2pix.pairs import SAME, get_pairs
+    from gan_compress.pix2pix.task import model_pairs
+    from gan_compress.stylegan2.generate import check_output
 
     check_output(output, (".png",) if output.suffix else ())
     loaded, found = _open(model, subnets or ("largest",))
@@ -111,7 +111,7 @@ def command(
 
 
 def _open(model: str | None, subnets: Sequence[str]) -> tuple[Model, dict[str, Subnet]]:
-    from gan_compress.translation.apply import find_subnet
+    from gan_compress.pix2pix.apply import find_subnet
     from nas.api.figures import load_supernet, read_subnet
     from nas.api.targets import Target
 
@@ -126,8 +126,8 @@ def _open(model: str | None, subnets: Sequence[str]) -> tuple[Model, dict[str, S
 
 
 def _make(image: Path, name: str, network: Any, family: Any, given: Tensor, truth: Tensor | None) -> _Made:
-    from gan_compress.translation.apply import translate
-    from gan_compress.translation.pairs import psnr
+    from gan_compress.pix2pix.apply import translate
+    from gan_compress.pix2pix.pairs import psnr
 
     picture, took = translate(network, family, given)
     return _Made(str(image), name, picture, took, None if truth is None else float(psnr(picture, truth)))
@@ -148,8 +148,8 @@ def _measure(
 
 def _write(output: Path, rows: list[tuple[Tensor, list[_Made], Tensor | None]], zoom: int) -> None:
     """Write one picture, a sheet with a row for each image, or a folder of pictures."""
-    from gan_compress.generate import write_png
-    from gan_compress.translation.apply import pixels, sheet
+    from gan_compress.pix2pix.apply import pixels, sheet
+    from gan_compress.stylegan2.generate import write_png
     from nas._files import new_folder
 
     if not output.suffix:

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import torch
 
-from gan_compress.consistency import Consistency, Labelled, consistency, uniform_subnets
-from gan_compress.generate import latents, unit
-from gan_compress.task import resolution_of
-from gan_compress.train import load_recipe, train
-from gan_compress.train.images import real_images
-from gan_compress.train.recipe import Recipe
+from gan_compress.stylegan2.consistency import Consistency, Labelled, consistency, uniform_subnets
+from gan_compress.stylegan2.generate import latents, unit
+from gan_compress.stylegan2.task import resolution_of
+from gan_compress.stylegan2.training import load_recipe, train
+from gan_compress.stylegan2.training.images import real_images
+from gan_compress.stylegan2.training.recipe import Recipe
 from nas._files import write_atomic
 from nas.families import Model, load_model
 from nas.train.data import Data, open_data
@@ -53,7 +53,7 @@ def alone(model: Model, recipe: Recipe, data: Data, folder: Path) -> Model:
 @torch.no_grad()
 def beside(model: Model, small: Model, labelled: Labelled) -> Consistency:
     """Return the figures of another generator's images beside those of the full generator of `model`."""
-    from gan_compress.edit import label_scores
+    from gan_compress.stylegan2.edit import label_scores
 
     space, images = feature_space(), []
     for each in (model, small):

@@ -72,7 +72,7 @@ def _network(config: Mapping[str, Any]) -> Any:
 
 
 def _sdxl(zeros: bool = True) -> Any:
-    from diffusion.tokenizer import make_tokenizer
+    from diffusion.pipeline.parts.tokenizer import make_tokenizer
 
     tokenizer = make_tokenizer(["a photo of a ship", "a photo of a cat"], TEXT["max_position_embeddings"])
     end = tokenizer.eos_token_id

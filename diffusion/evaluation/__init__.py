@@ -1,0 +1,1 @@
+"""How good a pipeline's images are, alone, as a search judges them, and side by side with others."""
