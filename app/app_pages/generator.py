@@ -310,6 +310,7 @@ def move_of(model: str, ends: tuple[int, int], label: int | None, truncation: fl
 
     import torch
 
+    from gan_compress.pictures import write_frames
     from gan_compress.stylegan2.generate import (
         interpolate,
         latents,
@@ -317,7 +318,6 @@ def move_of(model: str, ends: tuple[int, int], label: int | None, truncation: fl
         styles,
         synthesize,
         to_pixels,
-        write_frames,
     )
 
     loaded = open_model(model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,23 +101,24 @@ def command(
     Recover the quality with `nas diffusion distill --subnet`.
     """
     from diffusion.compress.pruning import PruneConfig, prune
+    from diffusion.training.distil.examples import real_examples
     from nas.latency.runtimes import default_runtime, get_runtime
 
     config = PruneConfig(
         subnet=subnet, macs=macs, params=params, table=sensitivity, images=images, samples=samples, steps=steps,
         seed=seed,
     )  # fmt: skip
-    data, described = None, False
+    examples = None
     if options["data"] is not None:
         data, described = captioned_data(options)
+        examples = partial(real_examples, data, described)
     chosen = (get_runtime(runtime) if runtime else default_runtime()) if measure else None
     with progress_bar("prune") as advance:
         done = prune(
             pipeline,
             output,
             config,
-            data=data,
-            described=described,
+            examples=examples,
             runtime=chosen,
             device=device,
             threads=threads,

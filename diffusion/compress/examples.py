@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,11 +15,12 @@ from diffusion.pipeline.inputs.captions import TEMPLATES
 from diffusion.pipeline.inputs.prompts import some_classes
 from diffusion.pipeline.sampling.generate import Settings, generate, takes_classes
 from diffusion.pipeline.sampling.noise import Noise
-from diffusion.training.schedule import Schedule
 from nas.elastic import Inputs, cat_inputs
 
 Example = tuple[dict[str, Tensor], Tensor]
 """Inputs of the denoiser, a batch of one timestep, and what it should predict (batch, c, h, w)."""
+ExampleSource = Callable[[ElasticPipeline, int, int], tuple[list[Example], str]]
+"""Makes examples of so many latents or images by a seed, and says what they are of."""
 TIMESTEPS = 12
 _SMALL = 32 * 32
 """Pixels of latents up to which a batch of several timesteps is quicker than a batch for each."""
@@ -64,7 +65,7 @@ def own_examples(opened: ElasticPipeline, count: int, *, seed: int = 0, steps: i
     given = {
         name: torch.cat([call[name] for call in calls])[:count] for name in names[2:] if name in calls[0]
     }
-    noise = Noise(opened.pipeline.scheduler, Schedule(), torch.device(device))
+    noise = Noise(opened.pipeline.scheduler, torch.device(device))
     generator, found = torch.Generator().manual_seed(seed), []
     for timestep in torch.linspace(0, len(noise.weights) - 1, TIMESTEPS).long().to(device):
         drawn = torch.randn(clean.shape, generator=generator).to(device, dtype)

@@ -14,6 +14,7 @@ from torch import Tensor
 from diffusion.compress.costs import costs_of, wanted_rows
 from diffusion.compress.examples import (
     Example,
+    ExampleSource,
     joined,
     own_examples,
     prediction_error,
@@ -36,7 +37,6 @@ from nas.latency.reference import open_references
 from nas.latency.runtimes import Runtime
 from nas.latency.workload import Workload
 from nas.space import Subnet
-from nas.train.data import Data
 
 TABLE = "sensitivity.json"
 """The sensitivity table beside a pruned pipeline's `anyfit.json`."""
@@ -112,8 +112,7 @@ def prune(
     output: str | Path | None,
     config: PruneConfig,
     *,
-    data: Data | None = None,
-    described: bool = False,
+    examples: ExampleSource | None = None,
     runtime: Runtime | None = None,
     device: str = "cpu",
     threads: int | None = None,
@@ -122,10 +121,10 @@ def prune(
     """Make a smaller pipeline of `pipeline` in the new folder `output`; all parts but the denoiser stay as they are.
 
     Groups, heads and widths are sorted by first-order Taylor scores before they are cut (see `importance`), on
-    latents that the pipeline samples itself, or on `data` (with `described` their classes are captions). A limit is
-    reached by leaving out what costs least for what it saves (see `greedy`). With `runtime` one pass of
-    the denoiser is measured before and after, in a process of its own. Nothing is drawn but from `config.seed`: the
-    same input, the same pipeline.
+    the `examples` (such as `diffusion.training.distil.examples.real_examples` makes of data) or on latents that the
+    pipeline samples itself. A limit is reached by leaving out what costs least for what it saves (see `greedy`). With
+    `runtime` one pass of the denoiser is measured before and after, in a process of its own. Nothing is drawn but from
+    `config.seed`: the same input, the same pipeline.
 
     Raises `UsageError` for a pipeline, subnet or limit that makes no sense, `InfeasibleError` for a limit below the
     smallest subnet. Fine-tune the result with `nas diffusion distill --subnet`: half of a network left out is a lot.
@@ -149,12 +148,12 @@ def prune(
         if getattr(before, kind) <= most:
             raise UsageError(f"the pipeline is within --{kind} {getattr(config, kind)} already; ask for less")
     subnet = None if config.subnet is None else read_subnet(opened.family, config.subnet)
-    examples, rows, source = None, [], ""
+    found, rows, source = None, [], ""
     if config.table or limits or (subnet is not None and cuts_entries(opened.family, subnet)):
-        examples, source = _examples(opened, config, data, described, tell)
-    if examples is not None:
-        importance = _sort(opened, examples)
-        rows = _rows(opened, importance, examples, config, bool(limits), tell)
+        found, source = _examples(opened, config, examples, tell)
+    if found is not None:
+        importance = _sort(opened, found)
+        rows = _rows(opened, importance, found, config, bool(limits), tell)
         if limits:
             subnet = fit(supernet, costs_of(space, importance, rows), limits)
         rows = rows if config.table else []
@@ -164,14 +163,12 @@ def prune(
 
 
 def _examples(
-    opened: ElasticPipeline, config: PruneConfig, data: Data | None, described: bool, tell: Tell
+    opened: ElasticPipeline, config: PruneConfig, source: ExampleSource | None, tell: Tell
 ) -> tuple[list[Example], str]:
     tell("importance", 0, 1)
-    if data is None:
+    if source is None:
         return own_examples(opened, config.samples, seed=config.seed, steps=config.steps), _OWN
-    from diffusion.training.distil.examples import real_examples
-
-    return real_examples(opened, data, described, config.samples, config.seed)
+    return source(opened, config.samples, config.seed)
 
 
 def _sort(opened: ElasticPipeline, examples: Sequence[Example]) -> dict[str, Tensor]:

@@ -32,7 +32,7 @@ from diffusion.pipeline.parts.components import (
 )
 from diffusion.pipeline.parts.kinds import TEXT, TEXT_2, TRANSFORMER, UNET, VAE, Kind, find_kind
 from diffusion.pipeline.sampling.plan import Step, plan_steps
-from diffusion.pipeline.sampling.programs import Pipeline, Sampled
+from diffusion.pipeline.sampling.programs import Pipeline, Procedure, Sampled
 from nas._errors import UsageError
 from nas.elastic import BITS, FULL, Family, Part, Pass, Program
 from nas.elastic._family import Forward
@@ -222,7 +222,18 @@ class DiffusionPipeline(Family):
         return [*texts, *steps, *([Pass(self.decoder)] if self.decoder else [])]
 
     def compose(self, programs: Mapping[str, Forward], subnet: Subnet) -> Sampled:
-        return Sampled(self, programs, subnet)
+        procedure = Procedure(
+            plan=self.plan(subnet),
+            make_scheduler=partial(self.scheduler, subnet),
+            conditions=self.conditions,
+            scale=self.sampling.scale,
+            whole=self.whole,
+            shallow=self.shallow,
+            decoder=self.decoder,
+            sample_name=self.sample_name,
+            outputs=self.outputs,
+        )
+        return Sampled(procedure, programs)
 
 
 def _has_depth(denoiser: DenoiserFamily) -> bool:

@@ -52,7 +52,7 @@ def command(
     unevenly.
     """
     from gan_compress.stylegan2.consistency import consistency, uniform_subnets
-    from gan_compress.stylegan2.generate import check_output
+    from nas._pictures import check_output
 
     if output is not None:
         check_output(output, (".csv",))
@@ -75,7 +75,7 @@ def command(
 def _labelled(model: Model, data: Any, limit: int) -> Labelled:
     from gan_compress.stylegan2.consistency import Labelled
     from gan_compress.stylegan2.task import resolution_of
-    from gan_compress.stylegan2.training.images import real_images
+    from nas.train.images import real_images
 
     real = real_images(data, resolution_of(model), limit=limit)
     return Labelled(real.pixels, real.labels, tuple(data.classes))

@@ -53,9 +53,9 @@ def command(
     fit is R² on images it has not seen: near 0, the generator does not vary in what the label names.
     """
     from gan_compress.stylegan2.edit import FILE, Directions, find_directions
-    from gan_compress.stylegan2.generate import check_output
     from gan_compress.stylegan2.task import resolution_of
-    from gan_compress.stylegan2.training.images import real_images
+    from nas._pictures import check_output
+    from nas.train.images import real_images
 
     loaded, _ = open_model(model, ())
     if options["data"] is None:

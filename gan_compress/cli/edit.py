@@ -80,17 +80,11 @@ def command(
       nas gan edit --seed 3 --class 7 --direction 9 --subnet largest --subnet 0.25
       nas gan edit face-projected.safetensors --direction smile --amount 1.5
     """
+    from gan_compress.pictures import write_frames
     from gan_compress.stylegan2.edit import Directions
-    from gan_compress.stylegan2.generate import (
-        check_output,
-        generator_family,
-        grid,
-        load_generator,
-        synthesize,
-        to_pixels,
-        write_frames,
-    )
+    from gan_compress.stylegan2.generate import generator_family, load_generator, synthesize, to_pixels
     from gan_compress.stylegan2.tensors import model_of
+    from nas._pictures import check_output, grid
 
     check_output(output, MOVING)
     if projection is not None:

@@ -68,18 +68,17 @@ def command(
       nas gan interpolate --seed 1 --seed 2 --seed 3 --class 7 --loop
       nas gan interpolate --seed 1 --class 3 --class 8 --output three-to-eight.png
     """
+    from gan_compress.pictures import write_frames
     from gan_compress.stylegan2.generate import (
-        check_output,
         class_index,
-        grid,
         interpolate,
         latents,
         load_generator,
         styles,
         synthesize,
         to_pixels,
-        write_frames,
     )
+    from nas._pictures import check_output, grid
 
     check_output(output, MOVING)
     points, names = key_points(seeds, labels)

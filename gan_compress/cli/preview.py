@@ -58,7 +58,6 @@ def command(
     classifier, of the preview enlarged to full size; the pixel error is the root mean square, of pixels from 0 to 1.
     """
     from gan_compress.stylegan2.generate import (
-        check_output,
         class_index,
         difference,
         latents,
@@ -66,9 +65,9 @@ def command(
         styles,
         synthesize,
         to_pixels,
-        write_png,
     )
     from nas._files import new_folder
+    from nas._pictures import check_output, write_png
     from nas.train.features import DEFAULT
 
     check_output(output)

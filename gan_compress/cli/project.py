@@ -75,19 +75,17 @@ def command(
     """
     import torch
 
+    from gan_compress.pictures import read_picture
     from gan_compress.stylegan2.generate import (
-        check_output,
         class_index,
         generator_family,
-        grid,
         load_generator,
-        read_picture,
         synthesize,
         to_pixels,
-        write_png,
     )
     from gan_compress.stylegan2.project import Settings, project
     from nas._files import replacing
+    from nas._pictures import check_output, grid, write_png
 
     output = output or Path(f"{image.stem}-projected{SUFFIX}")
     sheet = output.with_suffix(".png")

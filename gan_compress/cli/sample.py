@@ -62,17 +62,15 @@ def command(
       nas gan sample --subnet 0.5@16 --count 64 --single --output small
     """
     from gan_compress.stylegan2.generate import (
-        check_output,
         class_index,
-        grid,
         latents,
         load_generator,
         styles,
         synthesize,
         to_pixels,
-        write_png,
     )
     from nas._files import new_folder
+    from nas._pictures import check_output, grid, write_png
 
     output = output or Path("samples" if single else "sample.png")
     check_output(output, () if single else (".png",))

@@ -88,7 +88,7 @@ def command(
     from gan_compress.pix2pix.apply import read_whole, translation_family
     from gan_compress.pix2pix.pairs import SAME, get_pairs
     from gan_compress.pix2pix.task import model_pairs
-    from gan_compress.stylegan2.generate import check_output
+    from nas._pictures import check_output
 
     check_output(output, (".png",) if output.suffix else ())
     loaded, found = _open(model, subnets or ("largest",))
@@ -149,8 +149,8 @@ def _measure(
 def _write(output: Path, rows: list[tuple[Tensor, list[_Made], Tensor | None]], zoom: int) -> None:
     """Write one picture, a sheet with a row for each image, or a folder of pictures."""
     from gan_compress.pix2pix.apply import pixels, sheet
-    from gan_compress.stylegan2.generate import write_png
     from nas._files import new_folder
+    from nas._pictures import write_png
 
     if not output.suffix:
         with new_folder(output) as folder:

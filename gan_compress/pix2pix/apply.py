@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from gan_compress.pictures import open_picture
 from gan_compress.pix2pix.family import GanCompression
 from gan_compress.pix2pix.pairs import to_bytes
-from gan_compress.stylegan2.generate import open_picture
 from nas._errors import UsageError
 from nas.families import Model
 from nas.space import Subnet

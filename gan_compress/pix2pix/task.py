@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from gan_compress.original import with_weights
 from gan_compress.pix2pix.pairs import SAME, get_pairs, psnr, to_bytes
-from gan_compress.stylegan2.task import with_weights
 from nas._errors import UsageError
 from nas.families import Evaluator, Quality, Task
 from nas.families._task import SPLIT_WORDS, Forward, Split
@@ -102,7 +102,7 @@ class Translation(Task):
     ) -> PictureEvaluator:
         if data is None:
             raise UsageError(f"{quality.label} compares with true pictures; name some with --data")
-        from gan_compress.stylegan2.training.images import real_images
+        from nas.train.images import real_images
 
         pairs, size = model_pairs(model), model.image_size[0]
         most = min(limit or VALIDATION_PICTURES, VALIDATION_PICTURES) if split == "val" else limit

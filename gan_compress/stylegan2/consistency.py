@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 
 from gan_compress.stylegan2.edit import label_scores
+from gan_compress.stylegan2.family import RATIOS
 from gan_compress.stylegan2.generate import generator_family, latents, load_generator, unit
 from gan_compress.stylegan2.task import full_size
+from nas.space import SpaceError
 from nas.train.features import feature_space, kid
 
 if TYPE_CHECKING:
@@ -67,12 +69,8 @@ def uniform_subnets(model: Model) -> dict[str, Subnet]:
 
     Where the space's cap makes two widths one subnet, it has the larger one's name.
     """
-    from gan_compress.stylegan2.family import RATIOS
-    from gan_compress.stylegan2.training.subnets import resolutions
-    from nas.space import SpaceError
-
     family, found = generator_family(model), {}
-    for size in reversed(resolutions(family)):
+    for size in reversed(family.resolutions):
         for ratio in reversed(RATIOS):
             try:
                 subnet = family.uniform(ratio, size)

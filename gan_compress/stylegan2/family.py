@@ -82,10 +82,10 @@ class StyleGAN2(Family):
             "resolution": resolution, "multiplier": multiplier, "style": style, "cap": cap, "classes": classes,
             "smallest": smallest, "mapping": mapping,
         }  # fmt: skip
-        self._resolutions = tuple(2**power for power in range(int(log2(smallest)), int(log2(resolution)) + 1))
+        self.resolutions = tuple(2**power for power in range(int(log2(smallest)), int(log2(resolution)) + 1))
         dimensions = []
-        if len(self._resolutions) > 1:
-            dimensions.append(Dimension("resolution", self._resolutions))
+        if len(self.resolutions) > 1:
+            dimensions.append(Dimension("resolution", self.resolutions))
         for layer, choices in enumerate(_choices(resolution, multiplier, cap)):
             if len(choices) > 1:
                 dimensions.append(Dimension(f"layer{layer}.channels", choices, self._active_if(layer)))
@@ -100,8 +100,8 @@ class StyleGAN2(Family):
 
     def _active_if(self, layer: int) -> tuple[str, tuple[int, ...]] | None:
         size = self.size_of(layer)
-        kept = tuple(resolution for resolution in self._resolutions if resolution >= size)
-        return None if len(kept) == len(self._resolutions) else ("resolution", kept)
+        kept = tuple(resolution for resolution in self.resolutions if resolution >= size)
+        return None if len(kept) == len(self.resolutions) else ("resolution", kept)
 
     def _channels(self, layer: int) -> Length | int:
         name = f"layer{layer}.channels"

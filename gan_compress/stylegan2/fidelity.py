@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from gan_compress.stylegan2.generate import latents, load_generator, to_pixels
-from gan_compress.stylegan2.training.images import real_images
 from nas._errors import NasError, UsageError
 from nas._extras import how_to_install
+from nas.train.images import real_images
 from nas.train.plain import read_plain
 
 if TYPE_CHECKING:

@@ -8,10 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gan_compress.original import with_weights
+from gan_compress.stylegan2.family import StyleGAN2
 from nas._errors import UsageError
-from nas.families import Evaluator, Quality, Task, load_model
+from nas.families import Evaluator, Quality, Task
 from nas.families._task import SPLIT_WORDS, Forward, Split
 from nas.train.features import DEFAULT, feature_space, kid
+from nas.train.images import real_images
 
 if TYPE_CHECKING:
     from nas.families import Model
@@ -33,8 +36,6 @@ def latents(model: Model, count: int) -> Tensor:
 
 def resolution_of(model: Model) -> int:
     """Return the width and height of the full generator's images."""
-    from gan_compress.stylegan2.family import StyleGAN2
-
     assert isinstance(model.family, StyleGAN2)
     return model.family.resolution
 
@@ -90,11 +91,6 @@ class DistributionEvaluator(Evaluator):
         return 1000 * kid(torch.cat(made), self._real)
 
 
-def with_weights(model: Model) -> Model:
-    """Return `model`, or for an exported one the supernet of its name, which has the full generator."""
-    return load_model(model.name) if next(model.supernet.parameters()).is_meta else model
-
-
 class Generation(Task):
     """Latents in, images out: a generator."""
 
@@ -117,8 +113,6 @@ class Generation(Task):
             return ConsistencyEvaluator()
         if data is None:
             raise UsageError(f"{quality.label} compares with real images; name some with --data")
-        from gan_compress.stylegan2.training.images import real_images
-
         # As in training: another way to resize them would count as a distance.
         images = real_images(data, resolution_of(model), split, limit).pixels
         with torch.inference_mode():

@@ -5,7 +5,6 @@ A prompt is a text, for a pipeline of classes the name or number of one, and not
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from diffusion.pipeline.files.memory import in_batches
 from diffusion.pipeline.inputs.prompts import find_label
 from diffusion.pipeline.parts.kinds import KINDS
 from diffusion.pipeline.parts.tokenizer import check_prompts
+from diffusion.pipeline.sampling.denoise import Predict, denoise, guide
 from nas._errors import NasError, UsageError
 
 BATCH = 16
@@ -112,7 +112,10 @@ def _images(
     if is_conditional(pipeline):
         made = _by_texts(pipeline, prompts, start, settings, latents)
     else:
-        made = _denoise(pipeline, start, seeds, settings.steps, _predictor(pipeline, prompts, settings))
+        pipeline.scheduler.set_timesteps(settings.steps)
+        # A generator a seed: what a stochastic scheduler draws is an image's own too.
+        draws = [torch.Generator().manual_seed(seed + 1) for seed in seeds]
+        made = denoise(pipeline.scheduler, start, _predictor(pipeline, prompts, settings), draws)
         if not latents and getattr(pipeline, "vae", None) is not None:
             made = pipeline.vae.decode(made / pipeline.vae.config.scaling_factor).sample
         made = made if latents else (made / 2 + 0.5).clamp(0, 1)
@@ -174,43 +177,22 @@ def _by_texts(pipeline: Any, prompts: list[str], start: Tensor, settings: Settin
     ).images
 
 
-Predict = Callable[[Tensor, Tensor], Tensor]
-
-
 def _predictor(pipeline: Any, prompts: Sequence[str], settings: Settings) -> Predict:
     """Return the prediction of an unconditional UNet, or of a transformer of classes with its guidance."""
     denoiser = denoiser_of(pipeline)
     if not takes_classes(pipeline):
-        return lambda x, time: denoiser(x, time).sample
+        return lambda _, x, time: denoiser(x, time).sample
     null = int(denoiser.config.num_embeds_ada_norm)
     labels = torch.tensor([find_label(pipeline.labels, null, prompt) for prompt in prompts])
     is_guided = settings.guidance > 1
 
-    def predict(x: Tensor, time: Tensor) -> Tensor:
+    def predict(_: int, x: Tensor, time: Tensor) -> Tensor:
         told = torch.cat([torch.full_like(labels, null), labels]) if is_guided else labels
         both = torch.cat([x, x]) if is_guided else x
         out = denoiser(
             both, timestep=time.expand(len(both)).to(x.device), class_labels=told.to(x.device)
         ).sample
         out = out[:, : x.shape[1]]  # a variance that is predicted too is not needed
-        if not is_guided:
-            return out
-        without, with_class = out.chunk(2)
-        return without + settings.guidance * (with_class - without)
+        return guide(out, settings.guidance) if is_guided else out
 
     return predict
-
-
-def _denoise(pipeline: Any, x: Tensor, seeds: Sequence[int], steps: int, predict: Predict) -> Tensor:
-    """Return what a denoiser without a text and its scheduler make of noise."""
-    scheduler = pipeline.scheduler
-    scheduler.set_timesteps(steps)
-    # A generator a seed: what a stochastic scheduler draws is an image's own too.
-    draws = [torch.Generator().manual_seed(seed + 1) for seed in seeds]
-    stochastic = "generator" in inspect.signature(scheduler.step).parameters
-    x = x * scheduler.init_noise_sigma
-    for timestep in scheduler.timesteps:
-        predicted = predict(scheduler.scale_model_input(x, timestep), timestep)
-        options = {"generator": draws} if stochastic else {}
-        x = scheduler.step(predicted, timestep, x, **options).prev_sample
-    return x

@@ -7,18 +7,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffusion.training.schedule import Schedule
 from nas._errors import UsageError
 
 
 class Noise:
     """The noise at each timestep: noisy latents, the target of the prediction, and the weights of its error.
 
+    Args:
+        scheduler: of diffusers, trained to predict the noise or v.
+        snr_gamma, snr_offset: of the weights, see `loss_weights`; a gamma of 0 weighs all timesteps alike.
+
     Attributes:
         weights: by timestep, float32.
     """
 
-    def __init__(self, scheduler: Any, schedule: Schedule, device: torch.device) -> None:
+    def __init__(
+        self, scheduler: Any, device: torch.device, *, snr_gamma: float = 5.0, snr_offset: float = 1.0
+    ) -> None:
         self._kind = scheduler.config.prediction_type
         if self._kind not in ("v_prediction", "epsilon"):
             raise UsageError(
@@ -28,9 +33,9 @@ class Noise:
         alphas = scheduler.alphas_cumprod.double()
         self.signal = alphas.sqrt().float().to(device)
         self.level = (1 - alphas).sqrt().float().to(device)
-        weights = loss_weights(alphas, schedule.snr_gamma, schedule.snr_offset)
-        if self._kind == "epsilon" and schedule.snr_gamma:
-            weights = epsilon_weights(alphas, schedule.snr_gamma)
+        weights = loss_weights(alphas, snr_gamma, snr_offset)
+        if self._kind == "epsilon" and snr_gamma:
+            weights = epsilon_weights(alphas, snr_gamma)
         self.weights = weights.to(device)
 
     def at(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from diffusion.pipeline.inputs.conditions import LATENTS, tell
-from nas.elastic import Inputs, call
+from diffusion.pipeline.inputs.conditions import LATENTS, Conditions, tell
+from diffusion.pipeline.sampling.denoise import denoise, guide
+from diffusion.pipeline.sampling.plan import Step
+from nas.elastic import Family, Inputs, call
 from nas.elastic._family import Forward
+from nas.space import Subnet
 
-if TYPE_CHECKING:
-    from diffusion.pipeline.family import DiffusionPipeline
-    from nas.space import Subnet
+
+@dataclass(frozen=True)
+class Procedure:
+    """How the images of a subnet are made.
+
+    Attributes:
+        plan: what is run at each step.
+        make_scheduler: makes a scheduler that is set to these steps.
+        conditions: what the denoiser is told beside noise and time; `scale` is the guidance.
+        whole, shallow, decoder: the programs' names; `decoder` is empty where images are denoised themselves.
+        sample_name: the denoiser's argument that takes the latents.
+        outputs: the channels that it predicts; the first are those of the latents.
+    """
+
+    plan: Sequence[Step]
+    make_scheduler: Callable[[], Any]
+    conditions: Conditions
+    scale: float
+    whole: str
+    shallow: str
+    decoder: str
+    sample_name: str
+    outputs: int
 
 
 class Sampled:
     """The images of a pipeline, by programs that anything may run."""
 
-    def __init__(self, family: DiffusionPipeline, programs: Mapping[str, Forward], subnet: Subnet) -> None:
-        self._family, self._programs, self._subnet = family, programs, subnet
-        self._plan = family.plan(subnet)
+    def __init__(self, procedure: Procedure, programs: Mapping[str, Forward]) -> None:
+        self._procedure, self._programs = procedure, programs
 
     def __call__(self, inputs: Inputs) -> Tensor:
         """Return images (batch, channels, height, width) for the inputs of the pipeline."""
@@ -31,43 +54,41 @@ class Sampled:
 
     def decode(self, latents: Tensor) -> Tensor:
         """Return the images of final latents (batch, channels, height, width)."""
-        return self._programs[self._family.decoder](latents) if self._family.decoder else latents
+        decoder = self._procedure.decoder
+        return self._programs[decoder](latents) if decoder else latents
 
     def sample_latents(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return the latents that the decoder is given, or where there is none the images."""
-        family = self._family
-        scheduler = family.scheduler(self._subnet)
-        x = inputs[LATENTS] * scheduler.init_noise_sigma
-        told = tell(family.conditions, self._programs, inputs, any(step.is_guided for step in self._plan))
+        own = self._procedure
+        told = tell(own.conditions, self._programs, inputs, any(step.is_guided for step in own.plan))
         deep: Tensor | None = None
-        for step, time in zip(self._plan, scheduler.timesteps, strict=True):
+
+        def predict(index: int, x: Tensor, time: Tensor) -> Tensor:
+            nonlocal deep
+            step = own.plan[index]
             rows = x.shape[0] * (2 if step.is_guided else 1)  # not len(x), which a trace takes for constant
             feed = {
-                family.sample_name: scheduler.scale_model_input(
-                    torch.cat([x, x]) if step.is_guided else x, time
-                ),
+                own.sample_name: torch.cat([x, x]) if step.is_guided else x,
                 "timestep": time.to(x.dtype).expand(rows),
                 **{name: value[-rows:] for name, value in told.items()},
             }
             if step.is_whole:
-                out = self._programs[family.whole](feed)
-                deep = out[:, family.outputs :]
+                out = self._programs[own.whole](feed)
+                deep = out[:, own.outputs :]
             else:
                 assert deep is not None
-                out = self._programs[family.shallow]({**feed, "deep": deep[-rows:]})
+                out = self._programs[own.shallow]({**feed, "deep": deep[-rows:]})
             # A variance that is predicted too stands behind, and is not needed.
-            prediction = out[:, : x.shape[1]]
-            if step.is_guided:
-                without, with_prompt = prediction.chunk(2)
-                prediction = without + family.sampling.scale * (with_prompt - without)
-            x = scheduler.step(prediction, time, x, return_dict=False)[0]
-        return x
+            predicted = out[:, : x.shape[1]]
+            return guide(predicted, own.scale) if step.is_guided else predicted
+
+        return denoise(own.make_scheduler(), inputs[LATENTS], predict)
 
 
 class Pipeline(nn.Module):
     """A pipeline of one subnet as a network: its parts by diffusers' names, all steps included."""
 
-    def __init__(self, parts: Mapping[str, nn.Module], family: DiffusionPipeline, subnet: Subnet) -> None:
+    def __init__(self, parts: Mapping[str, nn.Module], family: Family, subnet: Subnet) -> None:
         super().__init__()
         for name, part in parts.items():
             self.add_module(name, part)
@@ -116,4 +137,6 @@ class Pipeline(nn.Module):
             return lambda inputs: call(view, inputs)
 
         names = {step.program for step in self._family.passes(self._subnet)}
-        return self._family.compose({name: runner(name) for name in names}, self._subnet)
+        sampled = self._family.compose({name: runner(name) for name in names}, self._subnet)
+        assert isinstance(sampled, Sampled)
+        return sampled

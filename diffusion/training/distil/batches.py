@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from diffusion.pipeline.sampling.noise import Noise, draw_timesteps
+from diffusion.pipeline.sampling.noise import draw_timesteps
 from diffusion.training.distil.features import feature_error, feature_sizes, stage_features
 from diffusion.training.distil.recipe import Recipe
 from diffusion.training.images import Captioned, step_generator
-from diffusion.training.text_to_image.steps import NOISE
+from diffusion.training.step import NOISE, noise_of
 from nas.train.precision import autocast
 from nas.train.processes import Processes
 
@@ -54,7 +54,7 @@ class Distiller:
     ) -> None:
         self._recipe, self._teacher, self._data, self._processes = recipe, teacher, data, processes
         self._vae, self._text = pipeline.vae, pipeline.text_encoder
-        self._noise = Noise(pipeline.scheduler, recipe, processes.device)
+        self._noise = noise_of(recipe, pipeline.scheduler, processes.device)
         self._autocast = autocast(recipe.precision, processes.device)
         self._share = processes.shard(recipe.batch_size)
 

@@ -14,9 +14,11 @@ from nas.train.processes import Processes
 
 
 def real_examples(
-    opened: ElasticPipeline, data: Data, described: bool, count: int, seed: int
+    data: Data, described: bool, opened: ElasticPipeline, count: int, seed: int
 ) -> tuple[list[Example], str]:
-    """Return examples of `count` images each, from little noise to all noise, and what the data are called.
+    """Return examples of `count` of the data's images each, from little to all noise, and what the data are called.
+
+    With `described` the data's classes are captions.
 
     Raises `UsageError` for a pipeline that takes no text, or more than text.
     """

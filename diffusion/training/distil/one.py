@@ -19,7 +19,7 @@ from diffusion.training.distil.chosen import take_over
 from diffusion.training.distil.lora import add_adapters, merged, write_adapters
 from diffusion.training.distil.objective import DistillationObjective
 from diffusion.training.distil.state import build_supernet, family_of, with_unet
-from diffusion.training.text_to_image.steps import take_step
+from diffusion.training.step import take_step
 from nas.elastic import channels_last
 from nas.train.objective import Losses
 from nas.train.state import MovingAverage, TrainingState

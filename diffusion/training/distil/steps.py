@@ -12,7 +12,7 @@ from diffusion.training.distil.batches import Distiller, Errors
 from diffusion.training.distil.recipe import Recipe
 from diffusion.training.distil.state import State
 from diffusion.training.images import Captioned
-from diffusion.training.text_to_image.steps import take_step
+from diffusion.training.step import take_step
 from nas.space import Subnet
 from nas.train.objective import Losses
 from nas.train.processes import Processes

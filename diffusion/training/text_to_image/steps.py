@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from diffusion.pipeline.sampling.noise import Noise, draw_timesteps
+from diffusion.pipeline.sampling.noise import draw_timesteps
 from diffusion.training.images import Captioned, step_generator
-from diffusion.training.schedule import Schedule
+from diffusion.training.step import NOISE, noise_of, take_step
 from diffusion.training.text_to_image.networks import make_scheduler
 from diffusion.training.text_to_image.recipe import Recipe
 from diffusion.training.text_to_image.state import TEXT, UNET, State
-from nas.train import schedules
-from nas.train.objective import Losses, update
+from nas.train.objective import Losses
 from nas.train.precision import autocast
 from nas.train.processes import Processes
-
-NOISE = 1
-"""The purpose of the generator that draws timesteps and noise."""
-
-
-def take_step(schedule: Schedule, state: Any, processes: Processes, backward: Callable[[], Losses]) -> Losses:
-    """Take one step of `state`; `backward` adds the gradients of this process's share of the batch."""
-    rate = schedules.constant_then_cosine(
-        state.step, peak=schedule.lr, steps=schedule.steps, warmup=schedule.warmup_steps,
-        cooldown_start=schedule.cooldown_start,
-    )  # fmt: skip
-    schedules.set_rate(state.optimizer, rate)
-    state.optimizer.zero_grad(set_to_none=True)
-    losses = backward()
-    (network,) = state.trained()
-    update(state.optimizer, network.parameters(), processes, schedule.grad_clip)
-    state.ema.update(network, schedules.ema_by_steps(schedule.ema_decay, state.step + 1))
-    return losses
 
 
 class Steps:
@@ -47,7 +25,7 @@ class Steps:
         self._recipe, self._state, self._data = recipe, state, data
         self._processes = processes or Processes(0, 1, state.device)
         self._share = self._processes.shard(recipe.batch_size)
-        self._noise = Noise(make_scheduler(recipe), recipe, state.device)
+        self._noise = noise_of(recipe, make_scheduler(recipe), state.device)
         self._autocast = autocast(recipe.precision, state.device)
 
     def take(self) -> Losses:

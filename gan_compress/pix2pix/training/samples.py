@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gan_compress.pix2pix.pairs import SAME, get_pairs, psnr, to_bytes
 from gan_compress.pix2pix.training.state import State
-from gan_compress.stylegan2.training.samples import write_picture
+from nas._pictures import write_png
 from nas.elastic import calibrate
 
 SHOWN = 12
@@ -57,7 +57,7 @@ def draw_samples(
 ) -> dict[str, float]:
     """Write the first pictures' columns side by side; returns the PSNR on all `pictures`."""
     found = columns(state, pictures, calibration, pairs)
-    write_picture(path, side_by_side([*found.values()], SHOWN))
+    write_png(path, side_by_side([*found.values()], SHOWN).numpy())
     state.supernet.train()
     return psnr_db(found)
 

@@ -17,8 +17,8 @@ from gan_compress.pix2pix.pairs import SAME
 from gan_compress.pix2pix.training.recipe import Recipe
 from gan_compress.pix2pix.training.state import State
 from gan_compress.pix2pix.training.student import running
-from gan_compress.stylegan2.training.images import RealImages
 from nas.space import Subnet
+from nas.train.images import RealImages
 from nas.train.objective import Losses, update
 from nas.train.processes import Processes
 from nas.train.sampling import sandwich

@@ -18,13 +18,14 @@ from gan_compress.stylegan2.discriminator import Discriminator, group_size
 from gan_compress.stylegan2.networks import Generator, noise_sizes
 from gan_compress.stylegan2.training.augment import diff_augment
 from gan_compress.stylegan2.training.distance import Features, feature_distance
-from gan_compress.stylegan2.training.images import RealImages, shrunk
+from gan_compress.stylegan2.training.images import shrunk
 from gan_compress.stylegan2.training.losses import discriminator_loss, generator_loss, gradient_penalty
 from gan_compress.stylegan2.training.recipe import Recipe
 from gan_compress.stylegan2.training.state import State
 from gan_compress.stylegan2.training.subnets import described, drawn_resolution, sandwich, widest
 from nas.elastic import Supernet
 from nas.space import Subnet
+from nas.train.images import RealImages
 from nas.train.objective import Losses, update
 from nas.train.processes import Processes
 from nas.train.seeds import Draws, step_generator, subnet_rng

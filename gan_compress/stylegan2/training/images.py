@@ -1,13 +1,9 @@
-"""The real images of a training, and what they are at smaller resolutions."""
+"""What real images are at smaller resolutions."""
 
 from __future__ import annotations
 
 import torch.nn.functional as F
 from torch import Tensor
-
-from nas.train.images import RealImages, real_images
-
-__all__ = ["RealImages", "real_images", "shrunk"]
 
 
 def shrunk(images: Tensor, size: int) -> Tensor:

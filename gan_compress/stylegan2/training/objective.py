@@ -9,16 +9,17 @@ from typing import Any, ClassVar, Unpack
 from gan_compress.stylegan2.family import StyleGAN2
 from gan_compress.stylegan2.training.adversarial import AdversarialStep
 from gan_compress.stylegan2.training.distance import Features
-from gan_compress.stylegan2.training.images import RealImages, real_images
 from gan_compress.stylegan2.training.recipe import FAMILY, Recipe
-from gan_compress.stylegan2.training.samples import sample_grid, write_picture
+from gan_compress.stylegan2.training.samples import sample_grid
 from gan_compress.stylegan2.training.start import Start, read_start, take_over
 from gan_compress.stylegan2.training.state import State, build_state, kept_share, make_family, set_rates
-from gan_compress.stylegan2.training.subnets import narrowest, resolutions, widest
+from gan_compress.stylegan2.training.subnets import narrowest, widest
 from nas._errors import UsageError
+from nas._pictures import write_png
 from nas.space import Subnet
 from nas.train.checkpoint import Checkpoint
 from nas.train.data import Data
+from nas.train.images import RealImages, real_images
 from nas.train.log import Log
 from nas.train.objective import Losses, Objective, Setup
 from nas.train.precision import autocast
@@ -140,7 +141,7 @@ class GeneratorObjective(Objective):
 
     def evaluate(self, samples: Path, log: Log) -> Mapping[str, Any]:
         subnets = shown_subnets(self.state.family, self.recipe.stage)
-        write_picture(samples, sample_grid(self.state.averaged, subnets))
+        write_png(samples, sample_grid(self.state.averaged, subnets).numpy())
         return {}
 
     def finish(self, folder: Path, log: Log) -> None:
@@ -187,7 +188,7 @@ def _settled(
 
 def shown_subnets(family: StyleGAN2, stage: str) -> list[Subnet]:
     """Return the subnets that sample pictures show, side by side."""
-    largest, sizes = family.space.largest(), resolutions(family)
+    largest, sizes = family.space.largest(), family.resolutions
     if stage == "base":
         return [largest]
     if stage == "multires":

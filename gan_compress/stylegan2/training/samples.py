@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from gan_compress.stylegan2.family import StyleGAN2
-from nas._files import replacing
 from nas.elastic import Supernet
 from nas.space import Subnet
 
@@ -50,11 +47,3 @@ def _grid(images_bchw: Tensor, rows: int) -> Tensor:
     count, channels, height, width = images_bchw.shape
     table = images_bchw.reshape(rows, count // rows, channels, height, width)
     return table.permute(2, 0, 3, 1, 4).reshape(channels, rows * height, count // rows * width)
-
-
-def write_picture(path: Path, picture: Tensor) -> None:
-    """Write a picture, uint8 (height, width, 3), as PNG."""
-    from PIL import Image
-
-    with replacing(path) as beside:
-        Image.fromarray(picture.numpy()).save(beside, "PNG")

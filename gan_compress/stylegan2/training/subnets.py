@@ -14,13 +14,6 @@ from nas.space import SpaceError, Subnet
 from nas.train import sampling
 
 
-def resolutions(family: StyleGAN2) -> list[int]:
-    """Return the output resolutions of the space, smallest first."""
-    if "resolution" not in family.space:
-        return [family.resolution]
-    return [int(choice) for choice in family.space["resolution"].choices]
-
-
 def widest(family: StyleGAN2, resolution: int) -> Subnet:
     """Return the subnet of all channels at one output resolution."""
     return _extreme(family, -1, resolution)
@@ -43,7 +36,7 @@ def drawn_resolution(recipe: Recipe, family: StyleGAN2, step: int, rng: np.rando
 
     While the generator grows, resolutions open one after another in equal numbers of steps (Karras et al. 2018).
     """
-    known = resolutions(family)
+    known = family.resolutions
     growing = recipe.growing * recipe.steps
     opened = known[: 1 + int(step / growing * len(known))] if step < growing else known
     return opened[-1] if rng.random() < 0.5 else int(rng.choice(opened))
@@ -52,7 +45,7 @@ def drawn_resolution(recipe: Recipe, family: StyleGAN2, step: int, rng: np.rando
 def random_subnet(family: StyleGAN2, rng: np.random.Generator, uniform_share: float) -> Subnet:
     """Draw a subnet: `uniform_share` of them have one ratio in all layers, the others one a layer."""
     if rng.random() < uniform_share:
-        ratio, size = float(rng.choice(RATIOS)), int(rng.choice(resolutions(family)))
+        ratio, size = float(rng.choice(RATIOS)), int(rng.choice(family.resolutions))
         try:
             return family.uniform(ratio, size)
         except SpaceError:  # under some caps a uniform ratio is no choice of every layer
@@ -62,7 +55,7 @@ def random_subnet(family: StyleGAN2, rng: np.random.Generator, uniform_share: fl
 
 def sandwich(family: StyleGAN2, rng: np.random.Generator, count: int, uniform_share: float) -> list[Subnet]:
     """Return the largest subnet, the narrowest at a random resolution and `count` random ones (Yu & Huang 2019)."""
-    smallest = narrowest(family, int(rng.choice(resolutions(family))))
+    smallest = narrowest(family, int(rng.choice(family.resolutions)))
     draw = partial(random_subnet, family, uniform_share=uniform_share)
     return sampling.sandwich(family.space, rng, count, smallest=smallest, draw=draw)
 

@@ -8,6 +8,7 @@ import torch
 
 from diffusion.pipeline.sampling.noise import Noise, draw_timesteps, epsilon_weights, loss_weights
 from diffusion.training.images import Captioned, step_generator, tokenized
+from diffusion.training.step import noise_of
 from diffusion.training.text_to_image.networks import make_scheduler
 from diffusion.training.text_to_image.recipe import Recipe, load_recipe, recipe_names
 from nas._errors import UsageError
@@ -26,17 +27,17 @@ def rate_of(recipe: Recipe, step: int) -> float:
     )
 
 
-def noise_of(recipe: Recipe) -> Noise:
-    return Noise(make_scheduler(recipe), recipe, torch.device("cpu"))
+def noise_with(recipe: Recipe) -> Noise:
+    return noise_of(recipe, make_scheduler(recipe), torch.device("cpu"))
 
 
 def test_the_last_step_is_noise_alone_and_is_learned():
-    noise = noise_of(tiny_recipe())
+    noise = noise_with(tiny_recipe())
     assert noise.signal[-1] == 0
     assert noise.level[-1] == 1
     assert noise.weights[-1] == 1
-    assert noise_of(tiny_recipe(snr_offset=0.0)).weights[-1] == 0
-    assert (noise_of(tiny_recipe(snr_gamma=0.0)).weights == 1).all()
+    assert noise_with(tiny_recipe(snr_offset=0.0)).weights[-1] == 0
+    assert (noise_with(tiny_recipe(snr_gamma=0.0)).weights == 1).all()
 
 
 def test_weights_are_min_snr_of_v():
@@ -51,7 +52,7 @@ def test_weights_are_min_snr_of_v():
 
 def test_noisy_latents_and_v_are_what_the_scheduler_says():
     scheduler: Any = make_scheduler(tiny_recipe())
-    noise = noise_of(tiny_recipe())
+    noise = noise_with(tiny_recipe())
     generator = torch.Generator().manual_seed(0)
     latents, drawn = (torch.randn(4, 8, 4, 4, generator=generator) for _ in range(2))
     timesteps = torch.tensor([0, 10, 500, 999])

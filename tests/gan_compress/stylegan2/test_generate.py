@@ -9,24 +9,23 @@ import pytest
 import torch
 from PIL import Image
 
+from gan_compress.pictures import read_picture, write_frames
 from gan_compress.stylegan2.generate import (
     class_index,
     class_shares,
     difference,
     generator_family,
-    grid,
     interpolate,
     latents,
     load_generator,
     mean_style,
     ratio_subnet,
-    read_picture,
     styles,
     synthesize,
     to_pixels,
-    write_frames,
 )
 from nas._errors import UsageError
+from nas._pictures import grid
 from nas.families import Model, load_model
 
 

@@ -153,7 +153,7 @@ def test_the_teacher_and_the_watcher_stay_and_everything_else_learns(base: Path,
 @pytest.mark.parametrize("features", [None, lambda images: images.flatten(1)], ids=["default", "callable"])
 def test_distillation_brings_small_subnets_nearer(features: Callable | None, base: Path) -> None:
     from gan_compress.stylegan2.training.images import shrunk
-    from gan_compress.stylegan2.training.subnets import narrowest, resolutions
+    from gan_compress.stylegan2.training.subnets import narrowest
 
     state = started(base, "distil", lr=0.01, batch_size=16)
     recipe = read_start(base).adopt(tiny("distil", lr=0.01, batch_size=16))
@@ -165,7 +165,7 @@ def test_distillation_brings_small_subnets_nearer(features: Callable | None, bas
         assert state.teacher is not None
         with torch.no_grad():
             wanted = state.teacher(z)
-            subnets = [narrowest(state.family, size) for size in resolutions(state.family)]
+            subnets = [narrowest(state.family, size) for size in state.family.resolutions]
             images = [state.supernet(z, subnet) for subnet in subnets]
         return [float((x - shrunk(wanted, x.shape[-1])).square().mean()) for x in images]
 

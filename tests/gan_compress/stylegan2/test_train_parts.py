@@ -12,7 +12,7 @@ from gan_compress.stylegan2.discriminator import Discriminator
 from gan_compress.stylegan2.family import StyleGAN2, anycost
 from gan_compress.stylegan2.training.adversarial import mixed
 from gan_compress.stylegan2.training.distance import feature_distance
-from gan_compress.stylegan2.training.images import RealImages, real_images, shrunk
+from gan_compress.stylegan2.training.images import shrunk
 from gan_compress.stylegan2.training.importance import style_importance
 from gan_compress.stylegan2.training.recipe import FAMILY, Recipe, load_recipe, recipe_names
 from gan_compress.stylegan2.training.samples import sample_grid, write_picture
@@ -22,13 +22,13 @@ from gan_compress.stylegan2.training.subnets import (
     drawn_resolution,
     narrowest,
     random_subnet,
-    resolutions,
     sandwich,
     widest,
 )
 from nas._errors import UsageError
 from nas.elastic import Supernet
 from nas.train.data import open_data
+from nas.train.images import RealImages, real_images
 from nas.train.seeds import Draws
 
 
@@ -119,7 +119,7 @@ def test_shrinking_takes_means() -> None:
 
 
 def test_subnets_of_a_step(family: StyleGAN2) -> None:
-    assert resolutions(family) == [4, 8, 16]
+    assert family.resolutions == (4, 8, 16)
     assert family.channels(widest(family, 8)) == family.full[:4]
     assert family.channels(narrowest(family, 16)) == family.channels(family.uniform(0.25, 16))
     drawn = sandwich(family, np.random.default_rng(3), 2, 0.5)
@@ -129,7 +129,7 @@ def test_subnets_of_a_step(family: StyleGAN2) -> None:
     assert uniform <= {family.uniform(r, s) for r in (0.25, 0.5, 0.75, 1.0) for s in (4, 8, 16)}
     assert len(uniform) > 6
     fixed = anycost(16, 0.0078125, style=8, cap=16, smallest=16)
-    assert resolutions(fixed) == [16]
+    assert fixed.resolutions == (16,)
     assert widest(fixed, 16) == fixed.space.largest()
     odd = anycost(16, 0.0078125, style=8, cap=13)
     for seed in range(30):
