@@ -10,9 +10,9 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from nas._errors import UsageError
-from nas._files import replacing
-from nas._pictures import flat, grid, write_png
+from nas.errors import UsageError
+from nas.files import replacing
+from nas.pictures import flat, grid, write_png
 
 
 def write_frames(path: str | Path, frames: Sequence[np.ndarray], *, frames_per_second: float = 10) -> None:

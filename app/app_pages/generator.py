@@ -21,7 +21,7 @@ from app.parts.networks import network_of, open_model
 from app.parts.text import ms, plain, told
 from app.uploads import keep_upload, read_upload
 from nas import jobs
-from nas._errors import NasError
+from nas.errors import NasError
 from nas.jobs import runs_root
 
 _SHOWN = 224
@@ -298,7 +298,7 @@ def takeaway(model: str, label: int | None, truncation: float, name: str) -> Non
 
 def grid_of(model: str, first: int, label: int | None, truncation: float, width: str) -> bytes:
     """Return sixteen seeds as a PNG sheet."""
-    from nas._pictures import grid
+    from nas.pictures import grid
 
     made = [picture(model, width, seed, label, truncation, (), None) for seed in range(first, first + 16)]
     return png(grid(made, 4, zoom=max(1, 64 // made[0].shape[0])))

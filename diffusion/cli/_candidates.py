@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas._errors import NasError, UsageError
+from nas.errors import NasError, UsageError
 
 if TYPE_CHECKING:
     from diffusion.evaluation.comparison import Candidate
@@ -58,7 +58,7 @@ def _plain(text: str, target: Target, told: Mapping[str, Any]) -> Candidate:
     """Return a pipeline that was neither exported nor searched, sampled as is told."""
     from diffusion.evaluation.comparison import Candidate
     from nas.api.figures import load_supernet, read_subnet
-    from nas.export._bench import Network
+    from nas.export import Network
     from nas.families import get_family
 
     from diffusion.cli._options import DEFAULT_PIPELINE  # isort: skip
@@ -83,8 +83,14 @@ def _plain(text: str, target: Target, told: Mapping[str, Any]) -> Candidate:
 
 def _artifact(target: Target) -> Candidate:
     from diffusion.evaluation.comparison import Candidate
-    from nas.export import artifact_family, artifact_model, artifact_subnet, load_artifact, read_manifest
-    from nas.export._bench import Network
+    from nas.export import (
+        Network,
+        artifact_family,
+        artifact_model,
+        artifact_subnet,
+        load_artifact,
+        read_manifest,
+    )
 
     family = artifact_family(target.where, read_manifest(target.where))
     _require_pipeline(target.text, family)
@@ -118,7 +124,7 @@ def _answers(target: Target, ladder: bool) -> list[Candidate]:
 
 
 def _network(model: Model, subnet: Any) -> Any:
-    from nas.export._bench import Network
+    from nas.export import Network
 
     return Network(model.supernet.extract(subnet), model.family, subnet)
 

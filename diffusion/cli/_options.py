@@ -77,7 +77,7 @@ def sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def settings_of(options: dict[str, Any], pipeline: str) -> Settings:
     """Take the values of `sampling_options` out of `options`; what was not given is the pipeline's own."""
     from diffusion.pipeline.sampling.defaults import own_settings, remarks
-    from nas.cli._output import log
+    from nas.cli.commands import log
 
     given = {name: options.pop(name) for name in ("steps", "guidance", "negative", "rescale")}
     if remark := remarks(pipeline):
@@ -99,7 +99,7 @@ def opened_pipeline(spec: str, device: str, threads: int | None) -> Any:
 def default_prompts(spec: str) -> list[str]:
     """Return the prompts that a pipeline was trained with, as it says; raises `UsageError` where it does not."""
     from diffusion.pipeline.files.folder import find_pipeline, read_info
-    from nas._errors import UsageError
+    from nas.errors import UsageError
 
     prompts = read_info(find_pipeline(spec)).get("prompts", [])
     if not prompts:
@@ -113,7 +113,7 @@ def asked_prompts(prompts: Sequence[str], spec: str, pipeline: Any) -> list[str]
     An unconditional pipeline has the empty one alone. Raises `UsageError` for what the pipeline does not take.
     """
     from diffusion.pipeline.sampling.generate import is_conditional, takes_classes
-    from nas._errors import UsageError
+    from nas.errors import UsageError
 
     if is_conditional(pipeline):
         return list(prompts) or default_prompts(spec)
@@ -148,8 +148,8 @@ def captioned_data(options: dict[str, Any]) -> tuple[Data, bool]:
         open_captioned,
         open_captioned_parquet,
     )
-    from nas._errors import UsageError
-    from nas.cli._data import opened
+    from nas.cli.commands import opened
+    from nas.errors import UsageError
 
     place, column = options["data"], options.pop("caption_column")
     if has_metadata(place):

@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nas.cli._options import json_option, runtime_option, seed_option, threads_option
-from nas.cli._output import emit_json, log, result_console
+from nas.cli.commands import (
+    emit_json,
+    json_option,
+    log,
+    result_console,
+    runtime_option,
+    seed_option,
+    threads_option,
+)
 
 if TYPE_CHECKING:
     from diffusion.evaluation.comparison import Candidate, Comparison, Row
@@ -73,11 +80,11 @@ def command(
     from diffusion.evaluation.comparison import Comparison
     from diffusion.evaluation.comparison_figure import draw_sheet
     from diffusion.evaluation.task import prompts_of
-    from nas._errors import NasError
-    from nas._pictures import check_output, write_png
+    from nas.errors import NasError
     from nas.latency.fingerprint import machine_fingerprint
     from nas.latency.runtimes import default_runtime, get_runtime
     from nas.latency.workload import Workload
+    from nas.pictures import check_output, write_png
 
     check_output(output, (".png",))
     if single is not None:
@@ -112,8 +119,8 @@ def command(
 
 def _write_each(folder: Path, rows: list[Row]) -> None:
     """Write <number of the pipeline>-<number of the image>.png, both from 0, in the order of the answer."""
-    from nas._files import new_folder
-    from nas._pictures import write_png
+    from nas.files import new_folder
+    from nas.pictures import write_png
 
     with new_folder(folder) as inside:
         for number, row in enumerate(rows):

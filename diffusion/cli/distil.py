@@ -8,9 +8,15 @@ from typing import Any
 import click
 
 from diffusion.cli._options import caption_option, captioned_data
-from nas.cli._data import data_options
-from nas.cli._output import emit_json
-from nas.cli._training import machine_options, output_option, overrides, recipe_option, resume_option
+from nas.cli.commands import (
+    data_options,
+    emit_json,
+    machine_options,
+    output_option,
+    overrides,
+    recipe_option,
+    resume_option,
+)
 
 
 def _recipes() -> list[str]:

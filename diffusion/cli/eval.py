@@ -19,9 +19,7 @@ from diffusion.cli._options import (
     settings_of,
     threads_option,
 )
-from nas.cli._data import data_options, opened
-from nas.cli._options import json_option
-from nas.cli._output import emit_json, progress_bar, result_console
+from nas.cli.commands import data_options, emit_json, json_option, opened, progress_bar, result_console
 
 if TYPE_CHECKING:
     from diffusion.evaluation.metrics import Figure
@@ -108,7 +106,7 @@ def command(
     from diffusion import quality
     from diffusion.evaluation.metrics import Extras
     from diffusion.pipeline.sampling.generate import generate
-    from nas._errors import UsageError
+    from nas.errors import UsageError
 
     _require(lpips, against, "--lpips", "--against: a pipeline to compare with")
     _require(inception, options["data"], "--inception", "--data: real images to compare with")

@@ -17,9 +17,14 @@ from diffusion.cli._options import (
     seed_option,
     threads_option,
 )
-from nas.cli._data import data_options
-from nas.cli._options import json_option, runtime_option
-from nas.cli._output import emit_json, progress_bar, result_console
+from nas.cli.commands import (
+    data_options,
+    emit_json,
+    json_option,
+    progress_bar,
+    result_console,
+    runtime_option,
+)
 
 if TYPE_CHECKING:
     from diffusion.compress import Pruned

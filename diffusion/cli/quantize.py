@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from diffusion.cli._options import DEFAULT_PIPELINE
-from nas.cli._options import json_option, runtime_option, threads_option
-from nas.cli._output import emit_json, log, result_console
+from nas.cli.commands import emit_json, json_option, log, result_console, runtime_option, threads_option
 
 if TYPE_CHECKING:
     from diffusion.compress.quantization import Tried
@@ -76,7 +75,7 @@ def command(
 
     from diffusion.compress.quantization import WORTH, Trial, recommend, refusal, ways
     from diffusion.compress.quantized import write_quantized
-    from nas._errors import NasError, UsageError
+    from nas.errors import NasError, UsageError
     from nas.latency.runtimes import default_runtime, get_runtime
     from nas.latency.workload import Workload
 
@@ -102,7 +101,7 @@ def _opened(pipeline: str, given: str | None) -> tuple[Model, Subnet]:
     """Return a pipeline's model and the subnet to start from: an exported one, or the original."""
     from diffusion.pipeline.family import DiffusionPipeline
     from diffusion.pipeline.files.folder import find_pipeline
-    from nas._errors import UsageError
+    from nas.errors import UsageError
     from nas.export import artifact_subnet, is_artifact, read_manifest
     from nas.families import load_model
 
@@ -121,7 +120,7 @@ def _opened(pipeline: str, given: str | None) -> tuple[Model, Subnet]:
 
 def _taken_from(exported: str, given: str | None, known: str) -> Model:
     """Return the model that an export was taken from: the `given` one, or that of its manifest where it has a name."""
-    from nas._errors import UsageError
+    from nas.errors import UsageError
     from nas.families import find_model, load_model
 
     if given is None:

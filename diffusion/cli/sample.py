@@ -18,8 +18,7 @@ from diffusion.cli._options import (
     settings_of,
     threads_option,
 )
-from nas.cli._options import json_option
-from nas.cli._output import emit_json, progress_bar, result_console
+from nas.cli.commands import emit_json, json_option, progress_bar, result_console
 
 
 @click.command()
@@ -75,8 +74,8 @@ def command(
     The same seeds are used for every prompt.
     """
     from diffusion.pipeline.sampling.generate import generate, is_guided
-    from nas._files import new_folder
-    from nas._pictures import check_output, grid, write_png
+    from nas.files import new_folder
+    from nas.pictures import check_output, grid, write_png
 
     output = output or Path("samples" if single else "sample.png")
     check_output(output, () if single else (".png",))

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nas._errors import UsageError
 from nas.elastic import Inputs, Supernet, call, entry_scores
+from nas.errors import UsageError
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

@@ -29,8 +29,8 @@ from diffusion.evaluation.quality import psnr
 from diffusion.pipeline.elastic import ElasticPipeline, open_pipeline
 from diffusion.pipeline.files.folder import is_elastic, write_pipeline
 from diffusion.pipeline.sampling.generate import generate
-from nas._errors import UsageError
 from nas.elastic import Counts
+from nas.errors import UsageError
 from nas.latency.measure import measure
 from nas.latency.programs import lower_output
 from nas.latency.reference import open_references

@@ -18,8 +18,8 @@ from torch import Tensor
 from diffusion.evaluation.quality import psnr
 from diffusion.evaluation.task import MATCH, PSNR, fixed_inputs, pictures
 from diffusion.pipeline.family import DiffusionPipeline
-from nas._errors import UsageError
 from nas.elastic import FULL, call
+from nas.errors import UsageError
 from nas.latency.runtimes import get_runtime
 from nas.train.measure import onnx_forward
 
@@ -248,7 +248,7 @@ class Trial:
 
 
 def _bytes(path: Path) -> int:
-    from nas.latency.runtimes._onnx_files import onnx_bytes
+    from nas.latency.runtimes import onnx_bytes
 
     weights = path.with_suffix(".safetensors")
     return onnx_bytes(path) + (weights.stat().st_size if weights.exists() else 0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from diffusion.compress.quantization import Tried, bits_of
 from diffusion.evaluation.task import PSNR
-from nas._errors import NasError, UsageError
+from nas.errors import NasError, UsageError
 
 if TYPE_CHECKING:
     from nas.export import Latency, QualityFigure
@@ -80,15 +80,15 @@ def _quality(chosen: Tried) -> list[QualityFigure]:
 
 
 def _latency(chosen: Tried, runtime: Runtime, workload: Workload) -> list[Latency]:
-    from nas.export._bench import measured_latency
+    from nas.export import measured_latency
 
     return [replace(measured_latency(chosen.measured, runtime, workload), precision=chosen.way.name)]
 
 
 def _describe(folder: Path, chosen: Tried, floats: Tried, runtime: Runtime) -> None:
     """Put files that ONNX Runtime quantized in the place of those of floats; tell of the way in card and manifest."""
-    from nas.export._manifest import CARD, hash_files, read_manifest, write_manifest
-    from nas.latency.runtimes._onnx_files import copy_onnx
+    from nas.export import CARD, hash_files, read_manifest, write_manifest
+    from nas.latency.runtimes import copy_onnx
     from nas.latency.units import format_bytes, format_ms
 
     replaced = {

@@ -9,8 +9,8 @@ from typing import Any
 
 from diffusion.denoisers.family import DenoiserFamily
 from diffusion.pipeline.files.folder import INDEX, INFO, read_info
-from nas._errors import UsageError
-from nas._files import read_json
+from nas.errors import UsageError
+from nas.files import read_json
 from nas.space import Subnet
 
 PRUNED = "pruned"

@@ -23,7 +23,7 @@ from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import nn
 
 from nas.elastic import FULL, Axis, Cat, Elastic, Fixed, Layout, Part, Repeat, quantize_layers, resized
-from nas.elastic._length import Choices
+from nas.elastic import LengthChoices as Choices
 from nas.space import Choice, Dimension
 
 Condition = tuple[str, tuple[Choice, ...]] | None

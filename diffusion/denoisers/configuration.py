@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nas._errors import UsageError
+from nas.errors import UsageError
 
 CONDITIONAL, UNCONDITIONAL = "UNet2DConditionModel", "UNet2DModel"
 DIT, PIXART = "DiTTransformer2DModel", "PixArtTransformer2DModel"

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from diffusion.denoisers.blocks import Plan, Shares
 from diffusion.denoisers.configuration import read_configuration
-from nas._errors import UsageError
 from nas.elastic import BITS, FULL, Family, Part, assembled
+from nas.errors import UsageError
 from nas.space import Dimension, SearchSpace, Subnet
 
 

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from diffusion.denoisers.blocks import Plan
-from nas._errors import UsageError
+from nas.elastic import LengthChoices as Choices
 from nas.elastic import Part
-from nas.elastic._length import Choices
+from nas.errors import UsageError
 from nas.space import Dimension
 
 MERGE = "merge"

@@ -26,8 +26,8 @@ from diffusion.denoisers.family import DenoiserFamily
 from diffusion.denoisers.native_config import native_config, native_names
 from diffusion.denoisers.transformer import diffusion_transformer
 from diffusion.denoisers.unet import diffusion_unet
-from nas._errors import UsageError
 from nas.elastic import FULL, packed
+from nas.errors import UsageError
 from nas.space import Subnet
 
 

@@ -26,7 +26,7 @@ from diffusion.denoisers.blocks import (
 from diffusion.denoisers.configuration import DIT, PIXART
 from diffusion.denoisers.family import DenoiserFamily, require_shares, times
 from nas.elastic import Axis, Layout, resized
-from nas.elastic._length import Choices
+from nas.elastic import LengthChoices as Choices
 from nas.space import Dimension
 
 _MASKED = -10000.0

@@ -25,18 +25,18 @@ from diffusion.evaluation.task import latents_of, make_inputs, pictures
 from diffusion.pipeline.family import DiffusionPipeline
 from diffusion.pipeline.files.folder import quiet
 from diffusion.pipeline.inputs.prompts import require_prompts
-from nas._errors import NasError, UsageError
 from nas.elastic import call
+from nas.errors import NasError, UsageError
 from nas.latency.measure import Measurement, Plan, measure, measure_memory, program_bytes
 from nas.latency.reference import open_references
-from nas.latency.runtimes._sequence import read_sequence
+from nas.latency.runtimes import read_sequence
 from nas.train.measure import onnx_forward
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from nas.elastic._family import Forward
-    from nas.export._bench import Network
+    from nas.elastic import Forward
+    from nas.export import Network
     from nas.families import Model
     from nas.latency.runtimes import Runtime
     from nas.latency.workload import Workload

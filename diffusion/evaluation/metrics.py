@@ -16,8 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nas._errors import NasError, UsageError
-from nas._extras import how_to_install
+from nas.errors import NasError, UsageError, how_to_install
 from nas.train.features import DEFAULT, feature_space, fid, kid
 from nas.train.plain import read_plain
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from diffusion.pipeline.inputs.captions import TEMPLATES, class_prompt
 from diffusion.pipeline.sampling.generate import Settings, generate, is_conditional, takes_classes
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.train import similarity
 
 CLASSIFIER = "mbv3-cifar10"

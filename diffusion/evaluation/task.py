@@ -25,10 +25,9 @@ from diffusion.evaluation.quality import (
 from diffusion.pipeline.files.memory import in_batches
 from diffusion.pipeline.inputs.conditions import LATENTS
 from diffusion.pipeline.inputs.prompts import general_prompts, prompt_inputs
-from nas._errors import NasError, UsageError
 from nas.elastic import call, map_inputs
-from nas.families import Evaluator, Quality, Task, load_model
-from nas.families._task import Forward, Split
+from nas.errors import NasError, UsageError
+from nas.families import Evaluator, Forward, Quality, Split, Task, load_model
 
 if TYPE_CHECKING:
     from diffusion.pipeline.family import DiffusionPipeline

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from diffusion.denoisers.subnets import to_diffusers
 from diffusion.pipeline.family import SCHEDULER, STEPS, DiffusionPipeline
-from diffusion.pipeline.files.folder import forget_places
+from diffusion.pipeline.files.folder import read_index, write_index
 from diffusion.pipeline.inputs.conditions import LATENTS, Label, negative
 from diffusion.pipeline.inputs.prompts import load_tokenizer, read_labels
 from diffusion.pipeline.sampling.programs import Pipeline
 from diffusion.pipeline.sampling.scheduler_weights import mixing
-from nas._files import read_json, write_json
+from nas.files import write_json
 
 if TYPE_CHECKING:
     from nas.families import Model
@@ -42,13 +42,12 @@ def write_diffusers(model: Model, network: Pipeline, subnet: Subnet, folder: Pat
     module = "diffusion" if type(denoiser).__name__.startswith("Subnet") else "diffusers"
     index = {
         name: [None, None] if isinstance(value, list) and name not in others else value
-        for name, value in read_json(model.path / "model_index.json").items()
+        for name, value in read_index(model.path).items()
     }
     index |= {part: [module, type(denoiser).__name__], "scheduler": ["diffusers", scheduler]}
     if family.kind.name == "DDPMPipeline" and scheduler == "DDIMScheduler":
         index["_class_name"] = "DDIMPipeline"
-    write_json(folder / "model_index.json", index)
-    forget_places(folder)
+    write_index(folder, index)
 
 
 def write_runner(model: Model, subnet: Subnet, folder: Path) -> None:

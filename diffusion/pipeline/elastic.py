@@ -12,8 +12,8 @@ import torch
 from diffusion.denoisers.family import DenoiserFamily
 from diffusion.denoisers.subnets import FAMILIES, options_within, to_diffusers
 from diffusion.pipeline.files.folder import DENOISERS, find_pipeline, load_pipeline, quiet, read_info
-from nas._errors import UsageError
 from nas.elastic import Supernet, channels_last
+from nas.errors import UsageError
 from nas.families import load_published
 from nas.space import Subnet
 

@@ -33,9 +33,8 @@ from diffusion.pipeline.parts.components import (
 from diffusion.pipeline.parts.kinds import TEXT, TEXT_2, TRANSFORMER, UNET, VAE, Kind, find_kind
 from diffusion.pipeline.sampling.plan import Step, plan_steps
 from diffusion.pipeline.sampling.programs import Pipeline, Procedure, Sampled
-from nas._errors import UsageError
-from nas.elastic import BITS, FULL, Family, Part, Pass, Program
-from nas.elastic._family import Forward
+from nas.elastic import BITS, FULL, Family, Forward, Part, Pass, Program
+from nas.errors import UsageError
 from nas.space import Dimension, SearchSpace, Subnet
 
 SHALLOW, DECODE = "unet_shallow", "vae_decoder"

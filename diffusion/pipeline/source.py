@@ -9,26 +9,35 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffusion.pipeline.files.folder import hub_reason, may_be_hub_id, quiet
+import diffusion
+from diffusion.pipeline.files.folder import (
+    INDEX,
+    INFO,
+    hub_reason,
+    may_be_hub_id,
+    parts_of,
+    quiet,
+    read_config,
+    read_index,
+    read_info,
+)
 from diffusion.pipeline.files.memory import room_for
 from diffusion.pipeline.files.weights import check_bin, has_safetensors, require_weights, weight_files
-from nas._errors import NasError, UsageError
-from nas._files import read_json, sha256
-from nas._memory import is_out_of_memory
+from diffusion.pipeline.parts.kinds import KINDS, Kind
+from nas.errors import NasError, UsageError, is_out_of_memory
 from nas.families import Source
+from nas.files import sha256
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from diffusion.pipeline.parts.kinds import Kind
     from nas.families import Model
 
-INDEX, NOTES = "model_index.json", "anyfit.json"
 _PARTS = (
     "unet", "transformer", "text_encoder", "text_encoder_2", "vae", "scheduler", "tokenizer", "tokenizer_2",
 )  # fmt: skip
 _HUB_FILES = [
-    INDEX, NOTES, *(f"{part}/*.{end}" for part in _PARTS for end in ("json", "txt", "model", "safetensors")),
+    INDEX, INFO, *(f"{part}/*.{end}" for part in _PARTS for end in ("json", "txt", "model", "safetensors")),
 ]  # fmt: skip
 
 
@@ -36,7 +45,7 @@ class PipelineSource(Source):
     """Folders that `DiffusionPipeline.save_pretrained` writes."""
 
     mark = INDEX
-    notes = NOTES
+    notes = INFO
 
     def find(self, place: str) -> Path:
         path = Path(place).expanduser()
@@ -56,7 +65,7 @@ class PipelineSource(Source):
         return _from_hub(place)
 
     def describe(self, path: Path) -> dict[str, Any]:
-        notes = _notes(path)
+        notes = read_info(path)
         return {
             "name": str(notes.get("name") or path.resolve().name),
             "family": "diffusion",
@@ -108,21 +117,6 @@ def _from_hub(name: str) -> Path:
     return path
 
 
-def _notes(path: Path) -> dict[str, Any]:
-    notes = read_json(path / NOTES) if (path / NOTES).is_file() else {}
-    if not isinstance(notes, dict):
-        raise NasError(f"{path / NOTES} is no JSON object; remove it or fetch the pipeline again")
-    return notes
-
-
-def read_index(path: Path) -> dict[str, Any]:
-    """Return the `model_index.json` of a folder; raises `NasError` for a damaged one."""
-    index = read_json(path / INDEX)
-    if not isinstance(index, dict):
-        raise NasError(f"{path / INDEX} is no JSON object; fetch the pipeline again")
-    return index
-
-
 def read_options(path: Path) -> dict[str, Any]:
     """Return the options of the family "diffusion" for the pipeline in a folder.
 
@@ -131,15 +125,15 @@ def read_options(path: Path) -> dict[str, Any]:
     """
     index = read_index(path)
     kind = _kind_of(path, index)
-    notes = _notes(path)
+    notes = read_info(path)
     space = dict(notes.get("space") or {})
     tokens = {"tokens": _tokens(path, kind)} if kind.texts else {}
     own = {**tokens, **dict(space.pop(kind.denoiser, {})), **_pruned_options(path, kind)}
     options = {
         "kind": kind.name,
         kind.denoiser: {**own, "config": _denoiser_config(path, kind)},
-        **{name: _config(path / name / "config.json") for name in kind.weighted if name != kind.denoiser},
-        "scheduler": _config(path / "scheduler" / "scheduler_config.json"),
+        **{name: read_config(path, name) for name in kind.weighted if name != kind.denoiser},
+        "scheduler": read_config(path, "scheduler"),
         **({"zeros": bool(index.get("force_zeros_for_empty_prompt", True))} if len(kind.texts) == 2 else {}),
         **space,
     }
@@ -148,9 +142,7 @@ def read_options(path: Path) -> dict[str, Any]:
 
 
 def _kind_of(path: Path, index: dict[str, Any]) -> Kind:
-    from diffusion.pipeline.parts.kinds import KINDS
-
-    name, has = str(index.get("_class_name")), [part for part, value in index.items() if _is_part(value)]
+    name, has = str(index.get("_class_name")), parts_of(index)
     kind = KINDS.get(name)
     if kind is None or not {*kind.parts} <= {*has}:
         supported = [kind] if kind else [*KINDS.values()]
@@ -161,20 +153,9 @@ def _kind_of(path: Path, index: dict[str, Any]) -> Kind:
     return kind
 
 
-def _is_part(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and value[0] is not None
-
-
-def _config(path: Path) -> dict[str, Any]:
-    value = read_json(path)
-    if not isinstance(value, dict):
-        raise NasError(f"{path} is no JSON object; fetch the pipeline again")
-    return value
-
-
 def _denoiser_config(path: Path, kind: Kind) -> dict[str, Any]:
     """Return the denoiser's configuration; transformers were once published as a class for all kinds of them."""
-    config = _config(path / kind.denoiser / "config.json")
+    config = read_config(path, kind.denoiser)
     if config.get("_class_name") != "Transformer2DModel":
         return config
     import inspect
@@ -187,7 +168,7 @@ def _denoiser_config(path: Path, kind: Kind) -> dict[str, Any]:
 
 def _pruned_options(path: Path, kind: Kind) -> dict[str, Any]:
     """Return the options that make a pruned denoiser the largest network of its family; none for a stock one."""
-    subnet = _config(path / kind.denoiser / "config.json").get("subnet")
+    subnet = read_config(path, kind.denoiser).get("subnet")
     if not subnet:
         return {}
     from diffusion.denoisers.subnets import options_within
@@ -198,9 +179,7 @@ def _pruned_options(path: Path, kind: Kind) -> dict[str, Any]:
 def _denoiser_class(path: Path, kind: Kind) -> Any:
     import diffusers
 
-    import diffusion
-
-    is_pruned = bool(_config(path / kind.denoiser / "config.json").get("subnet"))
+    is_pruned = bool(read_config(path, kind.denoiser).get("subnet"))
     return getattr(diffusion, f"Subnet{kind.network}") if is_pruned else getattr(diffusers, kind.network)
 
 
@@ -208,9 +187,10 @@ def _tokens(path: Path, kind: Kind) -> int:
     """Return the length that prompts are padded to."""
     lengths = []
     for text, tokenizer in zip(kind.texts, kind.tokenizers, strict=True):
-        most = kind.tokens or _config(path / text / "config.json").get("max_position_embeddings", 77)
-        file = path / tokenizer / "tokenizer_config.json"
-        lengths.append(min(most, _config(file).get("model_max_length", most) if file.is_file() else most))
+        most = kind.tokens or read_config(path, text).get("max_position_embeddings", 77)
+        is_told = (path / tokenizer / "tokenizer_config.json").is_file()
+        told = read_config(path, tokenizer).get("model_max_length", most) if is_told else most
+        lengths.append(min(most, told))
     return int(min(lengths))
 
 
@@ -224,7 +204,7 @@ def load_weights(network: nn.Module, path: Path) -> None:
     classes: dict[str, Any] = {name: getattr(transformers, text) for name, text in kind.texts.items()}
     classes[kind.denoiser] = _denoiser_class(path, kind)
     if kind.has_decoder:
-        classes["vae"] = DECODERS[_config(path / "vae" / "config.json")["_class_name"]]
+        classes["vae"] = DECODERS[read_config(path, "vae")["_class_name"]]
     for name, own in classes.items():
         with quiet():
             part, missing = _read_part(path / name, own)

@@ -9,7 +9,7 @@ import torch
 from diffusion.pipeline.inputs.captions import caption_groups
 from diffusion.pipeline.parts.tokenizer import check_prompts
 from diffusion.training.images import Captioned, tokenized
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.train.data import Data
 from nas.train.images import real_images
 

@@ -103,8 +103,8 @@ def open_model(model: str | None, subnets: Sequence[str]) -> tuple[Model, dict[s
 
 def target_of(text: str) -> Any:
     """Return what `text` names: a subnet's name, a run or a file; raises `UsageError` for anything else."""
-    from nas._errors import UsageError
     from nas.api.targets import NAMED_SUBNETS, find_target
+    from nas.errors import UsageError
 
     if text not in NAMED_SUBNETS and not Path(text).exists():
         raise UsageError(
@@ -127,6 +127,6 @@ def subnet_words(model: Model, subnet: Subnet) -> str:
 
 def say(text: str) -> None:
     """Print one line of the answer on stdout."""
-    from nas.cli._output import result_console
+    from nas.cli.commands import result_console
 
     result_console().print(text, soft_wrap=True, markup=False)

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gan_compress.cli._options import model_option, open_model, output_option, say, subnets_option
-from nas.cli._data import data_options, opened
-from nas.cli._options import json_option
-from nas.cli._output import emit_json, progress_bar, result_console
+from nas.cli.commands import data_options, emit_json, json_option, opened, progress_bar, result_console
 
 if TYPE_CHECKING:
     from gan_compress.stylegan2.consistency import Consistency, Labelled
@@ -52,7 +50,7 @@ def command(
     unevenly.
     """
     from gan_compress.stylegan2.consistency import consistency, uniform_subnets
-    from nas._pictures import check_output
+    from nas.pictures import check_output
 
     if output is not None:
         check_output(output, (".csv",))
@@ -107,7 +105,7 @@ def _show(rows: list[Consistency]) -> None:
 
 
 def _write(path: Path, rows: list[Consistency]) -> None:
-    from nas._files import replacing
+    from nas.files import replacing
 
     with replacing(path) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(asdict(rows[0])), lineterminator="\n")

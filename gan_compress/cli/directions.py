@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gan_compress.cli._options import model_option, open_model, output_option, say, seed_option
-from nas._errors import UsageError
-from nas.cli._data import data_options, opened
-from nas.cli._options import json_option
-from nas.cli._output import emit_json, progress_bar, result_console
+from nas.cli.commands import data_options, emit_json, json_option, opened, progress_bar, result_console
+from nas.errors import UsageError
 
 if TYPE_CHECKING:
     from gan_compress.stylegan2.edit import Directions
@@ -54,7 +52,7 @@ def command(
     """
     from gan_compress.stylegan2.edit import FILE, Directions, find_directions
     from gan_compress.stylegan2.task import resolution_of
-    from nas._pictures import check_output
+    from nas.pictures import check_output
     from nas.train.images import real_images
 
     loaded, _ = open_model(model, ())

@@ -21,9 +21,8 @@ from gan_compress.cli._options import (
     truncation_option,
     zoom_option,
 )
-from nas._errors import UsageError
-from nas.cli._options import json_option
-from nas.cli._output import emit_json
+from nas.cli.commands import emit_json, json_option
+from nas.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -84,7 +83,7 @@ def command(
     from gan_compress.stylegan2.edit import Directions
     from gan_compress.stylegan2.generate import generator_family, load_generator, synthesize, to_pixels
     from gan_compress.stylegan2.tensors import model_of
-    from nas._pictures import check_output, grid
+    from nas.pictures import check_output, grid
 
     check_output(output, MOVING)
     if projection is not None:

@@ -9,9 +9,7 @@ from typing import Any
 import click
 
 from gan_compress.cli._options import model_option, open_model, say, subnet_option, subnet_words
-from nas.cli._data import data_options, opened
-from nas.cli._options import json_option
-from nas.cli._output import emit_json
+from nas.cli.commands import data_options, emit_json, json_option, opened
 
 
 @click.command()

@@ -20,9 +20,8 @@ from gan_compress.cli._options import (
     truncation_option,
     zoom_option,
 )
-from nas._errors import UsageError
-from nas.cli._options import json_option
-from nas.cli._output import emit_json
+from nas.cli.commands import emit_json, json_option
+from nas.errors import UsageError
 
 
 @click.command()
@@ -78,7 +77,7 @@ def command(
         synthesize,
         to_pixels,
     )
-    from nas._pictures import check_output, grid
+    from nas.pictures import check_output, grid
 
     check_output(output, MOVING)
     points, names = key_points(seeds, labels)

@@ -17,8 +17,7 @@ from gan_compress.cli._options import (
     subnet_words,
     truncation_option,
 )
-from nas.cli._options import json_option, runtime_option, threads_option
-from nas.cli._output import emit_json, progress_bar
+from nas.cli.commands import emit_json, json_option, progress_bar, runtime_option, threads_option
 
 if TYPE_CHECKING:
     from gan_compress.stylegan2.networks import Generator
@@ -66,8 +65,8 @@ def command(
         synthesize,
         to_pixels,
     )
-    from nas._files import new_folder
-    from nas._pictures import check_output, write_png
+    from nas.files import new_folder
+    from nas.pictures import check_output, write_png
     from nas.train.features import DEFAULT
 
     check_output(output)
@@ -114,7 +113,7 @@ def _measure(
     runtime: str | None,
     threads: int,
 ) -> dict[str, Latency]:
-    from nas.export._bench import Network, measure_networks
+    from nas.export import Network, measure_networks
     from nas.latency.runtimes import default_runtime, get_runtime
     from nas.latency.workload import Workload
 
@@ -134,7 +133,7 @@ def _show(
     error: float,
 ) -> None:
     from nas.api.tables import latency_words, plain_table
-    from nas.cli._output import result_console
+    from nas.cli.commands import result_console
     from nas.latency.units import format_count, format_ms
     from nas.train.features import DEFAULT
 

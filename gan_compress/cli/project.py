@@ -14,8 +14,7 @@ from gan_compress.cli._options import (
     seed_option,
     subnets_option,
 )
-from nas.cli._options import json_option
-from nas.cli._output import emit_json, progress_bar, result_console
+from nas.cli.commands import emit_json, json_option, progress_bar, result_console
 
 SUFFIX = ".safetensors"
 
@@ -84,8 +83,8 @@ def command(
         to_pixels,
     )
     from gan_compress.stylegan2.project import Settings, project
-    from nas._files import replacing
-    from nas._pictures import check_output, grid, write_png
+    from nas.files import replacing
+    from nas.pictures import check_output, grid, write_png
 
     output = output or Path(f"{image.stem}-projected{SUFFIX}")
     sheet = output.with_suffix(".png")

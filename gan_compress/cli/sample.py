@@ -18,8 +18,7 @@ from gan_compress.cli._options import (
     truncation_option,
     zoom_option,
 )
-from nas.cli._options import json_option
-from nas.cli._output import emit_json
+from nas.cli.commands import emit_json, json_option
 
 
 @click.command()
@@ -69,8 +68,8 @@ def command(
         synthesize,
         to_pixels,
     )
-    from nas._files import new_folder
-    from nas._pictures import check_output, grid, write_png
+    from nas.files import new_folder
+    from nas.pictures import check_output, grid, write_png
 
     output = output or Path("samples" if single else "sample.png")
     check_output(output, () if single else (".png",))

@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from nas.cli._data import data_options, opened
-from nas.cli._training import (
+from nas.cli.commands import (
+    data_options,
     machine_options,
+    opened,
     output_option,
     overrides,
     recipe_option,

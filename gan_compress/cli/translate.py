@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gan_compress.cli._options import say, subnets_option, target_of, zoom_option
-from nas.cli._options import json_option, runtime_option, threads_option
-from nas.cli._output import emit_json, progress_bar
+from nas.cli.commands import emit_json, json_option, progress_bar, runtime_option, threads_option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,7 +87,7 @@ def command(
     from gan_compress.pix2pix.apply import read_whole, translation_family
     from gan_compress.pix2pix.pairs import SAME, get_pairs
     from gan_compress.pix2pix.task import model_pairs
-    from nas._pictures import check_output
+    from nas.pictures import check_output
 
     check_output(output, (".png",) if output.suffix else ())
     loaded, found = _open(model, subnets or ("largest",))
@@ -136,7 +135,7 @@ def _make(image: Path, name: str, network: Any, family: Any, given: Tensor, trut
 def _measure(
     model: Model, networks: dict[str, Any], subnets: dict[str, Subnet], runtime: str | None, threads: int
 ) -> dict[str, Latency]:
-    from nas.export._bench import Network, measure_networks
+    from nas.export import Network, measure_networks
     from nas.latency.runtimes import default_runtime, get_runtime
     from nas.latency.workload import Workload
 
@@ -149,8 +148,8 @@ def _measure(
 def _write(output: Path, rows: list[tuple[Tensor, list[_Made], Tensor | None]], zoom: int) -> None:
     """Write one picture, a sheet with a row for each image, or a folder of pictures."""
     from gan_compress.pix2pix.apply import pixels, sheet
-    from nas._files import new_folder
-    from nas._pictures import write_png
+    from nas.files import new_folder
+    from nas.pictures import write_png
 
     if not output.suffix:
         with new_folder(output) as folder:
@@ -212,7 +211,7 @@ def _show(
     output: Path,
 ) -> None:
     from nas.api.tables import latency_words, plain_table
-    from nas.cli._output import result_console
+    from nas.cli.commands import result_console
     from nas.latency.units import format_count, format_ms
 
     family: Any = model.family

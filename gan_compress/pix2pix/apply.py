@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from gan_compress.pictures import open_picture
 from gan_compress.pix2pix.family import GanCompression
 from gan_compress.pix2pix.pairs import to_bytes
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.families import Model
 from nas.space import Subnet
 

@@ -18,9 +18,9 @@ from gan_compress.pix2pix.resnet_generator import (
     initialise,
     make_norm,
 )
-from nas._errors import UsageError
 from nas.elastic import Axis, Elastic, Family, Fixed, Layout, Part, Scaled
-from nas.elastic._length import Choices
+from nas.elastic import LengthChoices as Choices
+from nas.errors import UsageError
 from nas.space import Dimension, SearchSpace, Subnet
 
 STAGES = ("stem", "down1", "down2", "group1", "group2", "group3", "up1", "up2")

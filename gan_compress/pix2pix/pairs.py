@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.train import similarity
 
 SIGMA = 1.5

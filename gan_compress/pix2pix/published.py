@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from gan_compress.pix2pix.resnet_generator import FIRST_BLOCK, group_sizes
-from nas._errors import NasError
+from nas.errors import NasError
 from nas.families import get_family, load_published, read_published
 
 if TYPE_CHECKING:

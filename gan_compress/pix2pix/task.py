@@ -9,9 +9,8 @@ from torch import Tensor
 
 from gan_compress.original import with_weights
 from gan_compress.pix2pix.pairs import SAME, get_pairs, psnr, to_bytes
-from nas._errors import UsageError
-from nas.families import Evaluator, Quality, Task
-from nas.families._task import SPLIT_WORDS, Forward, Split
+from nas.errors import UsageError
+from nas.families import SPLIT_WORDS, Evaluator, Forward, Quality, Split, Task
 from nas.train.features import DEFAULT, feature_space
 
 if TYPE_CHECKING:

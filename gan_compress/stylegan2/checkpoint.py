@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from nas._errors import NasError
+from nas.errors import NasError
 
 if TYPE_CHECKING:
     from torch import Tensor

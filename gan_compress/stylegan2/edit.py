@@ -20,7 +20,7 @@ from torch import Tensor
 
 from gan_compress.stylegan2.generate import generator_family, latents, load_generator, unit
 from gan_compress.stylegan2.tensors import read_tensors, weights_digest, write_tensors
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.train.features import DEFAULT, feature_space
 
 if TYPE_CHECKING:

@@ -21,9 +21,8 @@ from gan_compress.stylegan2.networks import (
     StyledConv,
     ToRGB,
 )
-from nas._errors import UsageError
-from nas.elastic import Axis, Chosen, Elastic, Family, Fixed, Layout, Length, Part
-from nas.elastic._length import Choices as LengthChoices
+from nas.elastic import Axis, Chosen, Elastic, Family, Fixed, Layout, Length, LengthChoices, Part
+from nas.errors import UsageError
 from nas.space import Dimension, SearchSpace, Subnet
 
 RATIOS = (0.25, 0.5, 0.75, 1.0)

@@ -19,8 +19,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from gan_compress.stylegan2.generate import latents, load_generator, to_pixels
-from nas._errors import NasError, UsageError
-from nas._extras import how_to_install
+from nas.errors import NasError, UsageError, how_to_install
 from nas.train.images import real_images
 from nas.train.plain import read_plain
 

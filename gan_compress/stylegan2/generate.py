@@ -17,8 +17,8 @@ from torch import Tensor
 from gan_compress.stylegan2.family import RATIOS, StyleGAN2
 from gan_compress.stylegan2.networks import Generator, StyledConv
 from gan_compress.stylegan2.task import full_size
-from nas._errors import UsageError
-from nas._pictures import listed
+from nas.errors import UsageError
+from nas.pictures import listed
 from nas.train.features import feature_space
 
 if TYPE_CHECKING:

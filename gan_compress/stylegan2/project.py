@@ -29,7 +29,7 @@ from gan_compress.stylegan2.generate import (
 from gan_compress.stylegan2.networks import Generator
 from gan_compress.stylegan2.task import full_size
 from gan_compress.stylegan2.tensors import read_tensors, weights_digest, write_tensors
-from nas._errors import NasError, UsageError
+from nas.errors import NasError, UsageError
 from nas.train.features import DEFAULT, FeatureSpace, feature_space
 
 if TYPE_CHECKING:

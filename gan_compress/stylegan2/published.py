@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gan_compress.stylegan2.family import StyleGAN2
-from nas._errors import NasError, UsageError
-from nas._files import read_json, write_json
 from nas.elastic import Supernet
+from nas.errors import NasError, UsageError
+from nas.files import read_json, write_json
 from nas.space import SpaceError, Subnet
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from nas._errors import NasError, UsageError
-from nas._files import write_atomic
-from nas.families._model import WEIGHTS
+from nas.errors import NasError, UsageError
+from nas.families import WEIGHTS
+from nas.files import write_atomic
 
 if TYPE_CHECKING:
     from nas.families import Model

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from nas.train._sources import Source, Table, find_source
 from nas.train.data import Data
+from nas.train.sources import Source, Table, find_source
 
 
 def few_digits(count: int = 110) -> Data:

@@ -10,7 +10,7 @@ import diffusers
 import torch
 from torch import Tensor
 
-from nas._files import read_json, write_json
+from nas.files import read_json, write_json
 from tests.conformance import diffusion as networks
 from tests.diffusion.tiny import SCHEDULER, TEXT, VAE, make_pipeline
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nas._files import write_json
+from nas.files import write_json
 
 UNET: dict[str, Any] = {
     "_class_name": "UNet2DConditionModel",

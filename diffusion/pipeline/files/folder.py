@@ -16,14 +16,16 @@ from typing import Any
 
 from diffusion.pipeline.files.memory import room_for
 from diffusion.pipeline.files.weights import all_weight_files, check_bin, require_weights
-from nas._errors import NasError, UsageError
-from nas._files import new_folder, read_json, sha256, write_atomic, write_json
+from nas.errors import NasError, UsageError
+from nas.files import new_folder, read_json, sha256, write_atomic, write_json
 
 INFO = "anyfit.json"
 INDEX = "model_index.json"
 DEFAULT = "tiny-sd-cifar10"
 _LIBRARIES = ("diffusers", "transformers", "stable_diffusion", "diffusion")
 _WEIGHTLESS = ("scheduler", "tokenizer", "tokenizer_2", "feature_extractor")
+_NAMED = ("scheduler", "tokenizer")
+"""The parts whose configuration is called by them."""
 DENOISERS = ("unet", "transformer")
 """The parts of which a pipeline has one, to denoise."""
 
@@ -101,20 +103,40 @@ def _download(name: str) -> Path:
         ) from error
 
 
-def read_index(folder: Path, denoisers: Sequence[str] = ("unet",)) -> dict[str, tuple[str, str]]:
-    """Return a pipeline's parts that there are: name to library and class.
+def read_index(folder: Path) -> dict[str, Any]:
+    """Return the `model_index.json` of a folder; raises `NasError` for a damaged one."""
+    return _read_object(folder / INDEX)
 
-    Raises `UsageError` for a pipeline that has none of `denoisers`, for one that names code of others, or for weights
-    that hold more than tensors, and `NasError` for a broken index.
-    """
-    index = read_json(folder / INDEX)
-    if not isinstance(index, dict):
-        raise NasError(f"{folder / INDEX} is no index of a pipeline; make it again")
-    parts = {
+
+def read_config(folder: Path, part: str) -> dict[str, Any]:
+    """Return the configuration of a part; raises `NasError` for a missing or damaged one."""
+    kind = part.partition("_")[0]
+    return _read_object(folder / part / (f"{kind}_config.json" if kind in _NAMED else "config.json"))
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise NasError(f"{path} is no JSON object; fetch the pipeline again")
+    return value
+
+
+def parts_of(index: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return the parts that there are by an index: name to library and class."""
+    return {
         name: (str(value[0]), str(value[1]))
         for name, value in index.items()
         if isinstance(value, list) and len(value) == 2 and value[0] is not None
     }
+
+
+def require_parts(folder: Path, denoisers: Sequence[str] = ("unet",)) -> dict[str, tuple[str, str]]:
+    """Return a pipeline's parts, see `parts_of`, if they can be loaded without running what comes with them.
+
+    Raises `UsageError` for a pipeline that has none of `denoisers`, for one that names code of others, or for weights
+    that hold more than tensors, and `NasError` for a broken index.
+    """
+    parts = parts_of(read_index(folder))
     if not any(name in parts for name in denoisers):
         named = " or ".join(map(repr, denoisers))
         words = " and no transformer" if "transformer" in denoisers else ""
@@ -159,18 +181,18 @@ def load_pipeline(
     dtype: Any = None,
     denoisers: Sequence[str] = ("unet",),
 ) -> Any:
-    """Load a pipeline by a shipped name, a folder or a hub id; see `find_pipeline` and `read_index`.
+    """Load a pipeline by a shipped name, a folder or a hub id; see `find_pipeline` and `require_parts`.
 
     Raises `NasError` also where the weights do not fit into memory.
     """
     from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
     folder = find_pipeline(spec)
-    read_index(folder, denoisers)
+    require_parts(folder, denoisers)
     options = {} if dtype is None else {"torch_dtype": dtype}
     try:
         with quiet(), room_for(folder):
-            # Safetensors where a part has them, else its .bin files, which `read_index` has looked into.
+            # Safetensors where a part has them, else its .bin files, which `require_parts` has looked into.
             pipeline = DiffusionPipeline.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False, **options
             )
@@ -216,7 +238,16 @@ def write_pipeline(
 def read_info(folder: str | Path) -> dict[str, Any]:
     """Return what `write_pipeline` was told of a pipeline, or nothing for one made elsewhere."""
     path = Path(folder) / INFO
-    return read_json(path) if path.is_file() else {}
+    info = read_json(path) if path.is_file() else {}
+    if not isinstance(info, dict):
+        raise NasError(f"{path} is no JSON object; remove it or fetch the pipeline again")
+    return info
+
+
+def write_index(folder: Path, index: Mapping[str, Any]) -> None:
+    """Write the `model_index.json` of a folder whose parts are written, and forget where they were read from."""
+    write_json(folder / INDEX, dict(index))
+    forget_places(folder)
 
 
 def is_elastic(info: Mapping[str, Any]) -> bool:

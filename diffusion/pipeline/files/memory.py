@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from diffusion.pipeline.files.weights import all_weight_files
-from nas._errors import NasError
-from nas._memory import is_out_of_memory
+from nas.errors import NasError, is_out_of_memory
 from nas.latency.units import format_bytes
 
 Made = TypeVar("Made")

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
-from nas._errors import NasError, UsageError
+from nas.errors import NasError, UsageError
 
 _BINS = "*pytorch_model*.bin"  # others, such as training_args.bin, hold no weights
 _OTHERS = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".msgpack")

@@ -9,7 +9,7 @@ from diffusion.denoisers.family import DenoiserFamily
 from diffusion.pipeline.inputs.conditions import Conditions, Constant, Encoded, Given, Label, Tokens
 from diffusion.pipeline.parts.components import text_config
 from diffusion.pipeline.parts.kinds import TEXT, TEXT_2, VAE, Kind
-from nas._errors import UsageError
+from nas.errors import UsageError
 
 Configs = Mapping[str, Mapping[str, Any]]
 Texts = Mapping[str, Any]

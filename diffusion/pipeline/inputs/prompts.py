@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from diffusion.pipeline.files.folder import read_index
 from diffusion.pipeline.inputs.conditions import Conditions, Label, Tokens, negative
 from diffusion.pipeline.parts.tokenizer import check_prompts
-from nas._errors import NasError, UsageError
-from nas._files import read_json
+from nas.errors import NasError, UsageError
 
 PROMPTS = (
     "a photo of a red apple on a wooden table",
@@ -73,7 +73,7 @@ def load_tokenizer(folder: Path, name: str) -> Any:
     """Return the tokenizer in the folder `name` of a pipeline; raises `NasError` where it cannot be read."""
     import transformers
 
-    index = read_json(folder / "model_index.json")
+    index = read_index(folder)
     kind = str(index[name][1]).removesuffix("Fast")
     try:
         return getattr(transformers, kind).from_pretrained(folder / name, local_files_only=True)
@@ -100,7 +100,7 @@ def tokenize(folder: Path, tokens: Tokens, prompts: Sequence[str]) -> Tensor:
 
 def read_labels(folder: Path) -> dict[str, int]:
     """Return the names of classes that a pipeline's index tells, each with its number; several may mean one class."""
-    names = read_json(folder / "model_index.json").get("id2label")
+    names = read_index(folder).get("id2label")
     pairs = names.items() if isinstance(names, Mapping) else ()
     return {word.strip(): int(number) for number, words in pairs for word in str(words).split(",")}
 

@@ -17,7 +17,7 @@ from transformers.models.t5.modeling_t5 import T5Stack
 
 from diffusion.denoisers.unet import BATCH
 from diffusion.pipeline.parts.autoencoder import PatchAutoencoder
-from nas._errors import UsageError
+from nas.errors import UsageError
 
 DECODERS: Mapping[str, Any] = {
     "AutoencoderKL": AutoencoderKL,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from diffusion.denoisers.configuration import CONDITIONAL, DIT, PIXART, UNCONDITIONAL
-from nas._errors import UsageError
+from nas.errors import UsageError
 
 UNET, TRANSFORMER = "unet", "transformer"
 TEXT, TEXT_2, VAE = "text_encoder", "text_encoder_2", "vae"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nas._errors import UsageError
+from nas.errors import UsageError
 
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from diffusion.pipeline.files.folder import find_pipeline, read_info
+from diffusion.pipeline.files.folder import INFO, find_pipeline, read_info
 from diffusion.pipeline.sampling.generate import Settings
-from nas._errors import NasError
-from nas._files import read_json
+from nas.errors import NasError
 from nas.export import is_artifact, read_manifest
+from nas.files import read_json
 
 STEPS, GUIDANCE = 25, 7.5
 """Of a pipeline that says nothing: our steps, and the guidance that diffusers takes."""
@@ -58,9 +58,7 @@ def _noted(folder: Path) -> dict[str, Any]:
         if steps := dict(notes.get("space") or {}).get("steps"):
             found["steps"] = int(steps[-1])
     except (TypeError, ValueError, AttributeError, LookupError) as error:
-        raise NasError(
-            f"{folder / 'anyfit.json'} does not say how to sample ({error}); mend or remove it"
-        ) from error
+        raise NasError(f"{folder / INFO} does not say how to sample ({error}); mend or remove it") from error
     return found
 
 

@@ -18,7 +18,7 @@ from diffusion.pipeline.inputs.prompts import find_label
 from diffusion.pipeline.parts.kinds import KINDS
 from diffusion.pipeline.parts.tokenizer import check_prompts
 from diffusion.pipeline.sampling.denoise import Predict, denoise, guide
-from nas._errors import NasError, UsageError
+from nas.errors import NasError, UsageError
 
 BATCH = 16
 

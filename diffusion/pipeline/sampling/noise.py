@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nas._errors import UsageError
+from nas.errors import UsageError
 
 
 class Noise:

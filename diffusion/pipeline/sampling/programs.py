@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from diffusion.pipeline.inputs.conditions import LATENTS, Conditions, tell
 from diffusion.pipeline.sampling.denoise import denoise, guide
 from diffusion.pipeline.sampling.plan import Step
-from nas.elastic import Family, Inputs, call
-from nas.elastic._family import Forward
+from nas.elastic import Family, Forward, Inputs, call
 from nas.space import Subnet
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from diffusion.pipeline.sampling.onnx_runner import clean, mixed
-from nas._errors import UsageError
+from nas.errors import UsageError
 
 _FAR = 1e6
 

@@ -14,8 +14,8 @@ from diffusion.denoisers.native_config import native_names
 from diffusion.pipeline.files.folder import load_pipeline
 from diffusion.training.distil.recipe import Recipe
 from diffusion.training.distil.state import unet_family
-from nas._errors import NasError, UsageError
-from nas._files import read_json, write_json
+from nas.errors import NasError, UsageError
+from nas.files import read_json, write_json
 from nas.space import Subnet
 
 SUBNET = "subnet.json"

@@ -8,7 +8,7 @@ from diffusion.pipeline.inputs.captions import plain_name
 from diffusion.training.captioned import captioned_images
 from diffusion.training.distil.batches import Distiller
 from diffusion.training.distil.recipe import Recipe
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.train.data import Data
 from nas.train.processes import Processes
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from diffusion.denoisers.native_config import native_names
-from nas._files import replacing
+from nas.files import replacing
 from nas.train.seeds import seed_globals
 
 FILE = "pytorch_lora_weights.safetensors"

@@ -23,9 +23,9 @@ from diffusion.training.distil.chosen import Chosen, choose, keep
 from diffusion.training.distil.recipe import Recipe
 from diffusion.training.distil.state import require_taught
 from diffusion.training.images import Captioned
-from nas._errors import UsageError
-from nas._files import new_folder
-from nas._pictures import grid, write_png
+from nas.errors import UsageError
+from nas.files import new_folder
+from nas.pictures import grid, write_png
 from nas.train.data import Data
 from nas.train.log import Log
 from nas.train.objective import Objective, Setup

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 from pydantic import model_validator
 
 from diffusion.training.schedule import Schedule
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.train.settings import Natural, Share, Weight, names_in, read
 
 

@@ -13,11 +13,10 @@ from torch import Tensor, nn
 from diffusion.compress.importance import taylor_importance
 from diffusion.denoisers.subnets import to_diffusers
 from diffusion.denoisers.unet import DiffusionUNet, diffusion_unet
-from diffusion.pipeline.files.folder import DENOISERS, INDEX, quiet, read_index
+from diffusion.pipeline.files.folder import DENOISERS, quiet, read_config, read_index, require_parts
 from diffusion.training.distil.recipe import Recipe
-from nas._errors import UsageError
-from nas._files import read_json
 from nas.elastic import Inputs, Supernet, channels_last
+from nas.errors import UsageError
 from nas.space import Subnet
 from nas.train.processes import Processes
 from nas.train.state import MovingAverage, TrainingState
@@ -76,8 +75,8 @@ def unet_family(pipeline: Any, space: Mapping[str, Any]) -> DiffusionUNet:
 
 def require_taught(folder: Path) -> None:
     """Raise `UsageError` for a folder with a pipeline that cannot be distilled, before any of it is copied."""
-    parts, index = read_index(folder, DENOISERS), read_json(folder / INDEX)
-    config = read_json(folder / "unet" / "config.json") if "unet" in parts else None
+    parts, index = require_parts(folder, DENOISERS), read_index(folder)
+    config = read_config(folder, "unet") if "unet" in parts else None
     _require_text(str(index.get("_class_name")), "tokenizer" in parts, config)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from diffusion.training.schedule import Schedule
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.train.settings import Count, Share, names_in, read
 
 

@@ -10,7 +10,7 @@ from diffusion.pipeline.sampling.generate import Settings, generate
 from diffusion.training.text_to_image.networks import make_pipeline
 from diffusion.training.text_to_image.recipe import Recipe
 from diffusion.training.text_to_image.state import TEXT, UNET, State
-from nas._pictures import grid, write_png
+from nas.pictures import grid, write_png
 
 COLUMNS = 8
 _MOST_ROWS = 16

@@ -11,8 +11,8 @@ from torch import nn
 from diffusion.pipeline.parts.autoencoder import PatchAutoencoder
 from diffusion.training.text_to_image.networks import make_text_encoder, make_unet
 from diffusion.training.text_to_image.recipe import Recipe
-from nas._errors import UsageError
 from nas.elastic import channels_last
+from nas.errors import UsageError
 from nas.train.seeds import seed_globals
 from nas.train.state import MovingAverage, TrainingState
 

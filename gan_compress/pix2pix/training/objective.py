@@ -15,7 +15,7 @@ from gan_compress.pix2pix.training.samples import columns, draw_samples, psnr_db
 from gan_compress.pix2pix.training.start import Start, read_start, take_over
 from gan_compress.pix2pix.training.state import State, build_state, set_rates
 from gan_compress.pix2pix.training.steps import Steps
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.train.data import Data
 from nas.train.images import real_images
 from nas.train.log import Log

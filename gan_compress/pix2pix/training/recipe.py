@@ -8,7 +8,7 @@ from pydantic import model_validator
 
 from gan_compress.pix2pix.family import GanCompression, gan_compression
 from gan_compress.pix2pix.pairs import SAME, get_pairs
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.train.settings import Count, Natural, Rate, Settings, Share, Weight, names_in, read
 
 TAKEN = ("resolution", "pairs", "discriminator_channels", "discriminator_layers")

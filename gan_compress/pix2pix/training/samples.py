@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from gan_compress.pix2pix.pairs import SAME, get_pairs, psnr, to_bytes
 from gan_compress.pix2pix.training.state import State
-from nas._pictures import write_png
 from nas.elastic import calibrate
+from nas.pictures import write_png
 
 SHOWN = 12
 _BATCH = 50

@@ -9,8 +9,8 @@ from typing import Any
 from gan_compress.pix2pix.family import GanCompression
 from gan_compress.pix2pix.training.recipe import TAKEN, Recipe
 from gan_compress.pix2pix.training.state import State
-from nas._errors import NasError, UsageError
 from nas.elastic import Supernet
+from nas.errors import NasError, UsageError
 from nas.train.checkpoint import CHECKPOINT, read_checkpoint
 
 

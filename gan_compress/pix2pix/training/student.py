@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from gan_compress.pix2pix.family import GanCompression
 from gan_compress.pix2pix.resnet_generator import ResNetGenerator, mapping_places
 from nas.elastic import Elastic, Family, Fixed, Layout, Part, Supernet
-from nas.elastic._length import Choices
+from nas.elastic import LengthChoices as Choices
 from nas.space import Subnet
 
 _GENERATOR, _ADAPTORS = "generator.", "adaptors."

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.train.seeds import Draws
 
 Random = torch.Generator | Draws | None

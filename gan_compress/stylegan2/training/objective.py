@@ -14,8 +14,8 @@ from gan_compress.stylegan2.training.samples import sample_grid
 from gan_compress.stylegan2.training.start import Start, read_start, take_over
 from gan_compress.stylegan2.training.state import State, build_state, kept_share, make_family, set_rates
 from gan_compress.stylegan2.training.subnets import narrowest, widest
-from nas._errors import UsageError
-from nas._pictures import write_png
+from nas.errors import UsageError
+from nas.pictures import write_png
 from nas.space import Subnet
 from nas.train.checkpoint import Checkpoint
 from nas.train.data import Data

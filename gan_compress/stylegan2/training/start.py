@@ -9,7 +9,7 @@ from typing import Any
 from gan_compress.stylegan2.training.importance import style_importance
 from gan_compress.stylegan2.training.recipe import FAMILY, Recipe
 from gan_compress.stylegan2.training.state import State, frozen
-from nas._errors import NasError, UsageError
+from nas.errors import NasError, UsageError
 from nas.train.checkpoint import CHECKPOINT, read_checkpoint
 
 

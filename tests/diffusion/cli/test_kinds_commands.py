@@ -16,7 +16,7 @@ from PIL import Image
 
 from diffusion.pipeline.files.folder import DENOISERS, load_pipeline
 from diffusion.pipeline.sampling.generate import Settings, generate
-from nas._errors import UsageError
+from nas.errors import UsageError
 from tests.diffusion.cli.test_diffusion_commands import refused
 from tests.diffusion.kinds import write_kind
 from tests.diffusion.small import write_pictures

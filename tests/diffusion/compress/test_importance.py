@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from diffusion.compress.importance import taylor_importance
 from diffusion.compress.sensitivity import read_sensitivity, sensitivity, write_sensitivity
 from diffusion.denoisers.unet import diffusion_unet
-from nas._errors import NasError, UsageError
 from nas.elastic import Inputs, Supernet
+from nas.errors import NasError, UsageError
 from tests.conformance.diffusion import SD2
 from tests.conformance.families import randomise
 

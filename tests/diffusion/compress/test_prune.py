@@ -21,7 +21,7 @@ from diffusion.compress.spec import read_subnet
 from diffusion.pipeline.elastic import open_pipeline
 from diffusion.pipeline.files.folder import load_pipeline, read_info, write_pipeline
 from diffusion.pipeline.sampling.generate import Settings, generate
-from nas._errors import InfeasibleError, UsageError
+from nas.errors import InfeasibleError, UsageError
 from tests.conformance.diffusion import UNCONDITIONAL
 from tests.diffusion.cli.test_diffusion_commands import refused
 from tests.diffusion.small import tiny_pipeline, tiny_recipe, write_pictures, write_tiny

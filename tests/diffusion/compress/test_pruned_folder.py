@@ -16,8 +16,8 @@ from diffusion.denoisers.unet import diffusion_unet
 from diffusion.pipeline.elastic import open_pipeline
 from diffusion.pipeline.files.folder import load_pipeline
 from diffusion.training.distil.state import unet_family
-from nas._errors import UsageError
 from nas.elastic import Supernet
+from nas.errors import UsageError
 from nas.families import load_model
 from tests.conformance.diffusion import SD1
 from tests.conformance.families import randomise

@@ -15,8 +15,8 @@ from diffusion.compress import quantization as quantize
 from diffusion.compress.quantization import Tried, Way, recommend, refusal, ways
 from diffusion.evaluation.task import fixed_inputs
 from diffusion.pipeline.sampling.onnx_runner import Pipeline, sample
-from nas._errors import UsageError
 from nas.elastic import call
+from nas.errors import UsageError
 from nas.export import Export, parse_formats, read_manifest
 from nas.families import Model, load_model
 from nas.latency._process import Burst

@@ -16,8 +16,8 @@ from diffusion.denoisers.native_config import native_config
 from diffusion.denoisers.subnets import SubnetUNet2DConditionModel, to_diffusers
 from diffusion.denoisers.unet import diffusion_unet
 from diffusion.pipeline.family import DiffusionPipeline
-from nas._errors import UsageError
 from nas.elastic import Supernet, call
+from nas.errors import UsageError
 from nas.families import get_family
 from nas.latency.runtimes._onnx import to_onnx
 from tests.conformance.diffusion import SD2, SDXL, UNCONDITIONAL

@@ -19,8 +19,8 @@ from diffusion.denoisers.native_config import native_config
 from diffusion.denoisers.subnets import SubnetUNet2DConditionModel, to_diffusers
 from diffusion.denoisers.transformer import diffusion_transformer
 from diffusion.denoisers.unet import DiffusionUNet, diffusion_unet
-from nas._errors import UsageError
 from nas.elastic import Supernet, call
+from nas.errors import UsageError
 from nas.space import Subnet
 from tests.conformance.diffusion import DIT, SD1, SD2, SDXL, UNCONDITIONAL
 from tests.conformance.families import randomise

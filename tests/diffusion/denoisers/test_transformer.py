@@ -15,8 +15,8 @@ from diffusers.models.transformers.pixart_transformer_2d import PixArtTransforme
 from diffusion.denoisers.native_config import native_config
 from diffusion.denoisers.subnets import to_diffusers
 from diffusion.denoisers.transformer import DiffusionTransformer, diffusion_transformer
-from nas._errors import UsageError
 from nas.elastic import Supernet
+from nas.errors import UsageError
 from nas.families import load_published
 from nas.space import Subnet
 from tests.conformance.diffusion import DIT, PIXART

@@ -11,9 +11,9 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 from diffusion.denoisers.unet import DiffusionUNet, diffusion_unet
-from nas._errors import UsageError
 from nas.elastic import Supernet, call
 from nas.elastic._layout import cut
+from nas.errors import UsageError
 from nas.space import Subnet
 from tests.conformance.diffusion import SD1, SD2, SDXL, UNCONDITIONAL
 from tests.conformance.families import randomise

@@ -16,10 +16,10 @@ from diffusion.cli._candidates import read_candidates
 from diffusion.evaluation.comparison import Row
 from diffusion.evaluation.comparison_figure import draw_sheet, label, scaled, wrapped
 from diffusion.evaluation.quality import Difference, Match
-from nas._errors import NasError, UsageError
-from nas._files import write_json
+from nas.errors import NasError, UsageError
 from nas.export import Export, parse_formats
 from nas.families import load_model
+from nas.files import write_json
 from nas.latency.measure import Measurement
 from nas.search import RunFolder
 from nas.search._folder import FINISHED

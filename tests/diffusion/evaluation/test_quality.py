@@ -17,7 +17,7 @@ from diffusion.evaluation.quality import (
     ssim,
 )
 from diffusion.pipeline.sampling.generate import Settings
-from nas._errors import UsageError
+from nas.errors import UsageError
 from tests.diffusion.small import tiny_pipeline
 
 

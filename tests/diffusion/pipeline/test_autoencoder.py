@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from diffusion.pipeline.parts.autoencoder import PatchAutoencoder, fit_patches
-from nas._errors import UsageError
+from nas.errors import UsageError
 from tests.diffusion.small import tiny_images
 
 

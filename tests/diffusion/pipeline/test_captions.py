@@ -13,7 +13,7 @@ from diffusion.pipeline.inputs.captions import (
     open_captioned,
     plain_name,
 )
-from nas._errors import NasError, UsageError
+from nas.errors import NasError, UsageError
 
 
 def write_folder(folder, rows):

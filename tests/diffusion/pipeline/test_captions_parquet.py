@@ -14,7 +14,7 @@ from PIL import Image
 
 from diffusion.cli._options import captioned_data
 from diffusion.pipeline.inputs.captions import caption_files, open_captioned, open_captioned_parquet
-from nas._errors import NasError, UsageError
+from nas.errors import NasError, UsageError
 from tests.diffusion.pipeline.test_captions import write_folder
 from tests.diffusion.small import CLASSES, write_pictures
 

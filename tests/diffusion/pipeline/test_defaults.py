@@ -9,8 +9,8 @@ import pytest
 
 from diffusion.pipeline.sampling import defaults
 from diffusion.pipeline.sampling.defaults import own_settings, remarks
-from nas._errors import NasError, UsageError
-from nas._files import write_json
+from nas.errors import NasError, UsageError
+from nas.files import write_json
 
 
 def folder_with(path: Path, notes: object = None) -> Path:

@@ -13,8 +13,7 @@ from diffusion.evaluation.task import fixed_inputs, pictures
 from diffusion.pipeline.files.folder import load_pipeline
 from diffusion.pipeline.files.memory import in_batches, room_for
 from diffusion.pipeline.sampling.generate import Settings, generate
-from nas._errors import NasError
-from nas._memory import is_out_of_memory
+from nas.errors import NasError, is_out_of_memory
 from nas.families import load_model
 
 

@@ -12,7 +12,7 @@ import torch
 from diffusion.pipeline.parts.components import make_scheduler, steady_scheduler
 from diffusion.pipeline.sampling.onnx_runner import clean, mixed
 from diffusion.pipeline.sampling.scheduler_weights import mixing
-from nas._errors import UsageError
+from nas.errors import UsageError
 
 library: Any = diffusers
 

@@ -18,7 +18,7 @@ from diffusion.pipeline.files.folder import (
     write_pipeline,
 )
 from diffusion.pipeline.sampling.generate import Settings, generate
-from nas._errors import NasError, UsageError
+from nas.errors import NasError, UsageError
 from tests.diffusion.small import tiny_pipeline, write_tiny
 from tests.diffusion.tiny import as_bins
 

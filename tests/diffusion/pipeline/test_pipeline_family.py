@@ -12,8 +12,8 @@ import torch
 from diffusion.denoisers.deepcache import Denoiser, ShallowDenoiser
 from diffusion.evaluation.task import fixed_inputs
 from diffusion.pipeline.family import DiffusionPipeline
-from nas._errors import UsageError
 from nas.elastic import call
+from nas.errors import UsageError
 from nas.families import Model, get_family, load_model
 from tests.diffusion.kinds import SDXL_UNET, UNCONDITIONAL
 from tests.diffusion.tiny import TEXT, options

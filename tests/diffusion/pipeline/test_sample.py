@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from diffusion.pipeline.sampling.generate import Settings, generate, is_conditional, seed_latents
-from nas._errors import UsageError
+from nas.errors import UsageError
 from tests.diffusion.small import tiny_pipeline
 
 PROMPTS = ["a photo of a dark", "a photo of a bright", "a dark"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from nas._errors import NasError, UsageError
+from nas.errors import NasError, UsageError
 from nas.families import find_model, load_model
 from tests.diffusion.tiny import as_bins, write_pipeline
 

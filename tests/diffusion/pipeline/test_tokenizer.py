@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from diffusion.pipeline.parts.tokenizer import check_prompts, make_tokenizer
-from nas._errors import UsageError
+from nas.errors import UsageError
 
 CAPTIONS = ["a photo of a ship", "an airplane", "a sheep", "a shape", "a deer", "naïve café"]
 

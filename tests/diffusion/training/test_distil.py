@@ -14,7 +14,7 @@ from diffusion.training.distil import Recipe, distil, load_recipe, recipe_names
 from diffusion.training.distil.features import feature_error, stage_features
 from diffusion.training.distil.state import build_state, sort_channels, unet_family, with_subnet
 from diffusion.training.distil.steps import Steps
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.train.data import open_data
 from nas.train.trainer import TrainingStopped
 from tests.diffusion.small import CLASSES, tiny_pipeline, write_pictures, write_tiny

@@ -20,8 +20,8 @@ from diffusion.pipeline.files.folder import load_pipeline, read_info
 from diffusion.training.distil import distil, load_recipe
 from diffusion.training.distil.lora import FILE, adapted, add_adapters, merged, write_adapters
 from diffusion.training.distil.one import ADAPTERS
-from nas._errors import UsageError
 from nas.elastic import Supernet
+from nas.errors import UsageError
 from nas.train.data import open_data
 from tests.conformance.diffusion import SD1
 from tests.conformance.families import randomise

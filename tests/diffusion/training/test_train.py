@@ -14,7 +14,7 @@ from diffusion.pipeline.files.folder import load_pipeline, read_info
 from diffusion.pipeline.sampling.generate import Settings, generate
 from diffusion.training.text_to_image import train
 from diffusion.training.text_to_image.objective import PipelineObjective
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.train.checkpoint import read_checkpoint
 from nas.train.data import open_data
 from tests.diffusion.small import tiny_recipe, write_pictures

@@ -14,7 +14,7 @@ from diffusion.training.images import tokenized
 from diffusion.training.text_to_image.state import UNET
 from diffusion.training.text_to_image.state import build_state as build_training
 from diffusion.training.text_to_image.steps import Steps
-from nas._errors import NasError
+from nas.errors import NasError
 from nas.train.images import RealImages
 from nas.train.processes import Processes
 from nas.train.trainer import memory_advice

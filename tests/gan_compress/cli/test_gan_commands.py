@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from gan_compress.cli import COMMANDS, group
-from nas._errors import NasError, UsageError
+from nas.errors import NasError, UsageError
 
 Run = Callable[..., Result]
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from gan_compress.pix2pix.family import STAGES, gan_compression, read_configuration
 from gan_compress.pix2pix.resnet_generator import ResNetGenerator, group_sizes, mapping_places
-from nas._errors import UsageError
 from nas.elastic import Supernet
+from nas.errors import UsageError
 from nas.families import get_family
 from nas.space import SpaceError
 

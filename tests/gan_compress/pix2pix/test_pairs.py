@@ -16,7 +16,7 @@ from gan_compress.pix2pix.pairs import (
     small,
     to_bytes,
 )
-from nas._errors import UsageError
+from nas.errors import UsageError
 
 
 @pytest.fixture

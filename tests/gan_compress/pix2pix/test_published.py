@@ -12,8 +12,8 @@ import torch
 
 from gan_compress.pix2pix.family import GanCompression, gan_compression
 from gan_compress.pix2pix.published import load_generator, options_of
-from nas._errors import NasError
 from nas.elastic import Supernet
+from nas.errors import NasError
 from nas.families import load_model
 from tests.gan_compress.pix2pix.reference import formula_pictures, formula_weights
 

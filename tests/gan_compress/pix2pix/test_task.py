@@ -14,7 +14,7 @@ from PIL import Image
 
 from gan_compress.pix2pix.pairs import blur, psnr
 from gan_compress.pix2pix.task import DISTANCE, PSNR, Translation
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.families import Model, load_model
 from nas.train.data import open_data
 from nas.train.features import feature_space

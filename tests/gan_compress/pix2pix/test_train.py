@@ -20,8 +20,8 @@ from gan_compress.pix2pix.training.state import build_state
 from gan_compress.pix2pix.training.steps import Steps
 from gan_compress.pix2pix.training.student import Student, running, without_adaptors
 from gan_compress.stylegan2.training.images import real_images
-from nas._errors import UsageError
 from nas.elastic import Supernet
+from nas.errors import UsageError
 from nas.families import load_model
 from nas.train.checkpoint import read_checkpoint
 from nas.train.data import Data, open_data

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gan_compress.stylegan2.family import anycost
-from nas._errors import NasError
 from nas.cli.import_ import command
 from nas.elastic import Supernet
+from nas.errors import NasError
 from nas.families import load_model
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from gan_compress.cli import group
 from gan_compress.stylegan2.consistency import Labelled, consistency, uniform_subnets
 from gan_compress.stylegan2.generate import latents, load_generator
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.families import Model, load_model
 
 

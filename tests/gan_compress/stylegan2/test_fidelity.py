@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gan_compress.stylegan2.fidelity import fidelity
-from nas._errors import NasError, UsageError
+from nas.errors import NasError, UsageError
 from nas.families import Model
 from nas.train.data import open_data
 

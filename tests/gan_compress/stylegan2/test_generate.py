@@ -24,9 +24,9 @@ from gan_compress.stylegan2.generate import (
     synthesize,
     to_pixels,
 )
-from nas._errors import UsageError
-from nas._pictures import grid
+from nas.errors import UsageError
 from nas.families import Model, load_model
+from nas.pictures import grid
 
 
 def test_a_latent_depends_on_its_seed_alone(tiny: Model) -> None:

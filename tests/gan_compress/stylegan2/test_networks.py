@@ -7,7 +7,7 @@ import torch
 
 from gan_compress.stylegan2.family import anycost, uniform_channels
 from gan_compress.stylegan2.networks import Blur, ModulatedConv, Upsample
-from nas._errors import UsageError
+from nas.errors import UsageError
 from tests.gan_compress.grouped import grouped
 
 

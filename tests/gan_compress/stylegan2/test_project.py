@@ -14,8 +14,8 @@ from gan_compress.stylegan2.family import anycost
 from gan_compress.stylegan2.generate import latents, load_generator, ratio_subnet, styles, synthesize, unit
 from gan_compress.stylegan2.project import Projection, Settings, project
 from gan_compress.stylegan2.tensors import model_of
-from nas._errors import NasError, UsageError
 from nas.elastic import Supernet
+from nas.errors import NasError, UsageError
 from nas.families import Model, load_model, save_model
 
 SHORT = Settings(steps=12, polish=4)

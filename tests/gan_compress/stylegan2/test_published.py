@@ -10,8 +10,8 @@ import pytest
 
 from gan_compress.stylegan2.family import StyleGAN2, anycost
 from gan_compress.stylegan2.published import read_channel_configs, write_channel_configs
-from nas._errors import NasError, UsageError
 from nas.elastic import Supernet
+from nas.errors import NasError, UsageError
 from tests.conformance.models import Widths
 
 

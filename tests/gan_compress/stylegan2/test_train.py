@@ -18,8 +18,8 @@ from gan_compress.stylegan2.training.adversarial import AdversarialStep
 from gan_compress.stylegan2.training.images import real_images
 from gan_compress.stylegan2.training.start import read_start, take_over
 from gan_compress.stylegan2.training.state import State, build_state, kept_share, make_family, set_rates
-from nas._errors import NasError, UsageError
 from nas.elastic import Supernet
+from nas.errors import NasError, UsageError
 from nas.families import get_family, save_model
 from nas.train.checkpoint import read_checkpoint
 from nas.train.data import Data, open_data

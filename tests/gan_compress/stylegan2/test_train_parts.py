@@ -25,8 +25,8 @@ from gan_compress.stylegan2.training.subnets import (
     sandwich,
     widest,
 )
-from nas._errors import UsageError
 from nas.elastic import Supernet
+from nas.errors import UsageError
 from nas.train.data import open_data
 from nas.train.images import RealImages, real_images
 from nas.train.seeds import Draws

@@ -8,7 +8,7 @@ import torch
 from gan_compress.stylegan2.discriminator import Discriminator, EqualConv
 from gan_compress.stylegan2.training.augment import POLICIES, cutout, diff_augment, translation
 from gan_compress.stylegan2.training.losses import discriminator_loss, generator_loss, gradient_penalty
-from nas._errors import UsageError
+from nas.errors import UsageError
 
 CHANNELS = {4: 12, 8: 10, 16: 8}
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nas._errors import NasError, UsageError
-from nas.train._sources._table import Source, Table, check_classes
+from nas.train.sources._table import Source, Table, check_classes
 
 _SPLITS = {"train": ("train",), "val": ("val", "valid"), "test": ("test",)}
 

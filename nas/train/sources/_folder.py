@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from nas._errors import NasError
-from nas.train._sources._table import Source, Table, decode
+from nas.train.sources._table import Source, Table, decode
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff")
 _WORDS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from nas._errors import UsageError
-from nas.train._sources._digits import digits
-from nas.train._sources._folder import image_folder
-from nas.train._sources._parquet import parquet, parquet_files
-from nas.train._sources._table import Source
-from nas.train._sources._torchvision import names, nearest, torchvision_data
+from nas.train.sources._digits import digits
+from nas.train.sources._folder import image_folder
+from nas.train.sources._parquet import parquet, parquet_files
+from nas.train.sources._table import Source
+from nas.train.sources._torchvision import names, nearest, torchvision_data
 
 
 def find_source(

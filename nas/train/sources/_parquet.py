@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from nas._errors import NasError, UsageError
-from nas.train._sources._table import Source, Table, check_classes, decode
+from nas.train.sources._table import Source, Table, check_classes, decode
 
 _WORDS = {"train": ("train",), "val": ("val", "valid", "validation", "dev"), "test": ("test",)}
 _IMAGES = ("image", "img", "jpg", "png")

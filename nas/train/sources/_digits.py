@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from nas.train._sources._table import Source, Table
+from nas.train.sources._table import Source, Table
 
 
 def digits() -> Source:
