@@ -43,7 +43,7 @@ def picture(
 
     from gan_compress.stylegan2.edit import Directions
     from gan_compress.stylegan2.generate import latents, ratio_subnet, styles, synthesize, to_pixels
-    from gan_compress.stylegan2.project import Projection
+    from gan_compress.stylegan2.projection import Projection
 
     loaded = open_model(model)
     subnet = loaded.space.largest() if width == "full" else ratio_subnet(loaded, width)

@@ -8,6 +8,8 @@ from typing import Any
 import click
 
 from diffusion.cli._options import caption_option, captioned_data
+from diffusion.pipeline.files.folder import read_info
+from diffusion.training import distil as distillation
 from nas.cli.commands import (
     data_options,
     emit_json,
@@ -20,9 +22,8 @@ from nas.cli.commands import (
 
 
 def _recipes() -> list[str]:
-    from diffusion.training.distil import recipe_names
 
-    return recipe_names()
+    return distillation.recipe_names()
 
 
 @click.command()
@@ -81,15 +82,13 @@ def command(
     subnet; or original and subnet) every few steps and, at the end, the folder `model`. A stopped or killed run goes on
     with --resume. Several processes share each batch of batch_size images equally, so that they end where one would.
     """
-    from diffusion.pipeline.files.folder import read_info
-    from diffusion.training.distil import distil, load_recipe
     from nas.train.processes import is_main_process
 
     data, described = captioned_data(options)
-    chosen = load_recipe(recipe).replaced(
+    chosen = distillation.load_recipe(recipe).replaced(
         **overrides(settings, options, ("steps", "batch_size", "lr", "seed", "subnet", "lora_rank"))
     )
-    model = distil(
+    model = distillation.distil(
         chosen,
         data,
         output,

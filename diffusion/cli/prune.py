@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from diffusion import compress
 from diffusion.cli._options import (
     caption_option,
     captioned_data,
@@ -17,6 +18,8 @@ from diffusion.cli._options import (
     seed_option,
     threads_option,
 )
+from diffusion.training import distil as distillation
+from nas.api.tables import plain_table
 from nas.cli.commands import (
     data_options,
     emit_json,
@@ -25,6 +28,8 @@ from nas.cli.commands import (
     result_console,
     runtime_option,
 )
+from nas.latency.runtimes import default_runtime, get_runtime
+from nas.latency.units import format_count, format_ms
 
 if TYPE_CHECKING:
     from diffusion.compress import Pruned
@@ -105,21 +110,18 @@ def command(
     is left out. The folder loads in diffusers, after `import diffusion` where no stock configuration can say the shape.
     Recover the quality with `nas diffusion distill --subnet`.
     """
-    from diffusion.compress.pruning import PruneConfig, prune
-    from diffusion.training.distil.examples import real_examples
-    from nas.latency.runtimes import default_runtime, get_runtime
 
-    config = PruneConfig(
+    config = compress.PruneConfig(
         subnet=subnet, macs=macs, params=params, table=sensitivity, images=images, samples=samples, steps=steps,
         seed=seed,
     )  # fmt: skip
     examples = None
     if options["data"] is not None:
         data, described = captioned_data(options)
-        examples = partial(real_examples, data, described)
+        examples = partial(distillation.real_examples, data, described)
     chosen = (get_runtime(runtime) if runtime else default_runtime()) if measure else None
     with progress_bar("prune") as advance:
-        done = prune(
+        done = compress.prune(
             pipeline,
             output,
             config,
@@ -164,7 +166,6 @@ def _tell(done: Pruned, as_json: bool) -> None:
 
 
 def _table(done: Pruned) -> Any:
-    from nas.api.tables import plain_table
 
     rows = [
         (row.dimension, str(row.choice), f"{row.error:.2e}", f"{row.macs:.1%}", f"{row.params:.1%}")
@@ -177,8 +178,6 @@ def _table(done: Pruned) -> Any:
 
 
 def _comparison(done: Pruned) -> Any:
-    from nas.api.tables import plain_table
-    from nas.latency.units import format_count, format_ms
 
     before, after = done.before, done.after
     rows = [

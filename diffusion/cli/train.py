@@ -8,6 +8,8 @@ from typing import Any
 import click
 
 from diffusion.cli._options import caption_option, captioned_data
+from diffusion.pipeline.files.folder import read_info
+from diffusion.training import text_to_image
 from nas.cli.commands import (
     data_options,
     emit_json,
@@ -20,9 +22,8 @@ from nas.cli.commands import (
 
 
 def _recipes() -> list[str]:
-    from diffusion.training.text_to_image import recipe_names
 
-    return recipe_names()
+    return text_to_image.recipe_names()
 
 
 @click.command()
@@ -66,15 +67,13 @@ def command(
     processes share each batch of batch_size images equally, so that they end where one would; where memory is short,
     --set gradient_checkpointing=true.
     """
-    from diffusion.pipeline.files.folder import read_info
-    from diffusion.training.text_to_image import load_recipe, train
     from nas.train.processes import is_main_process
 
     data, described = captioned_data(options)
-    chosen = load_recipe(recipe).replaced(
+    chosen = text_to_image.load_recipe(recipe).replaced(
         **overrides(settings, options, ("steps", "batch_size", "lr", "seed"))
     )
-    model = train(
+    model = text_to_image.train(
         chosen,
         data,
         output,

@@ -18,9 +18,13 @@ from torch import Tensor
 from diffusion.evaluation.quality import psnr
 from diffusion.evaluation.task import MATCH, PSNR, fixed_inputs, pictures
 from diffusion.pipeline.family import DiffusionPipeline
+from nas.compress import SCOPES, quantize_onnx, quantize_onnx_dynamically
 from nas.elastic import FULL, call
 from nas.errors import UsageError
-from nas.latency.runtimes import get_runtime
+from nas.latency.measure import Plan, measure
+from nas.latency.programs import lower_program, write_sequence
+from nas.latency.reference import open_references
+from nas.latency.runtimes import get_runtime, onnx_bytes
 from nas.train.measure import onnx_forward
 
 if TYPE_CHECKING:
@@ -111,8 +115,6 @@ def ways(model: Model, subnet: Subnet, runtime: str) -> list[Way]:
     if runtime == "onnxruntime":
         found.append(Way(DYNAMIC, floats, "dynamic"))
     if get_runtime(runtime).reads_onnx:
-        from nas.compress import SCOPES
-
         found += [Way(f"static int8, {scope}", floats, scope) for scope in SCOPES]
     return found
 
@@ -138,9 +140,6 @@ class Trial:
 
     def run(self, ways: Sequence[Way]) -> list[Tried]:
         """Try all; the first is what the others are compared with. Raises `NasError` where one does not run."""
-        from nas.latency.measure import Plan, measure
-        from nas.latency.programs import write_sequence
-        from nas.latency.reference import open_references
 
         family, sequences, files = self._model.family, {}, {}
         for number, way in enumerate(ways):
@@ -175,7 +174,6 @@ class Trial:
 
     def _write(self, way: Way) -> dict[str, Path]:
         """Write the programs of a way; return their files by name."""
-        from nas.latency.programs import lower_program
 
         family, network = self._model.family, self._model.extract(way.subnet)
         names = dict.fromkeys(step.program for step in family.passes(way.subnet))
@@ -193,7 +191,6 @@ class Trial:
         return {**files, **own}
 
     def _quantize(self, way: Way, name: str, source: Path, target: Path) -> None:
-        from nas.compress import quantize_onnx, quantize_onnx_dynamically
 
         if way.scope == "dynamic":
             quantize_onnx_dynamically(source, target)
@@ -248,7 +245,6 @@ class Trial:
 
 
 def _bytes(path: Path) -> int:
-    from nas.latency.runtimes import onnx_bytes
 
     weights = path.with_suffix(".safetensors")
     return onnx_bytes(path) + (weights.stat().st_size if weights.exists() else 0)

@@ -9,7 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from diffusion.compress.quantization import Tried, bits_of
 from diffusion.evaluation.task import PSNR
+from nas.compress import SCOPES
 from nas.errors import NasError, UsageError
+from nas.export import (
+    CARD,
+    Export,
+    QualityFigure,
+    hash_files,
+    measured_latency,
+    parse_formats,
+    read_manifest,
+    write_manifest,
+)
+from nas.latency.runtimes import copy_onnx
+from nas.latency.units import format_bytes, format_ms
 
 if TYPE_CHECKING:
     from nas.export import Latency, QualityFigure
@@ -43,7 +56,6 @@ def write_quantized(
     It is an exported artifact: `DiffusionPipeline.from_pretrained(folder)` loads it after `import diffusion`, and
     `run_onnx.py` in it samples with ONNX Runtime. Raises `UsageError` if `folder` exists.
     """
-    from nas.export import Export, parse_formats
 
     target = Path(folder)
     if target.exists():
@@ -68,7 +80,6 @@ def write_quantized(
 
 
 def _quality(chosen: Tried) -> list[QualityFigure]:
-    from nas.export import QualityFigure
 
     data = f"pictures of fixed prompts and seeds, beside those of fp32; {chosen.way.name}"
     figures = [
@@ -80,16 +91,12 @@ def _quality(chosen: Tried) -> list[QualityFigure]:
 
 
 def _latency(chosen: Tried, runtime: Runtime, workload: Workload) -> list[Latency]:
-    from nas.export import measured_latency
 
     return [replace(measured_latency(chosen.measured, runtime, workload), precision=chosen.way.name)]
 
 
 def _describe(folder: Path, chosen: Tried, floats: Tried, runtime: Runtime) -> None:
     """Put files that ONNX Runtime quantized in the place of those of floats; tell of the way in card and manifest."""
-    from nas.export import CARD, hash_files, read_manifest, write_manifest
-    from nas.latency.runtimes import copy_onnx
-    from nas.latency.units import format_bytes, format_ms
 
     replaced = {
         name: file for name, file in chosen.files.items() if chosen.way.scope and file != floats.files[name]
@@ -127,6 +134,5 @@ def _describe(folder: Path, chosen: Tried, floats: Tried, runtime: Runtime) -> N
 
 
 def _scopes() -> dict[str, Any]:
-    from nas.compress import SCOPES
 
     return {**SCOPES, "dynamic": "matrix products alone, ranges found at each run"}

@@ -16,7 +16,9 @@ from torch import Tensor
 from diffusion.pipeline.inputs.captions import TEMPLATES, class_prompt
 from diffusion.pipeline.sampling.generate import Settings, generate, is_conditional, takes_classes
 from nas.errors import UsageError
+from nas.families import load_model
 from nas.train import similarity
+from nas.train.evaluate import fold_batch_norm
 
 CLASSIFIER = "mbv3-cifar10"
 WINDOW = 11
@@ -63,8 +65,6 @@ class Classifier:
     """The largest network of one of our classifiers."""
 
     def __init__(self, name: str = CLASSIFIER) -> None:
-        from nas.families import load_model
-        from nas.train.evaluate import fold_batch_norm
 
         model = load_model(name)
         if model.task.name != "classification" or len(model.mean) != 3:

@@ -22,6 +22,8 @@ from diffusion.evaluation.quality import (
     psnr,
     relative_error,
 )
+from diffusion.pipeline.artifact import write_diffusers, write_runner
+from diffusion.pipeline.family import DiffusionPipeline
 from diffusion.pipeline.files.memory import in_batches
 from diffusion.pipeline.inputs.conditions import LATENTS
 from diffusion.pipeline.inputs.prompts import general_prompts, prompt_inputs
@@ -51,7 +53,6 @@ def prompts_of(model: Model) -> Sequence[str]:
 
 
 def _family(model: Model) -> DiffusionPipeline:
-    from diffusion.pipeline.family import DiffusionPipeline
 
     assert isinstance(model.family, DiffusionPipeline)
     return model.family
@@ -248,7 +249,6 @@ class Diffusion(Task):
         return fixed_inputs(model, count), "prompts and seeds"
 
     def finish_artifact(self, model: Model, network: Any, subnet: Subnet, folder: Path) -> None:
-        from diffusion.pipeline.artifact import write_diffusers, write_runner
 
         write_diffusers(model, network, subnet, folder)
         if (folder / f"{_family(model).whole}.onnx").is_file():

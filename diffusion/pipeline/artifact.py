@@ -11,6 +11,7 @@ from diffusion.pipeline.family import SCHEDULER, STEPS, DiffusionPipeline
 from diffusion.pipeline.files.folder import read_index, write_index
 from diffusion.pipeline.inputs.conditions import LATENTS, Label, negative
 from diffusion.pipeline.inputs.prompts import load_tokenizer, read_labels
+from diffusion.pipeline.sampling import onnx_runner as runner
 from diffusion.pipeline.sampling.programs import Pipeline
 from diffusion.pipeline.sampling.scheduler_weights import mixing
 from nas.files import write_json
@@ -52,8 +53,6 @@ def write_diffusers(model: Model, network: Pipeline, subnet: Subnet, folder: Pat
 
 def write_runner(model: Model, subnet: Subnet, folder: Path) -> None:
     """Write `run_onnx.py` and what it must know of the sampling."""
-    import diffusion.pipeline.sampling.onnx_runner as runner
-
     family = model.family
     assert isinstance(family, DiffusionPipeline)
     facts, inputs = sampling_facts(family, subnet), {}

@@ -25,7 +25,7 @@ from diffusion.pipeline.files.memory import room_for
 from diffusion.pipeline.files.weights import check_bin, has_safetensors, require_weights, weight_files
 from diffusion.pipeline.parts.kinds import KINDS, Kind
 from nas.errors import NasError, UsageError, is_out_of_memory
-from nas.families import Source
+from nas.families import Model, Source, get_family
 from nas.files import sha256
 
 if TYPE_CHECKING:
@@ -86,7 +86,6 @@ class PipelineSource(Source):
         import torch
 
         from nas.elastic import Supernet, channels_last
-        from nas.families import Model, get_family
 
         family = get_family(config["family"], **config["options"])
         with room_for(path):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from gan_compress.pix2pix.resnet_generator import FIRST_BLOCK, group_sizes
+from nas.elastic import Supernet
 from nas.errors import NasError
 from nas.families import get_family, load_published, read_published
 
@@ -101,7 +102,6 @@ def load_generator(path_or_url: str | Path, resolution: int = 256) -> Supernet:
     A teacher or supernet gives all its subnets, a sub-network those that are smaller. `resolution` is the width and
     height of the images that costs are counted for. Raises `NasError` for an unreadable file or another layout.
     """
-    from nas.elastic import Supernet
 
     state = read_published(path_or_url)
     supernet = Supernet(get_family("gan-compression", **options_of(state), resolution=resolution))

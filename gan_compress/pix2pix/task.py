@@ -12,6 +12,7 @@ from gan_compress.pix2pix.pairs import SAME, get_pairs, psnr, to_bytes
 from nas.errors import UsageError
 from nas.families import SPLIT_WORDS, Evaluator, Forward, Quality, Split, Task
 from nas.train.features import DEFAULT, feature_space
+from nas.train.images import real_images
 
 if TYPE_CHECKING:
     from nas.families import Model
@@ -101,7 +102,6 @@ class Translation(Task):
     ) -> PictureEvaluator:
         if data is None:
             raise UsageError(f"{quality.label} compares with true pictures; name some with --data")
-        from nas.train.images import real_images
 
         pairs, size = model_pairs(model), model.image_size[0]
         most = min(limit or VALIDATION_PICTURES, VALIDATION_PICTURES) if split == "val" else limit

@@ -82,7 +82,7 @@ def uniform_subnets(model: Model) -> dict[str, Subnet]:
 
 
 @torch.no_grad()
-def consistency(
+def measure_consistency(
     model: Model,
     subnets: Mapping[str, Subnet],
     labelled: Labelled | None = None,

@@ -58,7 +58,7 @@ class _Pixels(Dataset):
 
 
 @torch.no_grad()
-def fidelity(
+def measure_fidelity(
     model: Model,
     subnet: Subnet,
     data: Data,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from nas.errors import NasError, UsageError
-from nas.families import WEIGHTS
+from nas.families import WEIGHTS, available_models
 from nas.files import write_atomic
 
 if TYPE_CHECKING:
@@ -65,8 +65,6 @@ def read_tensors(
 def model_of(path: str | Path) -> str | None:
     """Return the name of the model that a file of tensors belongs to, if a model of that name is at hand."""
     from safetensors import SafetensorError, safe_open
-
-    from nas.families import available_models
 
     try:
         with safe_open(str(path), framework="pt") as file:

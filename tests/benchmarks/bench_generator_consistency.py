@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from gan_compress.stylegan2.consistency import Consistency, Labelled, consistency, uniform_subnets
+from gan_compress.stylegan2.consistency import Consistency, Labelled, measure_consistency, uniform_subnets
 from gan_compress.stylegan2.generate import latents, unit
 from gan_compress.stylegan2.task import resolution_of
 from gan_compress.stylegan2.training import load_recipe, train
@@ -93,7 +93,7 @@ def main() -> None:
     model, data = load_model(given.model), open_data(given.data)
     real = real_images(data, resolution_of(model), limit=2000)
     labelled = Labelled(real.pixels, real.labels, tuple(data.classes))
-    rows = consistency(model, uniform_subnets(model), labelled, count=COUNT)
+    rows = measure_consistency(model, uniform_subnets(model), labelled, count=COUNT)
     small = alone(model, load_recipe(given.recipe), data, given.alone)
     rows.append(beside(model, small, labelled))
     text = io.StringIO()

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.errors import NasError, UsageError
+from nas.train.data import Data
+from nas.train.sources import Source, Table, captioned_parquet, decode, has_captions, parquet_files
 
 if TYPE_CHECKING:
     from nas.train.data import Data
@@ -49,7 +51,6 @@ def has_metadata(spec: str) -> bool:
 
 def caption_files(spec: str, chosen: bool) -> list[Path]:
     """Return the parquet files that `spec` names, if they bring captions or a column of them was `chosen`."""
-    from nas.train.sources import has_captions, parquet_files
 
     path = Path(spec).expanduser()
     files = [path] if path.is_file() and path.suffix == ".parquet" else parquet_files(path)
@@ -64,8 +65,6 @@ def open_captioned_parquet(
     The caption's column is "text", "caption" or "prompt" unless it is named. The data's classes are the captions, each
     once. Raises `UsageError` or `NasError` naming the file and the row or column that is wrong.
     """
-    from nas.train.data import Data
-    from nas.train.sources import captioned_parquet
 
     return Data(captioned_parquet(list(files), image_column=image, caption_column=column))
 
@@ -78,9 +77,6 @@ def open_captioned(folder: str | Path, column: str | None = None) -> Data:
     `NasError` naming the line that is wrong.
     """
     import numpy as np
-
-    from nas.train.data import Data
-    from nas.train.sources import Source, Table, decode
 
     root = Path(folder).expanduser()
     rows = _rows(root / METADATA, column)

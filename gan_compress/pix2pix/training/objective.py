@@ -16,6 +16,7 @@ from gan_compress.pix2pix.training.start import Start, read_start, take_over
 from gan_compress.pix2pix.training.state import State, build_state, set_rates
 from gan_compress.pix2pix.training.steps import Steps
 from nas.errors import UsageError
+from nas.families import save_model
 from nas.train.data import Data
 from nas.train.images import real_images
 from nas.train.log import Log
@@ -119,7 +120,6 @@ class TranslationObjective(Objective):
 
     def finish(self, folder: Path, log: Log) -> None:
         """Write the model, with synthetic inputs for batch norms' statistics; `val_psnr_db` is with real ones."""
-        from nas.families import save_model
 
         recipe, generator = self.recipe, self.state.generator()
         found = columns(self.state, self._held_out, self._calibration, recipe.pairs)

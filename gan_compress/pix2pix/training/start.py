@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gan_compress.pix2pix.family import GanCompression
+from gan_compress.pix2pix.family import GanCompression, gan_compression
 from gan_compress.pix2pix.training.recipe import TAKEN, Recipe
 from gan_compress.pix2pix.training.state import State
 from nas.elastic import Supernet
 from nas.errors import NasError, UsageError
+from nas.families import load_model
 from nas.train.checkpoint import CHECKPOINT, read_checkpoint
 
 
@@ -56,7 +57,6 @@ def read_start(start: str | Path) -> Start:
 
 
 def _from_model(start: str | Path) -> Start:
-    from nas.families import load_model
 
     model = load_model(start)
     family = model.family
@@ -76,7 +76,6 @@ def _from_model(start: str | Path) -> Start:
 
 def take_over(state: State, start: Start, recipe: Recipe) -> None:
     """Give the frozen teacher, the discriminator and, if wanted, layers of the student the weights of the start."""
-    from gan_compress.pix2pix.family import gan_compression
 
     try:
         assert state.teacher is not None

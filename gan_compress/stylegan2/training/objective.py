@@ -15,6 +15,7 @@ from gan_compress.stylegan2.training.start import Start, read_start, take_over
 from gan_compress.stylegan2.training.state import State, build_state, kept_share, make_family, set_rates
 from gan_compress.stylegan2.training.subnets import narrowest, widest
 from nas.errors import UsageError
+from nas.families import save_model
 from nas.pictures import write_png
 from nas.space import Subnet
 from nas.train.checkpoint import Checkpoint
@@ -146,7 +147,6 @@ class GeneratorObjective(Objective):
 
     def finish(self, folder: Path, log: Log) -> None:
         """Write the averaged generator as a model folder."""
-        from nas.families import save_model
 
         recipe, half = self.recipe, (0.5, 0.5, 0.5)
         info = {

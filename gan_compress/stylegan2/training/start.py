@@ -10,6 +10,7 @@ from gan_compress.stylegan2.training.importance import style_importance
 from gan_compress.stylegan2.training.recipe import FAMILY, Recipe
 from gan_compress.stylegan2.training.state import State, frozen
 from nas.errors import NasError, UsageError
+from nas.families import load_model
 from nas.train.checkpoint import CHECKPOINT, read_checkpoint
 
 
@@ -61,7 +62,6 @@ def _without_prefix(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_model(start: str | Path) -> Start:
-    from nas.families import load_model
 
     model = load_model(start)
     options = dict(model.family.options)

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from gan_compress.cli import group
-from gan_compress.stylegan2.consistency import Labelled, consistency, uniform_subnets
+from gan_compress.stylegan2.consistency import Labelled, measure_consistency, uniform_subnets
 from gan_compress.stylegan2.generate import latents, load_generator
 from nas.errors import UsageError
 from nas.families import Model, load_model
@@ -34,7 +34,7 @@ def test_every_width_at_every_resolution(tiny: Model) -> None:
 
 
 def test_the_full_generator_agrees_with_itself(tiny: Model, labelled: Labelled) -> None:
-    (row,) = consistency(tiny, {"full": tiny.space.largest()}, labelled, count=20)
+    (row,) = measure_consistency(tiny, {"full": tiny.space.largest()}, labelled, count=20)
     assert row.distance == pytest.approx(0, abs=1e-9)
     assert row.pixel_error == 0
     assert row.agreement == 1
@@ -45,7 +45,7 @@ def test_the_full_generator_agrees_with_itself(tiny: Model, labelled: Labelled) 
 
 def test_narrower_is_farther_and_cheaper(tiny: Model) -> None:
     subnets = {name: subnet for name, subnet in uniform_subnets(tiny).items() if name.endswith("@16")}
-    rows = consistency(tiny, subnets, count=20)
+    rows = measure_consistency(tiny, subnets, count=20)
     assert rows[-1].distance > rows[0].distance
     assert rows[-1].pixel_error > rows[0].pixel_error
     assert rows[-1].macs < rows[0].macs
@@ -54,7 +54,7 @@ def test_narrower_is_farther_and_cheaper(tiny: Model) -> None:
 
 def test_pixel_error_is_that_of_the_images(tiny: Model) -> None:
     small, inputs = tiny.space.smallest(), latents(tiny, range(6))
-    (row,) = consistency(tiny, {"small": small}, count=6)
+    (row,) = measure_consistency(tiny, {"small": small}, count=6)
     a, b = (load_generator(tiny, subnet)(inputs) for subnet in (small, tiny.space.largest()))
     a = torch.nn.functional.interpolate(a.clamp(-1, 1), size=(16, 16), mode="bilinear")
     wanted = (((a - b.clamp(-1, 1)) / 2) ** 2).mean().sqrt()
@@ -63,9 +63,9 @@ def test_pixel_error_is_that_of_the_images(tiny: Model) -> None:
 
 def test_path_length_does_not_depend_on_the_step(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     subnets = {"full": tiny.space.largest()}
-    (first,) = consistency(tiny, subnets, count=10)
+    (first,) = measure_consistency(tiny, subnets, count=10)
     monkeypatch.setattr("gan_compress.stylegan2.consistency._STEP", 5e-3)
-    (second,) = consistency(tiny, subnets, count=10)
+    (second,) = measure_consistency(tiny, subnets, count=10)
     assert second.path_length == pytest.approx(first.path_length, rel=0.1)
 
 
@@ -103,7 +103,7 @@ def test_images_without_labels_give_the_kernel_distance_alone(
 ) -> None:
     none = Labelled(labelled.images, torch.zeros(30, dtype=torch.long), ())
     full = {"full": tiny.space.largest()}
-    (row,), (known,) = (consistency(tiny, full, given, count=20) for given in (none, labelled))
+    (row,), (known,) = (measure_consistency(tiny, full, given, count=20) for given in (none, labelled))
     assert row.agreement is None and known.agreement == 1
     assert row.kid == known.kid is not None
     for number, image in enumerate(labelled.images):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from gan_compress.stylegan2.fidelity import fidelity
+from gan_compress.stylegan2.fidelity import measure_fidelity
 from nas.errors import NasError, UsageError
 from nas.families import Model
 from nas.train.data import open_data
@@ -50,7 +50,7 @@ def extractor() -> str:
 
 
 def test_figures_are_those_of_the_definition(tiny: Model, extractor: str) -> None:
-    found = fidelity(tiny, tiny.space.largest(), open_data("digits"), count=300, extractor=extractor)
+    found = measure_fidelity(tiny, tiny.space.largest(), open_data("digits"), count=300, extractor=extractor)
     from gan_compress.stylegan2.generate import latents, load_generator, to_pixels
     from gan_compress.stylegan2.training.images import real_images
     from nas.train.features import fid
@@ -74,9 +74,11 @@ def test_missing_weights_cost_a_sentence(
         "gan_compress.stylegan2.fidelity.latents", lambda *_: pytest.fail("images were made in vain")
     )
     with pytest.raises(NasError, match="cannot be had .*no route to host.*--weights"):
-        fidelity(tiny, tiny.space.largest(), open_data("digits"), count=4)
+        measure_fidelity(tiny, tiny.space.largest(), open_data("digits"), count=4)
     with pytest.raises(UsageError, match="does not exist"):
-        fidelity(tiny, tiny.space.largest(), open_data("digits"), count=4, weights=tmp_path / "none.pth")
+        measure_fidelity(
+            tiny, tiny.space.largest(), open_data("digits"), count=4, weights=tmp_path / "none.pth"
+        )
 
 
 def test_weights_are_never_unpickled(tiny: Model, tmp_path: Path) -> None:
@@ -86,7 +88,9 @@ def test_weights_are_never_unpickled(tiny: Model, tmp_path: Path) -> None:
 
     torch.save({"a": Evil()}, tmp_path / "evil.pth")
     with pytest.raises(NasError, match="no file of plain tensors"):
-        fidelity(tiny, tiny.space.largest(), open_data("digits"), count=4, weights=tmp_path / "evil.pth")
+        measure_fidelity(
+            tiny, tiny.space.largest(), open_data("digits"), count=4, weights=tmp_path / "evil.pth"
+        )
     assert not (tmp_path / "ran").exists()
 
 
@@ -100,4 +104,4 @@ def test_without_the_package_the_extra_is_named(tiny: Model, monkeypatch: pytest
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(UsageError, match=r"anyfit\[fidelity\]"):
-        fidelity(tiny, tiny.space.largest(), open_data("digits"), count=4)
+        measure_fidelity(tiny, tiny.space.largest(), open_data("digits"), count=4)

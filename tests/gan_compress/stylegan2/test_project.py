@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gan_compress.stylegan2.family import anycost
 from gan_compress.stylegan2.generate import latents, load_generator, ratio_subnet, styles, synthesize, unit
-from gan_compress.stylegan2.project import Projection, Settings, project
+from gan_compress.stylegan2.projection import Projection, Settings, project
 from gan_compress.stylegan2.tensors import model_of
 from nas.elastic import Supernet
 from nas.errors import NasError, UsageError
@@ -53,7 +53,7 @@ def test_polishing_only_improves(tiny: Model, picture: Tensor) -> None:
 
 
 def test_the_joint_search_serves_the_small_generator(tiny: Model, picture: Tensor, short: Projection) -> None:
-    from gan_compress.stylegan2.project import _Loss
+    from gan_compress.stylegan2.projection import _Loss
 
     small = load_generator(tiny, ratio_subnet(tiny, "0.25@8"))
     alone = project(tiny, picture, settings=SHORT)
