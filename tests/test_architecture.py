@@ -37,7 +37,7 @@ FILE_CIRCLES = [
     },
 ]  # fmt: skip
 """Circles of files that are left in `nas`; none may be added or grow."""
-IMPORTS_IN_FUNCTIONS = {"diffusion": 6, "gan_compress": 5}
+IMPORTS_IN_FUNCTIONS = {"diffusion": 7, "gan_compress": 5}
 """Imports of own code inside functions, at most."""
 
 
