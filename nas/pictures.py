@@ -2,6 +2,60 @@
 
 from __future__ import annotations
 
-from nas._pictures import check_output, flat, grid, listed, write_png
+from collections.abc import Sequence
+from pathlib import Path
 
-__all__ = ["check_output", "flat", "grid", "listed", "write_png"]
+import numpy as np
+from PIL import Image
+
+from nas._errors import UsageError
+from nas._files import replacing
+
+
+def listed(values: Sequence[object]) -> str:
+    """Return "a, b or c"."""
+    words = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+def grid(
+    pictures: np.ndarray | Sequence[np.ndarray], columns: int | None = None, *, gap: int = 2, zoom: int = 1
+) -> np.ndarray:
+    """Return pictures (n, h, w, 3) as one, row by row on white; by default about as many rows as columns."""
+    pixels = np.asarray(pictures)
+    count, height, width = pixels.shape[:3]
+    across = min(count, columns or int(np.ceil(np.sqrt(count))))
+    rows = -(-count // across)
+    pixels = pixels.repeat(zoom, 1).repeat(zoom, 2)
+    height, width = height * zoom, width * zoom
+    sheet = np.full((rows * (height + gap) - gap, across * (width + gap) - gap, 3), 255, np.uint8)
+    for index, picture in enumerate(pixels):
+        top, left = index // across * (height + gap), index % across * (width + gap)
+        sheet[top : top + height, left : left + width] = picture
+    return sheet
+
+
+def check_output(path: Path, suffixes: Sequence[str] = ()) -> None:
+    """Raise `UsageError` if `path` exists, or ends in none of `suffixes`; called before the work."""
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise UsageError(f"--output is {path}, but its name must end in {listed(suffixes)}; rename it")
+    if path.exists():
+        raise UsageError(f"{path} already exists; name a new place with --output or remove that one first")
+
+
+def write_png(path: str | Path, picture: np.ndarray) -> None:
+    """Write one picture, uint8 (height, width, 3), as PNG, as a whole or not at all."""
+    with replacing(path) as beside:
+        Image.fromarray(picture).save(beside, format="PNG")
+
+
+def flat(image: Image.Image) -> Image.Image:
+    """Return RGB: 16 bit numbers and floats scaled to 8, what is transparent on white."""
+    if image.mode[0] in "IF":
+        numbers = np.array(image, dtype=np.float64)
+        most = 1.0 if image.mode == "F" and numbers.max() <= 1 else 255.0 if numbers.max() < 256 else 65535.0
+        return Image.fromarray((numbers / most * 255).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")

@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("nas", "gan_compress", "diffusion", "app")
 MOST_MODULES = 12
 LARGE_FOLDERS = {
-    "nas/cli": 23,
-    "nas/elastic": 15,
+    "nas/cli": 24,
+    "nas/elastic": 16,
     "nas/latency": 18,
     "nas/search": 30,
     "nas/train": 27,
