@@ -20,12 +20,12 @@ from gan_compress.stylegan2.consistency import Consistency, Labelled, measure_co
 from gan_compress.stylegan2.generate import latents, unit
 from gan_compress.stylegan2.task import resolution_of
 from gan_compress.stylegan2.training import load_recipe, train
-from gan_compress.stylegan2.training.images import real_images
 from gan_compress.stylegan2.training.recipe import Recipe
 from nas._files import write_atomic
 from nas.families import Model, load_model
 from nas.train.data import Data, open_data
 from nas.train.features import feature_space, kid
+from nas.train.images import real_images
 
 RESULTS = Path(__file__).with_name("results") / "generator_consistency.csv"
 COUNT = 500

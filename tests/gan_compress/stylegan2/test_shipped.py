@@ -16,11 +16,11 @@ from gan_compress.pix2pix.pairs import blur
 from gan_compress.stylegan2.edit import Directions, label_scores
 from gan_compress.stylegan2.generate import latents, load_generator, ratio_subnet, styles
 from gan_compress.stylegan2.task import resolution_of
-from gan_compress.stylegan2.training.images import real_images
 from nas.families import Model, available_models, load_model
 from nas.search.scorer import predictor_errors
 from nas.train.data import open_data
 from nas.train.features import feature_space
+from nas.train.images import real_images
 
 MODELS = Path(__file__).parents[3] / "gan_compress" / "models"
 SHIPPED = sorted(path.name for path in MODELS.iterdir())

@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from gan_compress.stylegan2.task import DISTANCE, KID, DistributionEvaluator, Generation, resolution_of
-from gan_compress.stylegan2.training.images import real_images
 from nas.elastic import Supernet
 from nas.errors import UsageError
 from nas.families import Model, get_family, load_model, save_model
 from nas.train.data import open_data
 from nas.train.features import feature_space, fid, kid
+from nas.train.images import real_images
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ from safetensors.torch import load_file
 
 from gan_compress.stylegan2.training import Recipe, train
 from gan_compress.stylegan2.training.adversarial import AdversarialStep
-from gan_compress.stylegan2.training.images import real_images
 from gan_compress.stylegan2.training.start import read_start, take_over
 from gan_compress.stylegan2.training.state import State, build_state, kept_share, make_family, set_rates
 from nas.elastic import Supernet
@@ -23,6 +22,7 @@ from nas.errors import NasError, UsageError
 from nas.families import get_family, save_model
 from nas.train.checkpoint import read_checkpoint
 from nas.train.data import Data, open_data
+from nas.train.images import real_images
 from nas.train.seeds import Draws
 
 TINY = {
@@ -128,7 +128,7 @@ def test_the_elastic_stage_starts_at_the_full_generator_and_its_scores(base: Pat
 
 
 def test_the_teacher_and_the_watcher_stay_and_everything_else_learns(base: Path, digits: Data) -> None:
-    from gan_compress.stylegan2.training.images import real_images
+    from nas.train.images import real_images
 
     recipe = read_start(base).adopt(tiny("elastic", lr=0.01))
     state = started(base, "elastic", lr=0.01)

@@ -15,7 +15,7 @@ from gan_compress.stylegan2.training.distance import feature_distance
 from gan_compress.stylegan2.training.images import shrunk
 from gan_compress.stylegan2.training.importance import style_importance
 from gan_compress.stylegan2.training.recipe import FAMILY, Recipe, load_recipe, recipe_names
-from gan_compress.stylegan2.training.samples import sample_grid, write_picture
+from gan_compress.stylegan2.training.samples import sample_grid
 from gan_compress.stylegan2.training.state import make_family
 from gan_compress.stylegan2.training.subnets import (
     described,
@@ -27,6 +27,7 @@ from gan_compress.stylegan2.training.subnets import (
 )
 from nas.elastic import Supernet
 from nas.errors import UsageError
+from nas.pictures import write_png
 from nas.train.data import open_data
 from nas.train.images import RealImages, real_images
 from nas.train.seeds import Draws
@@ -234,7 +235,7 @@ def test_samples_have_a_row_a_class_and_a_grid_a_subnet(
         picture, sample_grid(supernet, [family.space.largest(), narrowest(family, 8)], columns=5)
     )
     assert (picture[:, 80:88] == 255).all()
-    write_picture(tmp_path / "a" / "grid.png", picture)
+    write_png(tmp_path / "a" / "grid.png", picture.numpy())
     with Image.open(tmp_path / "a" / "grid.png") as image:
         assert np.array_equal(np.asarray(image), picture.numpy())
     plain = Supernet(anycost(16, 0.0078125, style=8, cap=16))
