@@ -30,9 +30,8 @@ def command(runs: Path, host: str, port: int, no_browser: bool) -> None:
     import sys
     from importlib.util import find_spec
 
-    from nas._errors import NasError, UsageError
-    from nas._extras import how_to_install
-    from nas.cli._output import log
+    from nas.cli.commands import log
+    from nas.errors import NasError, UsageError, how_to_install
 
     if find_spec("streamlit") is None:
         raise NasError(f"the app needs Streamlit, which is not installed; {how_to_install('app')}")
@@ -69,7 +68,7 @@ def require_free(host: str, port: int) -> None:
     """Raise `UsageError` where an address cannot be listened on."""
     import socket
 
-    from nas._errors import UsageError
+    from nas.errors import UsageError
 
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from nas._errors import NasError
+from nas.errors import NasError
 from nas.families import available_models, read_model_config
 
 KINDS = {"nas": "classifier", "gan_compress": "generator", "diffusion": "pipeline"}

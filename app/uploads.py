@@ -10,10 +10,10 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from nas._errors import UsageError
-from nas._files import replacing
-from nas._pictures import flat
+from nas.errors import UsageError
+from nas.files import replacing
 from nas.jobs import runs_root
+from nas.pictures import flat
 
 MOST_BYTES = 8_000_000
 MOST_PIXELS = 40_000_000

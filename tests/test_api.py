@@ -113,8 +113,8 @@ def test_a_subnet_is_exported_by_its_name_or_itself(model: nas.Model, tmp_path: 
 def test_a_quality_is_evaluated_on_images(model: nas.Model) -> None:
     from PIL import Image
 
-    from nas.train._sources import Source, Table
     from nas.train.data import Data
+    from nas.train.sources import Source, Table
 
     pixels = np.random.default_rng(0).integers(0, 256, (60, 32, 32, 3), dtype=np.uint8)
     table = Table(np.arange(60) % 3, lambda index: Image.fromarray(pixels[index]))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nas._progress import VARIABLE, ProgressFile, ProgressLines, duration, read_progress
+from nas.progress import VARIABLE, ProgressFile, ProgressLines, duration, read_progress
 
 
 def test_what_was_written_last_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from app.parts.empty import empty
 from app.parts.networks import network_of, open_model
 from app.parts.text import ms, plain, told
 from app.uploads import read_upload
-from nas._errors import NasError
+from nas.errors import NasError
 from nas.jobs import Card, list_cards, safe_folder
 
 _SAMPLES = Path(__file__).parents[1] / "images" / "samples"

@@ -21,8 +21,8 @@ from app.parts.recipe import general, kinds, recipe
 from app.parts.text import ms, plain, told
 from app.parts.wipe import SHOWN, wiped
 from nas import jobs
-from nas._errors import NasError
-from nas._files import write_json
+from nas.errors import NasError
+from nas.files import write_json
 from nas.jobs import list_cards, runs_root
 from nas.latency.units import format_bytes
 
@@ -248,8 +248,8 @@ def page() -> None:
 
 def check(name: str, prompt: str) -> None:
     """Raise `UsageError` for a prompt that the pipeline does not take, before a job is started."""
-    from diffusion.pipeline import quiet
-    from diffusion.prompts import require_prompts
+    from diffusion.pipeline.files.folder import quiet
+    from diffusion.pipeline.inputs.prompts import require_prompts
 
     model: Any = open_model(name)
     with quiet():

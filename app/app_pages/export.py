@@ -14,8 +14,8 @@ from app.parts.follow import follow
 from app.parts.text import ms, plain, quality_words, told
 from app.parts.zips import zipped
 from nas import jobs
-from nas._errors import NasError
-from nas._files import read_json, write_json
+from nas.errors import NasError
+from nas.files import read_json, write_json
 from nas.jobs import free_run, list_cards, new_name, runs_root, safe_folder
 from nas.latency.units import format_bytes, format_count
 

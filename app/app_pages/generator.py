@@ -21,7 +21,7 @@ from app.parts.networks import network_of, open_model
 from app.parts.text import ms, plain, told
 from app.uploads import keep_upload, read_upload
 from nas import jobs
-from nas._errors import NasError
+from nas.errors import NasError
 from nas.jobs import runs_root
 
 _SHOWN = 224
@@ -41,9 +41,9 @@ def picture(
     """Return the image, uint8 (h, w, 3) at the size that the subnet makes, of a latent or a projected picture."""
     import torch
 
-    from gan_compress.edit import Directions
-    from gan_compress.generate import latents, ratio_subnet, styles, synthesize, to_pixels
-    from gan_compress.project import Projection
+    from gan_compress.stylegan2.edit import Directions
+    from gan_compress.stylegan2.generate import latents, ratio_subnet, styles, synthesize, to_pixels
+    from gan_compress.stylegan2.projection import Projection
 
     loaded = open_model(model)
     subnet = loaded.space.largest() if width == "full" else ratio_subnet(loaded, width)
@@ -65,7 +65,7 @@ def distance(model: str, first: np.ndarray, second: np.ndarray) -> float:
     """Return the feature distance of two images of a generator."""
     import torch
 
-    from gan_compress.generate import difference
+    from gan_compress.stylegan2.generate import difference
 
     loaded = open_model(model)
     mean, std = torch.tensor(loaded.mean).view(1, 3, 1, 1), torch.tensor(loaded.std).view(1, 3, 1, 1)
@@ -77,7 +77,7 @@ def distance(model: str, first: np.ndarray, second: np.ndarray) -> float:
 
 def labels_of(model: str) -> list[str]:
     """Return the labels that images can be moved towards."""
-    from gan_compress.edit import Directions
+    from gan_compress.stylegan2.edit import Directions
 
     try:
         return [*Directions.load(open_model(model)).labels]
@@ -149,8 +149,8 @@ def projection(model: str) -> str | None:
 @st.fragment
 def editor(model: str, projected: str | None) -> None:
     """The sliders and the two images: what is drawn anew while someone drags."""
-    from gan_compress.family import RATIOS
-    from gan_compress.generate import generator_family
+    from gan_compress.stylegan2.family import RATIOS
+    from gan_compress.stylegan2.generate import generator_family
 
     loaded = open_model(model)
     family = generator_family(loaded)
@@ -202,7 +202,7 @@ def editor(model: str, projected: str | None) -> None:
     moves = tuple(move for move in moves if move[1])
     name = width if size == sizes[-1] else f"{width}@{size}"
     preview = picture(model, name, seed, label, truncation, moves, projected)
-    from gan_compress.generate import ratio_subnet
+    from gan_compress.stylegan2.generate import ratio_subnet
 
     small, full = (
         loaded.supernet.count(ratio_subnet(loaded, name)),
@@ -298,7 +298,7 @@ def takeaway(model: str, label: int | None, truncation: float, name: str) -> Non
 
 def grid_of(model: str, first: int, label: int | None, truncation: float, width: str) -> bytes:
     """Return sixteen seeds as a PNG sheet."""
-    from nas._pictures import grid
+    from nas.pictures import grid
 
     made = [picture(model, width, seed, label, truncation, (), None) for seed in range(first, first + 16)]
     return png(grid(made, 4, zoom=max(1, 64 // made[0].shape[0])))
@@ -310,14 +310,14 @@ def move_of(model: str, ends: tuple[int, int], label: int | None, truncation: fl
 
     import torch
 
-    from gan_compress.generate import (
+    from gan_compress.pictures import write_frames
+    from gan_compress.stylegan2.generate import (
         interpolate,
         latents,
         ratio_subnet,
         styles,
         synthesize,
         to_pixels,
-        write_frames,
     )
 
     loaded = open_model(model)

@@ -18,15 +18,15 @@ from app.parts.follow import follow
 from app.parts.runs_data import open_candidates
 from app.parts.text import ms, plain, told
 from nas import jobs
-from nas._errors import NasError
-from nas._files import read_json
+from nas.errors import NasError
+from nas.files import read_json
 from nas.jobs import searches
 from nas.latency.profile import GOOD_PCT
 
 
 def profiles() -> list[Path]:
     """Return the device profiles of this machine's cache."""
-    from nas._files import cache_folder
+    from nas.files import cache_folder
 
     return sorted((cache_folder() / "profiles").glob("*.json"))
 

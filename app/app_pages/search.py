@@ -13,7 +13,7 @@ from app.parts.empty import empty
 from app.parts.follow import follow
 from app.parts.text import budget_words, ms, pace_words, plain, quality_words, seconds_words, told
 from nas import jobs
-from nas._errors import NasError
+from nas.errors import NasError
 from nas.jobs import list_cards, read_card, runs_root, safe_folder, search_words, start_search
 from nas.search.candidates import read_candidates
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from nas._errors import NasError
+from nas.errors import NasError
 from nas.jobs import safe_folder
 from nas.search.candidates import TABLE, Candidates, read_candidates
 

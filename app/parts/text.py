@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from nas._errors import NasError
+from nas.errors import NasError
 from nas.families import quality_text
 from nas.latency.units import format_bytes, format_count, format_ms
 

@@ -6,10 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas._errors import NasError, UsageError
+from diffusion import evaluation
+from diffusion import pipeline as pipelines
+from diffusion.cli._options import DEFAULT_PIPELINE
+from nas.api.figures import load_supernet, read_answer, read_subnet, whole_run
+from nas.api.targets import find_target
+from nas.errors import NasError, UsageError
+from nas.export import Network, artifact_family, artifact_model, artifact_subnet, load_artifact, read_manifest
+from nas.families import get_family
+from nas.latency.units import format_ms
+from nas.search import RunFolder
 
 if TYPE_CHECKING:
-    from diffusion.comparison import Candidate
+    from diffusion.evaluation.comparison import Candidate
     from nas.api.targets import Target
     from nas.elastic import Family
     from nas.families import Model
@@ -23,7 +32,6 @@ def read_candidates(text: str, steps: int | None, guidance: float | None, ladder
     `steps` and `guidance` are of pipelines that were not exported or searched, unless the word says others. Raises
     `UsageError` for what is no pipeline, and for settings of one that has its own.
     """
-    from nas.api.targets import find_target
 
     place, told = _settings(text)
     target = find_target(place)
@@ -54,14 +62,8 @@ def _settings(text: str) -> tuple[str, dict[str, Any]]:
     return place, told
 
 
-def _plain(text: str, target: Target, told: Mapping[str, Any]) -> Candidate:
+def _plain(text: str, target: Target, told: Mapping[str, Any]) -> evaluation.Candidate:
     """Return a pipeline that was neither exported nor searched, sampled as is told."""
-    from diffusion.comparison import Candidate
-    from nas.api.figures import load_supernet, read_subnet
-    from nas.export._bench import Network
-    from nas.families import get_family
-
-    from diffusion.cli._options import DEFAULT_PIPELINE  # isort: skip
 
     model = load_supernet(target, None, DEFAULT_PIPELINE)
     _require_pipeline(text, model.family)
@@ -78,29 +80,21 @@ def _plain(text: str, target: Target, told: Mapping[str, Any]) -> Candidate:
         family = get_family(family.name, **{**family.options, **changed})
         subnet = family.space.subnet({name: subnet[name] for name in family.space.names if name in subnet})
     name = model.name if target.kind == "model" and "@" not in text else _short(text)
-    return Candidate(name, model, Network(network, family, subnet))
+    return evaluation.Candidate(name, model, Network(network, family, subnet))
 
 
-def _artifact(target: Target) -> Candidate:
-    from diffusion.comparison import Candidate
-    from nas.export import artifact_family, artifact_model, artifact_subnet, load_artifact, read_manifest
-    from nas.export._bench import Network
+def _artifact(target: Target) -> evaluation.Candidate:
 
     family = artifact_family(target.where, read_manifest(target.where))
     _require_pipeline(target.text, family)
     network = Network(
         load_artifact(target.where), family, artifact_subnet(target.where, family), target.where
     )
-    return Candidate(_short(target.text), artifact_model(target.where), network)
+    return evaluation.Candidate(_short(target.text), artifact_model(target.where), network)
 
 
-def _answers(target: Target, ladder: bool) -> list[Candidate]:
+def _answers(target: Target, ladder: bool) -> list[evaluation.Candidate]:
     """Return a run's answer, and with `ladder` those at other budgets, quickest first."""
-    from diffusion.cli._options import DEFAULT_PIPELINE
-    from diffusion.comparison import Candidate
-    from nas.api.figures import load_supernet, read_answer, read_subnet, whole_run
-    from nas.latency.units import format_ms
-    from nas.search import RunFolder
 
     model = load_supernet(target, None, DEFAULT_PIPELINE)
     _require_pipeline(target.text, model.family)
@@ -114,19 +108,17 @@ def _answers(target: Target, ladder: bool) -> list[Candidate]:
         for latency, subnet in found:
             ms = latency["measured"] or latency["predicted"]
             named.setdefault(subnet, f"{_short(target.text)} at {format_ms(ms)}")
-    return [Candidate(name, model, _network(model, subnet)) for subnet, name in named.items()]
+    return [evaluation.Candidate(name, model, _network(model, subnet)) for subnet, name in named.items()]
 
 
 def _network(model: Model, subnet: Any) -> Any:
-    from nas.export._bench import Network
 
     return Network(model.supernet.extract(subnet), model.family, subnet)
 
 
 def _require_pipeline(text: str, family: Family) -> None:
-    from diffusion.pipeline_family import DiffusionPipeline
 
-    if not isinstance(family, DiffusionPipeline):
+    if not isinstance(family, pipelines.DiffusionPipeline):
         raise UsageError(
             f"{text} is of the family {family.name} and no pipeline; give a pipeline, or use `nas compare`"
         )

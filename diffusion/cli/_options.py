@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from diffusion import pipeline as pipelines
+from diffusion.pipeline.files.folder import DENOISERS, find_pipeline, load_pipeline, read_info, shipped
+from nas.cli.commands import log, opened
+from nas.errors import UsageError
+
 if TYPE_CHECKING:
-    from diffusion.sample import Settings
+    from diffusion.pipeline.sampling.generate import Settings
     from nas.train.data import Data
 
 DEFAULT_PIPELINE = "tiny-sd-cifar10"
@@ -19,7 +24,6 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    from diffusion.pipeline import shipped
 
     return [name for name in shipped() if name.startswith(incomplete)]
 
@@ -76,20 +80,16 @@ def sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def settings_of(options: dict[str, Any], pipeline: str) -> Settings:
     """Take the values of `sampling_options` out of `options`; what was not given is the pipeline's own."""
-    from diffusion.defaults import own_settings, remarks
-    from nas.cli._output import log
 
     given = {name: options.pop(name) for name in ("steps", "guidance", "negative", "rescale")}
-    if remark := remarks(pipeline):
+    if remark := pipelines.remarks(pipeline):
         log(remark)
-    return own_settings(pipeline, **given)
+    return pipelines.own_settings(pipeline, **given)
 
 
 def opened_pipeline(spec: str, device: str, threads: int | None) -> Any:
     """Load a pipeline for a command."""
     import torch
-
-    from diffusion.pipeline import DENOISERS, load_pipeline
 
     if threads:
         torch.set_num_threads(threads)
@@ -98,8 +98,6 @@ def opened_pipeline(spec: str, device: str, threads: int | None) -> Any:
 
 def default_prompts(spec: str) -> list[str]:
     """Return the prompts that a pipeline was trained with, as it says; raises `UsageError` where it does not."""
-    from diffusion.pipeline import find_pipeline, read_info
-    from nas._errors import UsageError
 
     prompts = read_info(find_pipeline(spec)).get("prompts", [])
     if not prompts:
@@ -112,12 +110,10 @@ def asked_prompts(prompts: Sequence[str], spec: str, pipeline: Any) -> list[str]
 
     An unconditional pipeline has the empty one alone. Raises `UsageError` for what the pipeline does not take.
     """
-    from diffusion.sample import is_conditional, takes_classes
-    from nas._errors import UsageError
 
-    if is_conditional(pipeline):
+    if pipelines.is_conditional(pipeline):
         return list(prompts) or default_prompts(spec)
-    if takes_classes(pipeline):
+    if pipelines.takes_classes(pipeline):
         return list(prompts) or _default_classes(spec, pipeline)
     if prompts:
         raise UsageError(f"{spec} is unconditional, but the prompt {prompts[0]!r} is given; leave it out")
@@ -125,16 +121,13 @@ def asked_prompts(prompts: Sequence[str], spec: str, pipeline: Any) -> list[str]
 
 
 def _default_classes(spec: str, pipeline: Any) -> list[str]:
-    from diffusion.pipeline import find_pipeline, read_info
-    from diffusion.prompts import some_classes
 
     known = [str(prompt) for prompt in read_info(find_pipeline(spec)).get("prompts", [])]
-    return known or some_classes(int(pipeline.transformer.config.num_embeds_ada_norm))
+    return known or pipelines.some_classes(int(pipeline.transformer.config.num_embeds_ada_norm))
 
 
 def pipeline_name(spec: str) -> str:
     """Return a pipeline's name for readers."""
-    from diffusion.pipeline import find_pipeline, read_info
 
     folder = find_pipeline(spec)
     return str(read_info(folder).get("name", Path(spec).name))
@@ -142,15 +135,12 @@ def pipeline_name(spec: str) -> str:
 
 def captioned_data(options: dict[str, Any]) -> tuple[Data, bool]:
     """Take the data options and --caption-column out of `options`; returns the data and whether they bring captions."""
-    from diffusion.captions import caption_files, has_metadata, open_captioned, open_captioned_parquet
-    from nas._errors import UsageError
-    from nas.cli._data import opened
 
     place, column = options["data"], options.pop("caption_column")
-    if has_metadata(place):
-        data = open_captioned(place, column)
-    elif options["label_column"] is None and (files := caption_files(place, column is not None)):
-        data = open_captioned_parquet(files, options["image_column"], column)
+    if pipelines.has_metadata(place):
+        data = pipelines.open_captioned(place, column)
+    elif options["label_column"] is None and (files := pipelines.caption_files(place, column is not None)):
+        data = pipelines.open_captioned_parquet(files, options["image_column"], column)
     elif column is not None:
         raise UsageError(
             f"--caption-column is {column!r}, but {place} is no folder with metadata.jsonl and no parquet files "

@@ -7,11 +7,28 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nas.cli._options import json_option, runtime_option, seed_option, threads_option
-from nas.cli._output import emit_json, log, result_console
+from diffusion import evaluation
+from diffusion.cli._candidates import read_candidates
+from nas.api.tables import plain_table
+from nas.cli.commands import (
+    emit_json,
+    json_option,
+    log,
+    result_console,
+    runtime_option,
+    seed_option,
+    threads_option,
+)
+from nas.errors import NasError
+from nas.files import new_folder
+from nas.latency.fingerprint import machine_fingerprint
+from nas.latency.runtimes import default_runtime, get_runtime
+from nas.latency.units import format_bytes, format_ms
+from nas.latency.workload import Workload
+from nas.pictures import check_output, write_png
 
 if TYPE_CHECKING:
-    from diffusion.comparison import Candidate, Comparison, Row
+    from diffusion.evaluation.comparison import Candidate, Comparison, Row
 
 
 @click.command()
@@ -70,22 +87,13 @@ def command(
     """
     import tempfile
 
-    from diffusion.comparison import Comparison
-    from diffusion.comparison_figure import draw_sheet
-    from diffusion.task import prompts_of
-    from nas._errors import NasError
-    from nas._pictures import check_output, write_png
-    from nas.latency.fingerprint import machine_fingerprint
-    from nas.latency.runtimes import default_runtime, get_runtime
-    from nas.latency.workload import Workload
-
     check_output(output, (".png",))
     if single is not None:
         check_output(single, ())
     candidates = [one for text in what for one in _candidates(text, steps, guidance, ladder)]
-    comparison = Comparison(
+    comparison = evaluation.Comparison(
         candidates=candidates,
-        prompts=prompts or prompts_of(candidates[0].model),
+        prompts=prompts or evaluation.prompts_of(candidates[0].model),
         images=images,
         seed=seed,
         runtime=get_runtime(runtime) if runtime else default_runtime(),
@@ -99,7 +107,7 @@ def command(
     footer = _footer(comparison, machine)
     if single is not None:
         _write_each(single, rows)
-    write_png(output, draw_sheet(rows, comparison.pairs[0], footer, shown))
+    write_png(output, evaluation.draw_sheet(rows, comparison.pairs[0], footer, shown))
     if as_json:
         emit_json(_answer(comparison, rows, output, machine))
     else:
@@ -112,8 +120,6 @@ def command(
 
 def _write_each(folder: Path, rows: list[Row]) -> None:
     """Write <number of the pipeline>-<number of the image>.png, both from 0, in the order of the answer."""
-    from nas._files import new_folder
-    from nas._pictures import write_png
 
     with new_folder(folder) as inside:
         for number, row in enumerate(rows):
@@ -123,7 +129,6 @@ def _write_each(folder: Path, rows: list[Row]) -> None:
 
 def _candidates(text: str, steps: int | None, guidance: float | None, ladder: bool) -> list[Candidate]:
     """Return what a word of the command line means: several pipelines for a run with its ladder."""
-    from diffusion.cli._candidates import read_candidates
 
     return read_candidates(text, steps, guidance, ladder)
 
@@ -154,7 +159,6 @@ def _answer(comparison: Comparison, rows: list[Row], output: Path, machine: str)
 
 
 def _show(rows: list[Row], footer: list[str], output: Path) -> None:
-    from nas.api.tables import plain_table
 
     columns = (
         "",
@@ -181,7 +185,6 @@ def _show(rows: list[Row], footer: list[str], output: Path) -> None:
 
 
 def _cells(row: Row) -> list[str]:
-    from nas.latency.units import format_bytes, format_ms
 
     share, near, match = row.sampling.get("guided"), row.difference, row.match
     guidance = f"{row.sampling['guidance']:g}" if share else "none"

@@ -8,15 +8,22 @@ from typing import Any
 import click
 
 from diffusion.cli._options import caption_option, captioned_data
-from nas.cli._data import data_options
-from nas.cli._output import emit_json
-from nas.cli._training import machine_options, output_option, overrides, recipe_option, resume_option
+from diffusion.pipeline.files.folder import read_info
+from diffusion.training import distil as distillation
+from nas.cli.commands import (
+    data_options,
+    emit_json,
+    machine_options,
+    output_option,
+    overrides,
+    recipe_option,
+    resume_option,
+)
 
 
 def _recipes() -> list[str]:
-    from diffusion.distil import recipe_names
 
-    return recipe_names()
+    return distillation.recipe_names()
 
 
 @click.command()
@@ -75,15 +82,13 @@ def command(
     subnet; or original and subnet) every few steps and, at the end, the folder `model`. A stopped or killed run goes on
     with --resume. Several processes share each batch of batch_size images equally, so that they end where one would.
     """
-    from diffusion.distil import distil, load_recipe
-    from diffusion.pipeline import read_info
     from nas.train.processes import is_main_process
 
     data, described = captioned_data(options)
-    chosen = load_recipe(recipe).replaced(
+    chosen = distillation.load_recipe(recipe).replaced(
         **overrides(settings, options, ("steps", "batch_size", "lr", "seed", "subnet", "lora_rank"))
     )
-    model = distil(
+    model = distillation.distil(
         chosen,
         data,
         output,

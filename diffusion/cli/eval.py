@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from diffusion import evaluation
+from diffusion import pipeline as pipelines
 from diffusion.cli._options import (
     asked_prompts,
     device_option,
@@ -19,12 +21,11 @@ from diffusion.cli._options import (
     settings_of,
     threads_option,
 )
-from nas.cli._data import data_options, opened
-from nas.cli._options import json_option
-from nas.cli._output import emit_json, progress_bar, result_console
+from nas.cli.commands import data_options, emit_json, json_option, opened, progress_bar, result_console
+from nas.errors import UsageError
 
 if TYPE_CHECKING:
-    from diffusion.metrics import Figure
+    from diffusion.evaluation.metrics import Figure
     from nas.train.data import Data
 
 
@@ -105,21 +106,16 @@ def command(
     as those of an unconditional pipeline, are judged where --against, --data or --clip is given. Every distance names
     its features; "cache" is what the libraries have downloaded before.
     """
-    from diffusion import quality
-    from diffusion.metrics import Extras
-    from diffusion.sample import generate
-    from nas._errors import UsageError
-
     _require(lpips, against, "--lpips", "--against: a pipeline to compare with")
     _require(inception, options["data"], "--inception", "--data: real images to compare with")
     data = _data(options)
     theirs = None if against is None else settings_of(dict(options), against)
     settings = settings_of(options, pipeline)
-    evaluator = quality.classifier(classifier)
-    extras = Extras.opened(clip, lpips, inception)
+    evaluator = evaluation.classifier(classifier)
+    extras = evaluation.Extras.opened(clip, lpips, inception)
     loaded = opened_pipeline(pipeline, device, threads)
     other = None if against is None else opened_pipeline(against, device, threads)
-    asked = asked_prompts(prompts, pipeline, loaded) if prompts else quality.prompts_for(loaded, evaluator)
+    asked = asked_prompts(prompts, pipeline, loaded) if prompts else evaluation.prompts_for(loaded, evaluator)
     if not asked and not (against or data):
         raise UsageError(
             f"the images of {pipeline} are of no class that {classifier} knows, so that nothing can be judged; name "
@@ -129,17 +125,17 @@ def command(
     if is_judged and (against or data or clip):
         is_judged = all(evaluator.class_of(prompt) is not None for prompt in asked)
     if is_judged:
-        quality.require_classes(asked, evaluator)
-    pairs = quality.prompts_and_seeds(asked or asked_prompts((), pipeline, loaded), images, seed)
+        evaluation.require_classes(asked, evaluator)
+    pairs = evaluation.prompts_and_seeds(asked or asked_prompts((), pipeline, loaded), images, seed)
     with progress_bar("images") as advance:
-        made = generate(loaded, *pairs, settings, advance=advance)
-    match = quality.match(made, pairs[0], evaluator) if is_judged else None
+        made = pipelines.generate(loaded, *pairs, settings, advance=advance)
+    match = evaluation.match(made, pairs[0], evaluator) if is_judged else None
     figures, difference = extras.of_prompts(made, pairs[0]), None
     if other is not None:
         count = min(compared, images)
         few = pairs[0][:count], pairs[1][:count]
-        difference = quality.compare(loaded, other, *few, settings, other_settings=theirs)
-        figures += extras.of_pairs(made[:count], generate(other, *few, theirs), str(against))
+        difference = evaluation.compare(loaded, other, *few, settings, other_settings=theirs)
+        figures += extras.of_pairs(made[:count], pipelines.generate(other, *few, theirs), str(against))
     if data is not None:
         figures += extras.of_sets(made, _real(data, made.shape[1]))
     if as_json:

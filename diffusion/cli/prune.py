@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from diffusion import compress
 from diffusion.cli._options import (
     caption_option,
     captioned_data,
@@ -16,12 +18,21 @@ from diffusion.cli._options import (
     seed_option,
     threads_option,
 )
-from nas.cli._data import data_options
-from nas.cli._options import json_option, runtime_option
-from nas.cli._output import emit_json, progress_bar, result_console
+from diffusion.training import distil as distillation
+from nas.api.tables import plain_table
+from nas.cli.commands import (
+    data_options,
+    emit_json,
+    json_option,
+    progress_bar,
+    result_console,
+    runtime_option,
+)
+from nas.latency.runtimes import default_runtime, get_runtime
+from nas.latency.units import format_count, format_ms
 
 if TYPE_CHECKING:
-    from diffusion.prune import Pruned
+    from diffusion.compress import Pruned
 
 _SHOWN = 20
 
@@ -99,24 +110,22 @@ def command(
     is left out. The folder loads in diffusers, after `import diffusion` where no stock configuration can say the shape.
     Recover the quality with `nas diffusion distill --subnet`.
     """
-    from diffusion.prune.engine import PruneConfig, prune
-    from nas.latency.runtimes import default_runtime, get_runtime
 
-    config = PruneConfig(
+    config = compress.PruneConfig(
         subnet=subnet, macs=macs, params=params, table=sensitivity, images=images, samples=samples, steps=steps,
         seed=seed,
     )  # fmt: skip
-    data, described = None, False
+    examples = None
     if options["data"] is not None:
         data, described = captioned_data(options)
+        examples = partial(distillation.real_examples, data, described)
     chosen = (get_runtime(runtime) if runtime else default_runtime()) if measure else None
     with progress_bar("prune") as advance:
-        done = prune(
+        done = compress.prune(
             pipeline,
             output,
             config,
-            data=data,
-            described=described,
+            examples=examples,
             runtime=chosen,
             device=device,
             threads=threads,
@@ -157,7 +166,6 @@ def _tell(done: Pruned, as_json: bool) -> None:
 
 
 def _table(done: Pruned) -> Any:
-    from nas.api.tables import plain_table
 
     rows = [
         (row.dimension, str(row.choice), f"{row.error:.2e}", f"{row.macs:.1%}", f"{row.params:.1%}")
@@ -170,8 +178,6 @@ def _table(done: Pruned) -> Any:
 
 
 def _comparison(done: Pruned) -> Any:
-    from nas.api.tables import plain_table
-    from nas.latency.units import format_count, format_ms
 
     before, after = done.before, done.after
     rows = [

@@ -7,12 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from diffusion import compress
+from diffusion import pipeline as pipelines
 from diffusion.cli._options import DEFAULT_PIPELINE
-from nas.cli._options import json_option, runtime_option, threads_option
-from nas.cli._output import emit_json, log, result_console
+from diffusion.pipeline.files.folder import find_pipeline
+from nas.api.tables import plain_table
+from nas.cli.commands import emit_json, json_option, log, result_console, runtime_option, threads_option
+from nas.errors import NasError, UsageError
+from nas.export import artifact_subnet, is_artifact, read_manifest
+from nas.families import find_model, load_model
+from nas.latency.runtimes import default_runtime, get_runtime
+from nas.latency.units import format_bytes, format_ms
+from nas.latency.workload import Workload
 
 if TYPE_CHECKING:
-    from diffusion.quantize import Tried
+    from diffusion.compress.quantization import Tried
     from nas.families import Model
     from nas.space import Subnet
 
@@ -74,12 +83,6 @@ def command(
     """
     import tempfile
 
-    from diffusion.quantize import WORTH, Trial, recommend, refusal, ways
-    from diffusion.quantized import write_quantized
-    from nas._errors import NasError, UsageError
-    from nas.latency.runtimes import default_runtime, get_runtime
-    from nas.latency.workload import Workload
-
     if output is not None and output.exists():
         raise UsageError(f"{output} already exists; name a new folder with --output or remove that one first")
     chosen_runtime = default_runtime() if runtime is None else get_runtime(runtime)
@@ -87,31 +90,28 @@ def command(
     chosen_runtime.require(workload)
     loaded, subnet = _opened(pipeline, model)
     with tempfile.TemporaryDirectory(prefix="anyfit-") as scratch:
-        trial = Trial(loaded, chosen_runtime, workload, Path(scratch), with_match=with_match, report=log)
-        tried = trial.run(ways(loaded, subnet, chosen_runtime.name))
-        best = recommend(tried, purpose, least_psnr=least_psnr)
+        trial = compress.Trial(
+            loaded, chosen_runtime, workload, Path(scratch), with_match=with_match, report=log
+        )
+        tried = trial.run(compress.ways(loaded, subnet, chosen_runtime.name))
+        best = compress.recommend(tried, purpose, least_psnr=least_psnr)
         if best is not None and output is not None:
             log(f"writing {output}")
-            write_quantized(loaded, best, tried[0], chosen_runtime, workload, output)
+            compress.write_quantized(loaded, best, tried[0], chosen_runtime, workload, output)
     _tell(tried, best, f"{chosen_runtime.name} {chosen_runtime.version}, {workload}", output, as_json)
     if best is None:
-        raise NasError(refusal(tried, purpose, WORTH, least_psnr))
+        raise NasError(compress.refusal(tried, purpose, compress.WORTH, least_psnr))
 
 
 def _opened(pipeline: str, given: str | None) -> tuple[Model, Subnet]:
     """Return a pipeline's model and the subnet to start from: an exported one, or the original."""
-    from diffusion.pipeline import find_pipeline
-    from diffusion.pipeline_family import DiffusionPipeline
-    from nas._errors import UsageError
-    from nas.export import artifact_subnet, is_artifact, read_manifest
-    from nas.families import load_model
 
     manifest = read_manifest(pipeline) if is_artifact(pipeline) else None
     if manifest is None:
         model = load_model(find_pipeline(pipeline))
     else:
         model = _taken_from(pipeline, given, manifest.info.get("pipeline") or manifest.model)
-    if not isinstance(model.family, DiffusionPipeline):
+    if not isinstance(model.family, pipelines.DiffusionPipeline):
         raise UsageError(
             f"{pipeline} is a model for {model.task.name} and no pipeline of diffusers; quantize it with nas quantize"
         )
@@ -121,8 +121,6 @@ def _opened(pipeline: str, given: str | None) -> tuple[Model, Subnet]:
 
 def _taken_from(exported: str, given: str | None, known: str) -> Model:
     """Return the model that an export was taken from: the `given` one, or that of its manifest where it has a name."""
-    from nas._errors import UsageError
-    from nas.families import find_model, load_model
 
     if given is None:
         try:
@@ -146,8 +144,6 @@ def _tell(tried: list[Tried], best: Tried | None, where: str, output: Path | Non
             }
         )
         return
-    from nas.api.tables import plain_table
-    from nas.latency.units import format_bytes, format_ms
 
     has_match = tried[0].match is not None
     rows = []

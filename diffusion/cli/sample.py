@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from diffusion import pipeline as pipelines
 from diffusion.cli._options import (
     asked_prompts,
     device_option,
@@ -18,8 +19,9 @@ from diffusion.cli._options import (
     settings_of,
     threads_option,
 )
-from nas.cli._options import json_option
-from nas.cli._output import emit_json, progress_bar, result_console
+from nas.cli.commands import emit_json, json_option, progress_bar, result_console
+from nas.files import new_folder
+from nas.pictures import check_output, grid, write_png
 
 
 @click.command()
@@ -74,9 +76,6 @@ def command(
 
     The same seeds are used for every prompt.
     """
-    from diffusion.sample import generate, is_guided
-    from nas._files import new_folder
-    from nas._pictures import check_output, grid, write_png
 
     output = output or Path("samples" if single else "sample.png")
     check_output(output, () if single else (".png",))
@@ -86,7 +85,9 @@ def command(
     seeds = list(range(seed, seed + count))
     pairs = [(prompt, each) for prompt in asked for each in seeds]
     with progress_bar("images") as advance:
-        pictures = generate(loaded, [p for p, _ in pairs], [s for _, s in pairs], settings, advance=advance)
+        pictures = pipelines.generate(
+            loaded, [p for p, _ in pairs], [s for _, s in pairs], settings, advance=advance
+        )
     if single:
         with new_folder(output) as folder:
             for (prompt, each), picture in zip(pairs, pictures, strict=True):
@@ -103,7 +104,7 @@ def command(
             {"output": output, **facts, "guidance": settings.guidance, "size": list(pictures.shape[1:3])}
         )
         return
-    guidance = f", guidance {settings.guidance:g}" if is_guided(loaded) else ""
+    guidance = f", guidance {settings.guidance:g}" if pipelines.is_guided(loaded) else ""
     result_console().print(
         f"wrote {output}: {len(pairs)} images by {name}, {settings.steps} steps{guidance}",
         soft_wrap=True,

@@ -8,15 +8,22 @@ from typing import Any
 import click
 
 from diffusion.cli._options import caption_option, captioned_data
-from nas.cli._data import data_options
-from nas.cli._output import emit_json
-from nas.cli._training import machine_options, output_option, overrides, recipe_option, resume_option
+from diffusion.pipeline.files.folder import read_info
+from diffusion.training import text_to_image
+from nas.cli.commands import (
+    data_options,
+    emit_json,
+    machine_options,
+    output_option,
+    overrides,
+    recipe_option,
+    resume_option,
+)
 
 
 def _recipes() -> list[str]:
-    from diffusion.train import recipe_names
 
-    return recipe_names()
+    return text_to_image.recipe_names()
 
 
 @click.command()
@@ -60,15 +67,13 @@ def command(
     processes share each batch of batch_size images equally, so that they end where one would; where memory is short,
     --set gradient_checkpointing=true.
     """
-    from diffusion.pipeline import read_info
-    from diffusion.train import load_recipe, train
     from nas.train.processes import is_main_process
 
     data, described = captioned_data(options)
-    chosen = load_recipe(recipe).replaced(
+    chosen = text_to_image.load_recipe(recipe).replaced(
         **overrides(settings, options, ("steps", "batch_size", "lr", "seed"))
     )
-    model = train(
+    model = text_to_image.train(
         chosen,
         data,
         output,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from nas.cli._group import LazyGroup
+from nas.cli.commands import LazyGroup
 
 # name -> (module that defines `command`, short help); the order is that of the help page
 COMMANDS: dict[str, tuple[str, str]] = {

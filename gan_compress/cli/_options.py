@@ -8,6 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gan_compress import stylegan2
+from nas.api.figures import load_supernet, read_subnet
+from nas.api.targets import NAMED_SUBNETS, Target, find_target
+from nas.cli.commands import result_console
+from nas.errors import UsageError
+from nas.families import available_models
+
 if TYPE_CHECKING:
     from nas.families import Model
     from nas.space import Subnet
@@ -20,7 +27,6 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def _complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    from nas.families import available_models
 
     return [name for name, _, _ in available_models() if name.startswith(incomplete)]
 
@@ -86,16 +92,13 @@ def open_model(model: str | None, subnets: Sequence[str]) -> tuple[Model, dict[s
 
     Raises `UsageError` for a model of another kind and for a subnet that it does not have.
     """
-    from gan_compress.generate import generator_family, is_ratio, ratio_subnet
-    from nas.api.figures import load_supernet, read_subnet
-    from nas.api.targets import Target
 
-    targets = {text: target_of(text) for text in subnets if not is_ratio(text)}
+    targets = {text: target_of(text) for text in subnets if not stylegan2.is_ratio(text)}
     named = [target for target in targets.values() if target.path is not None]
     loaded = load_supernet(named[0] if named else Target("largest", "subnet"), model, DEFAULT_MODEL)
-    generator_family(loaded)
+    stylegan2.generator_family(loaded)
     found = {
-        text: read_subnet(targets[text], loaded) if text in targets else ratio_subnet(loaded, text)
+        text: read_subnet(targets[text], loaded) if text in targets else stylegan2.ratio_subnet(loaded, text)
         for text in subnets
     }
     return loaded, found
@@ -103,8 +106,6 @@ def open_model(model: str | None, subnets: Sequence[str]) -> tuple[Model, dict[s
 
 def target_of(text: str) -> Any:
     """Return what `text` names: a subnet's name, a run or a file; raises `UsageError` for anything else."""
-    from nas._errors import UsageError
-    from nas.api.targets import NAMED_SUBNETS, find_target
 
     if text not in NAMED_SUBNETS and not Path(text).exists():
         raise UsageError(
@@ -119,14 +120,12 @@ def target_of(text: str) -> Any:
 
 def subnet_words(model: Model, subnet: Subnet) -> str:
     """Return a subnet's resolution and channels for readers."""
-    from gan_compress.generate import generator_family
 
-    family = generator_family(model)
+    family = stylegan2.generator_family(model)
     return f"{family.resolution_of(subnet)} px, channels {'-'.join(map(str, family.channels(subnet)[1::2]))}"
 
 
 def say(text: str) -> None:
     """Print one line of the answer on stdout."""
-    from nas.cli._output import result_console
 
     result_console().print(text, soft_wrap=True, markup=False)

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gan_compress import stylegan2
 from gan_compress.cli._options import model_option, open_model, output_option, say, subnets_option
-from nas.cli._data import data_options, opened
-from nas.cli._options import json_option
-from nas.cli._output import emit_json, progress_bar, result_console
+from nas.api.tables import plain_table
+from nas.cli.commands import data_options, emit_json, json_option, opened, progress_bar, result_console
+from nas.files import replacing
+from nas.latency.units import format_count
+from nas.pictures import check_output
 
 if TYPE_CHECKING:
-    from gan_compress.consistency import Consistency, Labelled
+    from gan_compress.stylegan2.consistency import Consistency
     from nas.families import Model
 
 
@@ -51,16 +54,14 @@ def command(
     classifier does not change. The path length says how much a small step in style changes an image, its spread how
     unevenly.
     """
-    from gan_compress.consistency import consistency, uniform_subnets
-    from gan_compress.generate import check_output
 
     if output is not None:
         check_output(output, (".csv",))
     loaded, found = open_model(model, subnets)
     labelled = None if options["data"] is None else _labelled(loaded, opened(options), limit)
     with progress_bar("comparing") as advance:
-        rows = consistency(
-            loaded, found or uniform_subnets(loaded), labelled, count=samples, progress=advance
+        rows = stylegan2.measure_consistency(
+            loaded, found or stylegan2.uniform_subnets(loaded), labelled, count=samples, progress=advance
         )
     if output is not None:
         _write(output, rows)
@@ -72,18 +73,14 @@ def command(
         say(f"wrote {output}")
 
 
-def _labelled(model: Model, data: Any, limit: int) -> Labelled:
-    from gan_compress.consistency import Labelled
-    from gan_compress.task import resolution_of
-    from gan_compress.train.images import real_images
+def _labelled(model: Model, data: Any, limit: int) -> stylegan2.Labelled:
+    from nas.train.images import real_images
 
-    real = real_images(data, resolution_of(model), limit=limit)
-    return Labelled(real.pixels, real.labels, tuple(data.classes))
+    real = real_images(data, stylegan2.resolution_of(model), limit=limit)
+    return stylegan2.Labelled(real.pixels, real.labels, tuple(data.classes))
 
 
 def _show(rows: list[Consistency]) -> None:
-    from nas.api.tables import plain_table
-    from nas.latency.units import format_count
     from nas.train.features import DEFAULT
 
     columns = ["subnet", "MACs", "distance", "pixel error", "path length", "spread"]
@@ -107,7 +104,6 @@ def _show(rows: list[Consistency]) -> None:
 
 
 def _write(path: Path, rows: list[Consistency]) -> None:
-    from nas._files import replacing
 
     with replacing(path) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(asdict(rows[0])), lineterminator="\n")

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gan_compress import stylegan2
 from gan_compress.cli._options import model_option, open_model, output_option, say, seed_option
-from nas._errors import UsageError
-from nas.cli._data import data_options, opened
-from nas.cli._options import json_option
-from nas.cli._output import emit_json, progress_bar, result_console
+from nas.api.tables import plain_table
+from nas.cli.commands import data_options, emit_json, json_option, opened, progress_bar, result_console
+from nas.errors import UsageError
+from nas.pictures import check_output
 
 if TYPE_CHECKING:
-    from gan_compress.edit import Directions
+    from gan_compress.stylegan2.edit import Directions
     from nas.families import Model
 
 
@@ -52,10 +53,7 @@ def command(
     A classifier of the labels scores generated images; the linear model from style to score gives the direction. Its
     fit is R² on images it has not seen: near 0, the generator does not vary in what the label names.
     """
-    from gan_compress.edit import FILE, Directions, find_directions
-    from gan_compress.generate import check_output
-    from gan_compress.task import resolution_of
-    from gan_compress.train.images import real_images
+    from nas.train.images import real_images
 
     loaded, _ = open_model(model, ())
     if options["data"] is None:
@@ -63,14 +61,14 @@ def command(
             raise UsageError(
                 f"--output {output} was given without data to find directions from; name some with --data"
             )
-        _show(loaded, Directions.load(loaded), None, as_json)
+        _show(loaded, stylegan2.Directions.load(loaded), None, as_json)
         return
-    path = output or loaded.path / FILE
+    path = output or loaded.path / stylegan2.FILE
     check_output(path, (".safetensors",))
     data = opened(options)
-    real = real_images(data, resolution_of(loaded), limit=limit)
+    real = real_images(data, stylegan2.resolution_of(loaded), limit=limit)
     with progress_bar("scoring") as advance:
-        found = find_directions(
+        found = stylegan2.find_directions(
             loaded,
             real.pixels,
             real.labels,
@@ -90,7 +88,6 @@ def _show(model: Model, found: Directions, written: Path | None, as_json: bool) 
         listed = [{"label": label, "scale": scale, "fit": fit} for label, scale, fit in rows]
         emit_json({"output": written, "model": model.name, **found.info, "directions": listed})
         return
-    from nas.api.tables import plain_table
 
     cells = [[label, f"{scale:.3f}", f"{fit:.2f}"] for label, scale, fit in rows]
     result_console().print(plain_table(("direction", "step", "fit (R²)"), cells))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
+import gan_compress
+from gan_compress import stylegan2
 from gan_compress.cli._options import (
     MOVING,
     class_option,
@@ -21,9 +23,9 @@ from gan_compress.cli._options import (
     truncation_option,
     zoom_option,
 )
-from nas._errors import UsageError
-from nas.cli._options import json_option
-from nas.cli._output import emit_json
+from nas.cli.commands import emit_json, json_option
+from nas.errors import UsageError
+from nas.pictures import check_output, grid
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,17 +82,6 @@ def command(
       nas gan edit --seed 3 --class 7 --direction 9 --subnet largest --subnet 0.25
       nas gan edit face-projected.safetensors --direction smile --amount 1.5
     """
-    from gan_compress._tensors import model_of
-    from gan_compress.edit import Directions
-    from gan_compress.generate import (
-        check_output,
-        generator_family,
-        grid,
-        load_generator,
-        synthesize,
-        to_pixels,
-        write_frames,
-    )
 
     check_output(output, MOVING)
     if projection is not None:
@@ -99,21 +90,23 @@ def command(
             raise UsageError(
                 f"{projection} is a projected picture, but --{_OPTIONS[given[0]]} was given too; give one of them"
             )
-        model = model or model_of(projection)
+        model = model or stylegan2.model_of(projection)
     names = subnets or ("largest",)
     loaded, found = open_model(model, names)
-    directions = Directions.load(loaded, file)
+    directions = stylegan2.Directions.load(loaded, file)
     row = directions.index(direction)
     styles = _styles(loaded, projection, seeds or (0,), label, truncation)
-    networks = [load_generator(loaded, subnet) for subnet in found.values()]
-    size = generator_family(loaded).resolution
+    networks = [stylegan2.load_generator(loaded, subnet) for subnet in found.values()]
+    size = stylegan2.generator_family(loaded).resolution
     frames = []
     for amount in amounts:
         moved = directions.apply(styles, direction, amount)
-        made = [to_pixels(loaded, synthesize(network, moved), size) for network in networks]
+        made = [
+            stylegan2.to_pixels(loaded, stylegan2.synthesize(network, moved), size) for network in networks
+        ]
         column = [picture for of_style in zip(*made, strict=True) for picture in of_style]
         frames.append(grid(column, 1, zoom=zoom))
-    write_frames(output, frames, frames_per_second=fps)
+    gan_compress.write_frames(output, frames, frames_per_second=fps)
     answer = {
         "output": output,
         "model": loaded.name,
@@ -143,11 +136,9 @@ def _is_given(ctx: click.Context, name: str) -> bool:
 def _styles(
     model: Model, projection: Path | None, seeds: tuple[int, ...], label: str | None, truncation: float
 ) -> Tensor:
-    from gan_compress.generate import class_index, latents, load_generator, styles
-    from gan_compress.project import Projection
 
     if projection is not None:
-        return Projection.load(projection, model).styles
-    chosen = None if label is None else class_index(model, label)
-    network = load_generator(model, model.space.largest())
-    return styles(network, latents(model, seeds, [chosen] * len(seeds)), truncation)
+        return stylegan2.Projection.load(projection, model).styles
+    chosen = None if label is None else stylegan2.class_index(model, label)
+    network = stylegan2.load_generator(model, model.space.largest())
+    return stylegan2.styles(network, stylegan2.latents(model, seeds, [chosen] * len(seeds)), truncation)

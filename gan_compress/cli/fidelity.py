@@ -8,10 +8,9 @@ from typing import Any
 
 import click
 
+from gan_compress import stylegan2
 from gan_compress.cli._options import model_option, open_model, say, subnet_option, subnet_words
-from nas.cli._data import data_options, opened
-from nas.cli._options import json_option
-from nas.cli._output import emit_json
+from nas.cli.commands import data_options, emit_json, json_option, opened
 
 
 @click.command()
@@ -35,10 +34,11 @@ def command(
 
     The features' weights are downloaded once unless --weights names their file.
     """
-    from gan_compress.fidelity import fidelity
 
     loaded, found = open_model(model, [subnet])
-    figures = fidelity(loaded, found[subnet], opened(options), count=samples, weights=weights)
+    figures = stylegan2.measure_fidelity(
+        loaded, found[subnet], opened(options), count=samples, weights=weights
+    )
     if as_json:
         emit_json({"model": loaded.name, "subnet": found[subnet].to_dict(), **asdict(figures)})
         return

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+import gan_compress
+from gan_compress import stylegan2
 from gan_compress.cli._options import (
     MOVING,
     fps_option,
@@ -20,9 +22,9 @@ from gan_compress.cli._options import (
     truncation_option,
     zoom_option,
 )
-from nas._errors import UsageError
-from nas.cli._options import json_option
-from nas.cli._output import emit_json
+from nas.cli.commands import emit_json, json_option
+from nas.errors import UsageError
+from nas.pictures import check_output, grid
 
 
 @click.command()
@@ -68,27 +70,19 @@ def command(
       nas gan interpolate --seed 1 --seed 2 --seed 3 --class 7 --loop
       nas gan interpolate --seed 1 --class 3 --class 8 --output three-to-eight.png
     """
-    from gan_compress.generate import (
-        check_output,
-        class_index,
-        grid,
-        interpolate,
-        latents,
-        load_generator,
-        styles,
-        synthesize,
-        to_pixels,
-        write_frames,
-    )
 
     check_output(output, MOVING)
     points, names = key_points(seeds, labels)
     loaded, found = open_model(model, [subnet])
-    chosen = [None if name is None else class_index(loaded, name) for name in names]
-    network = load_generator(loaded, found[subnet])
-    ends = styles(network, latents(loaded, points, chosen), truncation)
-    pixels = to_pixels(loaded, synthesize(network, interpolate(ends, frames, loop=loop)))
-    write_frames(output, [grid(picture[None], zoom=zoom) for picture in pixels], frames_per_second=fps)
+    chosen = [None if name is None else stylegan2.class_index(loaded, name) for name in names]
+    network = stylegan2.load_generator(loaded, found[subnet])
+    ends = stylegan2.styles(network, stylegan2.latents(loaded, points, chosen), truncation)
+    pixels = stylegan2.to_pixels(
+        loaded, stylegan2.synthesize(network, stylegan2.interpolate(ends, frames, loop=loop))
+    )
+    gan_compress.write_frames(
+        output, [grid(picture[None], zoom=zoom) for picture in pixels], frames_per_second=fps
+    )
     if as_json:
         emit_json(
             {

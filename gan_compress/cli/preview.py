@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gan_compress import stylegan2
 from gan_compress.cli._options import (
     class_option,
     model_option,
@@ -17,11 +18,24 @@ from gan_compress.cli._options import (
     subnet_words,
     truncation_option,
 )
-from nas.cli._options import json_option, runtime_option, threads_option
-from nas.cli._output import emit_json, progress_bar
+from nas.api.tables import latency_words, plain_table
+from nas.cli.commands import (
+    emit_json,
+    json_option,
+    progress_bar,
+    result_console,
+    runtime_option,
+    threads_option,
+)
+from nas.export import Network, measure_networks
+from nas.files import new_folder
+from nas.latency.runtimes import default_runtime, get_runtime
+from nas.latency.units import format_count, format_ms
+from nas.latency.workload import Workload
+from nas.pictures import check_output, write_png
 
 if TYPE_CHECKING:
-    from gan_compress.stylegan2 import Generator
+    from gan_compress.stylegan2.networks import Generator
     from nas.export import Latency
     from nas.families import Model
     from nas.space import Subnet
@@ -57,31 +71,19 @@ def command(
     The latencies are measured side by side, in a process of their own. The distance is in the features of a
     classifier, of the preview enlarged to full size; the pixel error is the root mean square, of pixels from 0 to 1.
     """
-    from gan_compress.generate import (
-        check_output,
-        class_index,
-        difference,
-        latents,
-        load_generator,
-        styles,
-        synthesize,
-        to_pixels,
-        write_png,
-    )
-    from nas._files import new_folder
     from nas.train.features import DEFAULT
 
     check_output(output)
     loaded, found = open_model(model, [subnet, FINAL])
-    chosen = None if label is None else class_index(loaded, label)
-    networks = {name: load_generator(loaded, found[name]) for name in (subnet, FINAL)}
-    style = styles(networks[FINAL], latents(loaded, [seed], [chosen]), truncation)
-    images = {name: synthesize(network, style) for name, network in networks.items()}
-    distance, error = difference(loaded, images[subnet], images[FINAL])
+    chosen = None if label is None else stylegan2.class_index(loaded, label)
+    networks = {name: stylegan2.load_generator(loaded, found[name]) for name in (subnet, FINAL)}
+    style = stylegan2.styles(networks[FINAL], stylegan2.latents(loaded, [seed], [chosen]), truncation)
+    images = {name: stylegan2.synthesize(network, style) for name, network in networks.items()}
+    distance, error = stylegan2.difference(loaded, images[subnet], images[FINAL])
     measured = {} if no_measure else _measure(loaded, networks, found, runtime, threads)
     with new_folder(output) as folder:
         for file, name in (("preview.png", subnet), ("final.png", FINAL)):
-            write_png(folder / file, to_pixels(loaded, images[name])[0])
+            write_png(folder / file, stylegan2.to_pixels(loaded, images[name])[0])
     if as_json:
         parts = {"preview": subnet, "final": FINAL}
         emit_json(
@@ -115,9 +117,6 @@ def _measure(
     runtime: str | None,
     threads: int,
 ) -> dict[str, Latency]:
-    from nas.export._bench import Network, measure_networks
-    from nas.latency.runtimes import default_runtime, get_runtime
-    from nas.latency.workload import Workload
 
     chosen = get_runtime(runtime) if runtime else default_runtime()
     measured = {name: Network(network, model.family, subnets[name]) for name, network in networks.items()}
@@ -134,9 +133,6 @@ def _show(
     distance: float,
     error: float,
 ) -> None:
-    from nas.api.tables import latency_words, plain_table
-    from nas.cli._output import result_console
-    from nas.latency.units import format_count, format_ms
     from nas.train.features import DEFAULT
 
     rows = []

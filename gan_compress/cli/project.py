@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+import gan_compress
+from gan_compress import stylegan2
 from gan_compress.cli._options import (
     model_option,
     open_model,
@@ -14,8 +16,10 @@ from gan_compress.cli._options import (
     seed_option,
     subnets_option,
 )
-from nas.cli._options import json_option
-from nas.cli._output import emit_json, progress_bar, result_console
+from nas.api.tables import plain_table
+from nas.cli.commands import emit_json, json_option, progress_bar, result_console
+from nas.files import replacing
+from nas.pictures import check_output, grid, write_png
 
 SUFFIX = ".safetensors"
 
@@ -75,33 +79,26 @@ def command(
     """
     import torch
 
-    from gan_compress.generate import (
-        check_output,
-        class_index,
-        generator_family,
-        grid,
-        load_generator,
-        read_picture,
-        synthesize,
-        to_pixels,
-        write_png,
-    )
-    from gan_compress.project import Settings, project
-    from nas._files import replacing
-
     output = output or Path(f"{image.stem}-projected{SUFFIX}")
     sheet = output.with_suffix(".png")
     check_output(output, (SUFFIX,))
     check_output(sheet)
     loaded, found = open_model(model, subnets)
-    size = generator_family(loaded).resolution
-    picture = read_picture(image, size)
-    chosen = None if label is None else class_index(loaded, label)
-    settings = Settings(steps, polish, rate, pixel_weight, per_layer)
+    size = stylegan2.generator_family(loaded).resolution
+    picture = gan_compress.read_picture(image, size)
+    chosen = None if label is None else stylegan2.class_index(loaded, label)
+    settings = stylegan2.Settings(steps, polish, rate, pixel_weight, per_layer)
     with progress_bar("projecting") as advance:
-        result = project(loaded, picture, found, label=chosen, seed=seed, settings=settings, progress=advance)
-    networks = [load_generator(loaded, subnet) for subnet in (loaded.space.largest(), *found.values())]
-    shown = [to_pixels(loaded, synthesize(network, result.styles), size)[0] for network in networks]
+        result = stylegan2.project(
+            loaded, picture, found, label=chosen, seed=seed, settings=settings, progress=advance
+        )
+    networks = [
+        stylegan2.load_generator(loaded, subnet) for subnet in (loaded.space.largest(), *found.values())
+    ]
+    shown = [
+        stylegan2.to_pixels(loaded, stylegan2.synthesize(network, result.styles), size)[0]
+        for network in networks
+    ]
     target = (picture[0] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     with replacing(sheet) as beside:  # both files or none
         write_png(beside, grid([target, *shown], len(shown) + 1))
@@ -110,7 +107,6 @@ def command(
         fits = [vars(fit) for fit in result.fits]
         emit_json({"output": output, "picture": sheet, "image": image, **result.info, "fits": fits})
         return
-    from nas.api.tables import plain_table
 
     rows = [[fit.network, f"{fit.distance:.4f}", f"{fit.pixel_error:.4f}"] for fit in result.fits]
     columns = ("generator", f"distance ({result.info['features']} features)", "pixel error")

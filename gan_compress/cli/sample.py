@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from gan_compress import stylegan2
 from gan_compress.cli._options import (
     class_option,
     model_option,
@@ -18,8 +19,9 @@ from gan_compress.cli._options import (
     truncation_option,
     zoom_option,
 )
-from nas.cli._options import json_option
-from nas.cli._output import emit_json
+from nas.cli.commands import emit_json, json_option
+from nas.files import new_folder
+from nas.pictures import check_output, grid, write_png
 
 
 @click.command()
@@ -61,27 +63,17 @@ def command(
       nas gan sample --class 7 --truncation 0.7
       nas gan sample --subnet 0.5@16 --count 64 --single --output small
     """
-    from gan_compress.generate import (
-        check_output,
-        class_index,
-        grid,
-        latents,
-        load_generator,
-        styles,
-        synthesize,
-        to_pixels,
-        write_png,
-    )
-    from nas._files import new_folder
 
     output = output or Path("samples" if single else "sample.png")
     check_output(output, () if single else (".png",))
     loaded, found = open_model(model, [subnet])
-    chosen = None if label is None else class_index(loaded, label)
-    network = load_generator(loaded, found[subnet])
+    chosen = None if label is None else stylegan2.class_index(loaded, label)
+    network = stylegan2.load_generator(loaded, found[subnet])
     seeds = range(seed, seed + count)
-    images = synthesize(network, styles(network, latents(loaded, seeds, [chosen] * count), truncation))
-    pixels = to_pixels(loaded, images)
+    images = stylegan2.synthesize(
+        network, stylegan2.styles(network, stylegan2.latents(loaded, seeds, [chosen] * count), truncation)
+    )
+    pixels = stylegan2.to_pixels(loaded, images)
     if single:
         digits = len(str(seeds[-1]))
         with new_folder(output) as folder:

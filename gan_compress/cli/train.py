@@ -7,9 +7,11 @@ from typing import Any
 
 import click
 
-from nas.cli._data import data_options, opened
-from nas.cli._training import (
+from gan_compress.stylegan2 import training
+from nas.cli.commands import (
+    data_options,
     machine_options,
+    opened,
     output_option,
     overrides,
     recipe_option,
@@ -19,9 +21,8 @@ from nas.cli._training import (
 
 
 def _recipes() -> list[str]:
-    from gan_compress.train import recipe_names
 
-    return recipe_names()
+    return training.recipe_names()
 
 
 @click.command()
@@ -61,12 +62,13 @@ def command(
     The run's folder gets checkpoint.pt, log.csv, a grid of samples every few steps and, at the end, the folder `model`,
     which every other command takes as --model. A stopped or killed run goes on with --resume.
     """
-    from gan_compress.train import load_recipe, train
 
     data_given = options["data"] is not None
     data = opened(options) if data_given else None
-    chosen = load_recipe(recipe).replaced(**overrides(settings, options, ("steps", "batch_size", "seed")))
-    folder = train(
+    chosen = training.load_recipe(recipe).replaced(
+        **overrides(settings, options, ("steps", "batch_size", "seed"))
+    )
+    folder = training.train(
         chosen,
         data,
         output,

@@ -9,9 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gan_compress import pix2pix
 from gan_compress.cli._options import say, subnets_option, target_of, zoom_option
-from nas.cli._options import json_option, runtime_option, threads_option
-from nas.cli._output import emit_json, progress_bar
+from nas.api.figures import load_supernet, read_subnet
+from nas.api.tables import latency_words, plain_table
+from nas.api.targets import Target
+from nas.cli.commands import (
+    emit_json,
+    json_option,
+    progress_bar,
+    result_console,
+    runtime_option,
+    threads_option,
+)
+from nas.export import Network, measure_networks
+from nas.files import new_folder
+from nas.latency.runtimes import default_runtime, get_runtime
+from nas.latency.units import format_count, format_ms
+from nas.latency.workload import Workload
+from nas.pictures import check_output, write_png
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,20 +101,16 @@ def command(
       nas gan translate blurred.jpg -o sharp.png
       nas gan translate cat.png --pairs auto --subnet largest --subnet smallest --size 64 --zoom 4
     """
-    from gan_compress.generate import check_output
-    from gan_compress.translation.apply import read_whole, translation_family
-    from gan_compress.translation.pairs import SAME, get_pairs
-    from gan_compress.translation.task import model_pairs
 
     check_output(output, (".png",) if output.suffix else ())
     loaded, found = _open(model, subnets or ("largest",))
-    family = translation_family(loaded)
-    chosen = model_pairs(loaded) if pairs == "auto" else pairs
-    degrade = get_pairs(chosen) if chosen not in (None, SAME) else None
+    family = pix2pix.translation_family(loaded)
+    chosen = pix2pix.model_pairs(loaded) if pairs == "auto" else pairs
+    degrade = pix2pix.get_pairs(chosen) if chosen not in (None, pix2pix.SAME) else None
     networks = {name: loaded.extract(subnet) for name, subnet in found.items()}
     rows: list[tuple[Tensor, list[_Made], Tensor | None]] = []
     for image in images:
-        picture = read_whole(image, size)
+        picture = pix2pix.read_whole(image, size)
         given, truth = (degrade(picture), picture) if degrade else (picture, None)
         rows.append((given, [_make(image, *pair, family, given, truth) for pair in networks.items()], truth))
     measured = {} if no_measure else _measure(loaded, networks, found, runtime, threads)
@@ -111,34 +123,28 @@ def command(
 
 
 def _open(model: str | None, subnets: Sequence[str]) -> tuple[Model, dict[str, Subnet]]:
-    from gan_compress.translation.apply import find_subnet
-    from nas.api.figures import load_supernet, read_subnet
-    from nas.api.targets import Target
 
     targets = {text: target_of(text) for text in subnets if "_" not in text or Path(text).exists()}
     named = [target for target in targets.values() if target.path is not None]
     loaded = load_supernet(named[0] if named else Target("largest", "subnet"), model, DEFAULT_MODEL)
     found = {}
     for text in subnets:
-        known = None if text in targets else find_subnet(loaded, text)
+        known = None if text in targets else pix2pix.find_subnet(loaded, text)
         found[text] = known or read_subnet(targets.get(text) or target_of(text), loaded)
     return loaded, found
 
 
 def _make(image: Path, name: str, network: Any, family: Any, given: Tensor, truth: Tensor | None) -> _Made:
-    from gan_compress.translation.apply import translate
-    from gan_compress.translation.pairs import psnr
 
-    picture, took = translate(network, family, given)
-    return _Made(str(image), name, picture, took, None if truth is None else float(psnr(picture, truth)))
+    picture, took = pix2pix.translate(network, family, given)
+    return _Made(
+        str(image), name, picture, took, None if truth is None else float(pix2pix.psnr(picture, truth))
+    )
 
 
 def _measure(
     model: Model, networks: dict[str, Any], subnets: dict[str, Subnet], runtime: str | None, threads: int
 ) -> dict[str, Latency]:
-    from nas.export._bench import Network, measure_networks
-    from nas.latency.runtimes import default_runtime, get_runtime
-    from nas.latency.workload import Workload
 
     chosen = get_runtime(runtime) if runtime else default_runtime()
     measured = {name: Network(network, model.family, subnets[name]) for name, network in networks.items()}
@@ -148,9 +154,6 @@ def _measure(
 
 def _write(output: Path, rows: list[tuple[Tensor, list[_Made], Tensor | None]], zoom: int) -> None:
     """Write one picture, a sheet with a row for each image, or a folder of pictures."""
-    from gan_compress.generate import write_png
-    from gan_compress.translation.apply import pixels, sheet
-    from nas._files import new_folder
 
     if not output.suffix:
         with new_folder(output) as folder:
@@ -160,15 +163,17 @@ def _write(output: Path, rows: list[tuple[Tensor, list[_Made], Tensor | None]], 
                         [Path(each.image).stem, *([str(number)] if len(rows) > 1 else []),
                          *([str(place)] if len(made) > 1 else [])]
                     )  # fmt: skip
-                    write_png(folder / f"{name}.png", sheet([[pixels(each.picture)]], zoom=zoom))
+                    write_png(
+                        folder / f"{name}.png", pix2pix.sheet([[pix2pix.pixels(each.picture)]], zoom=zoom)
+                    )
         return
     table: list[list[np.ndarray]] = []
     for given, made, truth in rows:
-        results = [pixels(each.picture) for each in made]
+        results = [pix2pix.pixels(each.picture) for each in made]
         alone = len(rows) == len(made) == 1 and truth is None
-        around = [] if alone else [pixels(given)]
-        table.append([*around, *results, *([] if truth is None else [pixels(truth)])])
-    write_png(output, sheet(table, zoom=zoom))
+        around = [] if alone else [pix2pix.pixels(given)]
+        table.append([*around, *results, *([] if truth is None else [pix2pix.pixels(truth)])])
+    write_png(output, pix2pix.sheet(table, zoom=zoom))
 
 
 def _answer(
@@ -211,9 +216,6 @@ def _show(
     measured: dict[str, Latency],
     output: Path,
 ) -> None:
-    from nas.api.tables import latency_words, plain_table
-    from nas.cli._output import result_console
-    from nas.latency.units import format_count, format_ms
 
     family: Any = model.family
     compared = made[0].psnr_db is not None

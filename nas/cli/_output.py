@@ -75,11 +75,11 @@ def log(text: str) -> None:
 def progress_bar(label: str) -> Iterator[Advance]:
     """Yield `advance(done, total, note="")`, which draws a bar on stderr; without a terminal, lines now and then.
 
-    Whoever follows by a file is told too (`nas._progress`).
+    Whoever follows by a file is told too (`nas.progress`).
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from nas._progress import ProgressFile, ProgressLines
+    from nas.progress import ProgressFile, ProgressLines
 
     told, lines, is_terminal = ProgressFile(), ProgressLines(log), sys.stderr.isatty()
 

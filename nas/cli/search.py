@@ -204,7 +204,7 @@ def _progress() -> Iterator[Progress]:
         TimeRemainingColumn,
     )
 
-    from nas._progress import ProgressFile, ProgressLines
+    from nas.progress import ProgressFile, ProgressLines
 
     told, lines = ProgressFile(), ProgressLines(log)
     columns = (

@@ -3,7 +3,7 @@
 from nas.elastic._axis import Axis, Cat, Elastic, Fixed, Repeat
 from nas.elastic._calibrate import calibrate, correct_statistics, set_statistics
 from nas.elastic._count import Counts
-from nas.elastic._family import Family, Part, Pass, Program
+from nas.elastic._family import Family, Forward, Part, Pass, Program
 from nas.elastic._inputs import (
     Inputs,
     batch_of,
@@ -15,6 +15,7 @@ from nas.elastic._inputs import (
     split_inputs,
 )
 from nas.elastic._layout import Kernel, Layout, crop_centre
+from nas.elastic._length import Choices as LengthChoices
 from nas.elastic._length import Chosen, Divided, Length, Scaled, make_divisible
 from nas.elastic._low_bits import bits_dimension, offer_bits, require_offer, with_bits
 from nas.elastic._memory import channels_last
@@ -57,10 +58,12 @@ __all__ = [
     "Elastic",
     "Family",
     "Fixed",
+    "Forward",
     "Inputs",
     "Kernel",
     "Layout",
     "Length",
+    "LengthChoices",
     "PackedConv2d",
     "PackedLinear",
     "Part",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from nas.families._calibration import Calibration
 from nas.families._model import (
+    WEIGHTS,
     Model,
     available_models,
     bind_table,
@@ -18,7 +19,18 @@ from nas.families._model import (
 from nas.families._published import load_published, read_published
 from nas.families._registry import families, get_family
 from nas.families._source import Source, source_of
-from nas.families._task import Evaluator, Examples, Quality, Task, get_task, own_examples, quality_text
+from nas.families._task import (
+    SPLIT_WORDS,
+    Evaluator,
+    Examples,
+    Forward,
+    Quality,
+    Split,
+    Task,
+    get_task,
+    own_examples,
+    quality_text,
+)
 
 if TYPE_CHECKING:
     from nas.families._table import MeasuredTable
@@ -26,13 +38,17 @@ if TYPE_CHECKING:
 load = load_model
 
 __all__ = [
+    "SPLIT_WORDS",
+    "WEIGHTS",
     "Calibration",
     "Evaluator",
     "Examples",
+    "Forward",
     "MeasuredTable",
     "Model",
     "Quality",
     "Source",
+    "Split",
     "Task",
     "available_models",
     "bind_table",

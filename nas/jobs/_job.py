@@ -23,8 +23,8 @@ from typing import Any
 
 from nas._errors import NasError
 from nas._files import read_json, write_json
-from nas._progress import read_progress
 from nas.jobs._folders import runs_root, shown_path
+from nas.progress import read_progress
 from nas.search import is_alive
 
 FOLDER, INFO, PROGRESS, STDOUT, STDERR, CANCEL = (

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import psutil
 
-from nas._progress import VARIABLE
 from nas.jobs._job import CANCEL, PROGRESS, STDERR, STDOUT, read_info, write_info
 from nas.jobs._turn import turn
+from nas.progress import VARIABLE
 from nas.search import own_process
 
 _ASK_EVERY_S = 0.2

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from nas.train._sources import Table
 from nas.train.data import Data
 from nas.train.recipe import Recipe
 from nas.train.seeds import seed_globals
+from nas.train.sources import Table
 
 if TYPE_CHECKING:
     from nas.train._batches import Plan

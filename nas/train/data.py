@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nas.train._sources import Source, Table, find_source
+from nas.train.sources import Source, Table, find_source
 
 Split = Literal["train", "val", "test"]
 SMALL_PIXELS = 64

@@ -13,7 +13,7 @@ from typing import Any
 from nas._errors import UsageError
 from nas._extras import how_to_install
 from nas._files import write_atomic
-from nas._progress import ProgressLines
+from nas.progress import ProgressLines
 
 _TRAINING = "training"
 

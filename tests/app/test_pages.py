@@ -233,7 +233,7 @@ def test_directions_move_the_preview(runs: Path, page: Page) -> None:
 
 
 def test_a_recipe_becomes_a_subnet_before_anything_is_run(runs: Path, page: Page) -> None:
-    from nas._files import read_json
+    from nas.files import read_json
 
     test = page("diffuse", other="a recipe of yours")
     assert not test.exception and not test.error and "an image, predicted" in words(test)

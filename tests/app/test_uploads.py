@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from app.uploads import MOST_BYTES, keep_upload, read_upload
-from nas._errors import UsageError
+from nas.errors import UsageError
 
 
 def encoded(image: Image.Image, form: str = "PNG", **options: object) -> bytes:

@@ -16,13 +16,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from diffusion.defaults import own_settings
-from diffusion.distil.state import unet_family, with_subnet
-from diffusion.importance import taylor_importance
-from diffusion.pipeline import find_pipeline, load_pipeline, read_info
-from diffusion.prune.examples import own_examples, prediction_error
-from diffusion.prune.pipeline import open_pipeline
-from diffusion.quality import Match, evaluate_match
+from diffusion.compress.examples import own_examples, prediction_error
+from diffusion.compress.importance import taylor_importance
+from diffusion.evaluation.quality import Match, evaluate_match
+from diffusion.pipeline.elastic import open_pipeline
+from diffusion.pipeline.files.folder import find_pipeline, load_pipeline, read_info
+from diffusion.pipeline.sampling.defaults import own_settings
+from diffusion.training.distil.state import unet_family, with_subnet
 from nas._files import write_atomic
 from nas.elastic import Supernet
 

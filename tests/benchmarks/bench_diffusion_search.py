@@ -27,8 +27,8 @@ from typing import Any
 
 import onnxruntime
 
-from diffusion.pipeline import find_pipeline
-from diffusion.task import MatchEvaluator
+from diffusion.evaluation.task import MatchEvaluator
+from diffusion.pipeline.files.folder import find_pipeline
 from nas._files import read_json, write_atomic, write_json
 from nas.families import Model, load_model
 from nas.latency.fingerprint import machine_fingerprint

@@ -25,8 +25,8 @@ from types import MethodType
 import torch
 from torch import Tensor, nn
 
-from gan_compress.family import StyleGAN2, anycost
-from gan_compress.stylegan2 import ModulatedConv
+from gan_compress.stylegan2.family import StyleGAN2, anycost
+from gan_compress.stylegan2.networks import ModulatedConv
 from nas._files import write_atomic
 from nas.elastic import Supernet
 from nas.latency.fingerprint import machine_fingerprint

@@ -16,16 +16,16 @@ from pathlib import Path
 
 import torch
 
-from gan_compress.consistency import Consistency, Labelled, consistency, uniform_subnets
-from gan_compress.generate import latents, unit
-from gan_compress.task import resolution_of
-from gan_compress.train import load_recipe, train
-from gan_compress.train.images import real_images
-from gan_compress.train.recipe import Recipe
+from gan_compress.stylegan2.consistency import Consistency, Labelled, measure_consistency, uniform_subnets
+from gan_compress.stylegan2.generate import latents, unit
+from gan_compress.stylegan2.task import resolution_of
+from gan_compress.stylegan2.training import load_recipe, train
+from gan_compress.stylegan2.training.recipe import Recipe
 from nas._files import write_atomic
 from nas.families import Model, load_model
 from nas.train.data import Data, open_data
 from nas.train.features import feature_space, kid
+from nas.train.images import real_images
 
 RESULTS = Path(__file__).with_name("results") / "generator_consistency.csv"
 COUNT = 500
@@ -53,7 +53,7 @@ def alone(model: Model, recipe: Recipe, data: Data, folder: Path) -> Model:
 @torch.no_grad()
 def beside(model: Model, small: Model, labelled: Labelled) -> Consistency:
     """Return the figures of another generator's images beside those of the full generator of `model`."""
-    from gan_compress.edit import label_scores
+    from gan_compress.stylegan2.edit import label_scores
 
     space, images = feature_space(), []
     for each in (model, small):
@@ -93,7 +93,7 @@ def main() -> None:
     model, data = load_model(given.model), open_data(given.data)
     real = real_images(data, resolution_of(model), limit=2000)
     labelled = Labelled(real.pixels, real.labels, tuple(data.classes))
-    rows = consistency(model, uniform_subnets(model), labelled, count=COUNT)
+    rows = measure_consistency(model, uniform_subnets(model), labelled, count=COUNT)
     small = alone(model, load_recipe(given.recipe), data, given.alone)
     rows.append(beside(model, small, labelled))
     text = io.StringIO()

@@ -14,10 +14,11 @@ import io
 import tempfile
 from pathlib import Path
 
-from gan_compress.generate import generator_family, grid, latents, load_generator, ratio_subnet, to_pixels
+from gan_compress.stylegan2.generate import generator_family, latents, load_generator, ratio_subnet, to_pixels
 from nas._files import replacing, write_atomic
 from nas.families import Model, load_model
 from nas.latency.fingerprint import machine_fingerprint
+from nas.pictures import grid
 from nas.space import Subnet
 from tests.benchmarks.bench_generator_search import distances, latencies
 from tests.benchmarks.bench_promise import search

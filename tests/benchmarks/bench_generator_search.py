@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from gan_compress.generate import ratio_subnet
+from gan_compress.stylegan2.generate import ratio_subnet
 from nas._files import write_atomic
 from nas.export._bench import Network, measure_networks
 from nas.families import Model, load_model

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from diffusion.native_config import native_config
-from diffusion.unet import DiffusionUNet, diffusion_unet
+from diffusion.denoisers.native_config import native_config
+from diffusion.denoisers.unet import DiffusionUNet, diffusion_unet
 from nas._files import write_atomic
 from nas.elastic import Supernet
 from nas.families import Model

@@ -5,8 +5,8 @@ from __future__ import annotations
 from nas.testing.trainers import ProcessesTrainerSuite, TrainerCase, TrainerSuite
 
 _OURS = "tests.conformance.trainers"
-_GENERATOR = "gan_compress.train.objective:GeneratorObjective"
-_TRANSLATION = "gan_compress.translation.train.objective:TranslationObjective"
+_GENERATOR = "gan_compress.stylegan2.training.objective:GeneratorObjective"
+_TRANSLATION = "gan_compress.pix2pix.training.objective:TranslationObjective"
 
 
 class TestGenerator(TrainerSuite):

@@ -8,13 +8,15 @@ _OURS = "tests.conformance.trainers"
 
 
 class TestPipeline(ProcessesTrainerSuite):
-    case = TrainerCase(f"{_OURS}:pipeline", "diffusion.train.objective:PipelineObjective", tolerance=1e-4)
+    case = TrainerCase(
+        f"{_OURS}:pipeline", "diffusion.training.text_to_image.objective:PipelineObjective", tolerance=1e-4
+    )
 
 
 class TestElasticPipeline(ProcessesTrainerSuite):
     case = TrainerCase(
         f"{_OURS}:all_subnets",
-        "diffusion.distil.elastic:ElasticObjective",
+        "diffusion.training.distil.elastic:ElasticObjective",
         f"{_OURS}:pipeline_beside",
         tolerance=1e-4,
     )
@@ -23,7 +25,7 @@ class TestElasticPipeline(ProcessesTrainerSuite):
 class TestOneSubnet(TrainerSuite):
     case = TrainerCase(
         f"{_OURS}:one_subnet",
-        "diffusion.distil.one:SubnetObjective",
+        "diffusion.training.distil.one:SubnetObjective",
         f"{_OURS}:pipeline_beside",
         tolerance=1e-4,
     )
@@ -32,7 +34,7 @@ class TestOneSubnet(TrainerSuite):
 class TestAdapters(TrainerSuite):
     case = TrainerCase(
         f"{_OURS}:adapters",
-        "diffusion.distil.one:SubnetObjective",
+        "diffusion.training.distil.one:SubnetObjective",
         f"{_OURS}:pipeline_beside",
         tolerance=1e-4,
     )

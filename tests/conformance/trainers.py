@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from nas.train._sources import Source, Table, find_source
 from nas.train.data import Data
+from nas.train.sources import Source, Table, find_source
 
 
 def few_digits(count: int = 110) -> Data:
@@ -69,7 +69,7 @@ GENERATOR: dict[str, Any] = {
 
 
 def _generator(folder: Path, stage: str, longer: bool, changed: bool, **options: Any) -> Path:
-    from gan_compress.train import Recipe, train
+    from gan_compress.stylegan2.training import Recipe, train
 
     steps = {"steps": 9 if longer else 6, "lr": 0.5 if changed else 0.002}
     recipe = Recipe.from_dict({**GENERATOR, **steps, "stage": stage})
@@ -79,7 +79,7 @@ def _generator(folder: Path, stage: str, longer: bool, changed: bool, **options:
 
 
 def base_beside(folder: Path) -> None:
-    from gan_compress.train import Recipe, train
+    from gan_compress.stylegan2.training import Recipe, train
 
     first = Recipe.from_dict({**GENERATOR, "steps": 1, "stage": "base"})
     train(first, few_digits(), beside(folder), device="cpu", threads=1, show=False)
@@ -108,7 +108,7 @@ TRANSLATION: dict[str, Any] = {
 
 
 def teacher(folder: Path, *, longer: bool = False, changed: bool = False, **options: Any) -> Path:
-    from gan_compress.translation.train import Recipe, train
+    from gan_compress.pix2pix.training import Recipe, train
 
     recipe = Recipe(
         stage="teacher", pairs="blur", steps=9 if longer else 6, lr=0.5 if changed else 2e-4, **TRANSLATION
@@ -117,14 +117,14 @@ def teacher(folder: Path, *, longer: bool = False, changed: bool = False, **opti
 
 
 def teacher_beside(folder: Path) -> None:
-    from gan_compress.translation.train import Recipe, train
+    from gan_compress.pix2pix.training import Recipe, train
 
     first = Recipe(stage="teacher", pairs="blur", steps=1, **TRANSLATION)
     train(first, few_digits(), beside(folder), device="cpu", threads=1, show=False)
 
 
 def compress(folder: Path, *, longer: bool = False, changed: bool = False, **options: Any) -> Path:
-    from gan_compress.translation.train import Recipe, train
+    from gan_compress.pix2pix.training import Recipe, train
 
     start = None if options.get("resume") else beside(folder)
     recipe = Recipe(stage="compress", steps=9 if longer else 6, lr=0.5 if changed else 2e-4, **TRANSLATION)
@@ -135,7 +135,7 @@ def compress(folder: Path, *, longer: bool = False, changed: bool = False, **opt
 
 
 def pipeline(folder: Path, *, longer: bool = False, changed: bool = False, **options: Any) -> Path:
-    from diffusion.train import train
+    from diffusion.training.text_to_image import train
     from tests.diffusion.small import tiny_recipe
 
     recipe = tiny_recipe(steps=9 if longer else 6, lr=0.5 if changed else 8e-4, flip=True)
@@ -143,7 +143,7 @@ def pipeline(folder: Path, *, longer: bool = False, changed: bool = False, **opt
 
 
 def _distilled(folder: Path, longer: bool, changed: bool, recipe: dict[str, Any], **options: Any) -> Path:
-    from diffusion.distil import Recipe, distil
+    from diffusion.training.distil import Recipe, distil
 
     start = None if options.get("resume") else beside(folder)
     settings = Recipe(

@@ -10,7 +10,7 @@ import diffusers
 import torch
 from torch import Tensor
 
-from nas._files import read_json, write_json
+from nas.files import read_json, write_json
 from tests.conformance import diffusion as networks
 from tests.diffusion.tiny import SCHEDULER, TEXT, VAE, make_pipeline
 
@@ -72,7 +72,7 @@ def _network(config: Mapping[str, Any]) -> Any:
 
 
 def _sdxl(zeros: bool = True) -> Any:
-    from diffusion.tokenizer import make_tokenizer
+    from diffusion.pipeline.parts.tokenizer import make_tokenizer
 
     tokenizer = make_tokenizer(["a photo of a ship", "a photo of a cat"], TEXT["max_position_embeddings"])
     end = tokenizer.eos_token_id

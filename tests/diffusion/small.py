@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from diffusion.autoencoder import fit_patches
-from diffusion.captions import all_captions, class_captions, class_prompt
-from diffusion.pipeline import write_pipeline
-from diffusion.tokenizer import make_tokenizer
-from diffusion.train.networks import make_pipeline, make_text_encoder, make_unet
-from diffusion.train.recipe import Recipe
+from diffusion.pipeline.files.folder import write_pipeline
+from diffusion.pipeline.inputs.captions import all_captions, class_captions, class_prompt
+from diffusion.pipeline.parts.autoencoder import fit_patches
+from diffusion.pipeline.parts.tokenizer import make_tokenizer
+from diffusion.training.text_to_image.networks import make_pipeline, make_text_encoder, make_unet
+from diffusion.training.text_to_image.recipe import Recipe
 
 CLASSES = ("dark", "bright")
 

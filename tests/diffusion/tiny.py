@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nas._files import write_json
+from nas.files import write_json
 
 UNET: dict[str, Any] = {
     "_class_name": "UNet2DConditionModel",
@@ -67,7 +67,7 @@ def make_pipeline(seed: int = 0) -> Any:
     from diffusers.schedulers.scheduling_ddim import DDIMScheduler
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    from diffusion.tokenizer import make_tokenizer
+    from diffusion.pipeline.parts.tokenizer import make_tokenizer
 
     torch.manual_seed(seed)
     tokenizer = make_tokenizer(["a photo of a ship", "a photo of a cat"], TEXT["max_position_embeddings"])

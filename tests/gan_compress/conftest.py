@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gan_compress.family import anycost
+from gan_compress.stylegan2.family import anycost
 from nas.elastic import Supernet
 from nas.families import Model, load_model, save_model
 

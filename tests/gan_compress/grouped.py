@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gan_compress.stylegan2 import ModulatedConv
+from gan_compress.stylegan2.networks import ModulatedConv
 
 
 def grouped(layer: ModulatedConv, x: Tensor, style: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nas.train._sources import Table, find_source
+from nas.train.sources import Table, find_source
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ import torchvision
 from PIL import Image
 
 from nas._errors import NasError, UsageError
-from nas.train._sources import find_source
 from nas.train.data import open_data
+from nas.train.sources import find_source
 
 CIFAR_CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 MISSING = "--data-root, or --download"

@@ -9,8 +9,20 @@ from importlib.metadata import entry_points
 
 from nas._errors import UsageError
 from nas.latency.runtimes._base import Recipe, Run, Runtime
+from nas.latency.runtimes._onnx_files import copy_onnx, onnx_bytes
+from nas.latency.runtimes._sequence import read_sequence
 
-__all__ = ["Recipe", "Run", "Runtime", "default_runtime", "get_runtime", "runtime_names"]
+__all__ = [
+    "Recipe",
+    "Run",
+    "Runtime",
+    "copy_onnx",
+    "default_runtime",
+    "get_runtime",
+    "onnx_bytes",
+    "read_sequence",
+    "runtime_names",
+]
 
 GROUP = "anyfit.runtimes"
 DEFAULT = "onnxruntime"

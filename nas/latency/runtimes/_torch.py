@@ -157,7 +157,7 @@ def _noise(spec: Spec, batch_size: int, dtype: torch.dtype, device: str) -> Tens
 
 
 def _once(module: nn.Module) -> set[str]:
-    """Return the names of its tensors, each once: a module may stand in two places, as in `diffusion.denoiser`."""
+    """Return the names of its tensors, each once: a module may stand in two places, as in a DeepCache denoiser."""
     return {name for name, _ in (*module.named_parameters(), *module.named_buffers())}
 
 

@@ -1,0 +1,41 @@
+"""Pruning a trained pipeline to one smaller one: a named subnet, given choices, or what a limit leaves room for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nas import lazy
+
+if TYPE_CHECKING:
+    from diffusion.compress.pruning import PruneConfig, Pruned, prune
+    from diffusion.compress.quantization import WORTH, Trial, Tried, recommend, refusal, ways
+    from diffusion.compress.quantized import write_quantized
+
+__all__ = [
+    "WORTH",
+    "PruneConfig",
+    "Pruned",
+    "Trial",
+    "Tried",
+    "prune",
+    "recommend",
+    "refusal",
+    "ways",
+    "write_quantized",
+]
+
+__getattr__ = lazy.attributes(
+    __name__,
+    {
+        "WORTH": "diffusion.compress.quantization",
+        "PruneConfig": "diffusion.compress.pruning",
+        "Pruned": "diffusion.compress.pruning",
+        "Trial": "diffusion.compress.quantization",
+        "Tried": "diffusion.compress.quantization",
+        "prune": "diffusion.compress.pruning",
+        "recommend": "diffusion.compress.quantization",
+        "refusal": "diffusion.compress.quantization",
+        "ways": "diffusion.compress.quantization",
+        "write_quantized": "diffusion.compress.quantized",
+    },
+)

@@ -1,0 +1,281 @@
+"""Quantizing a pipeline's denoiser: every choice measured beside floats, in bytes, milliseconds and decibels.
+
+Weights of 8 and 4 bits are dimensions of the pipeline's space, tried for each kind of layer and for all; under ONNX
+Runtime its static int8 (activations too) and its dynamic int8 (matrix products) are tried beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffusion.evaluation.quality import psnr
+from diffusion.evaluation.task import MATCH, PSNR, fixed_inputs, pictures
+from diffusion.pipeline.family import DiffusionPipeline
+from nas.compress import SCOPES, quantize_onnx, quantize_onnx_dynamically
+from nas.elastic import FULL, call
+from nas.errors import UsageError
+from nas.latency.measure import Plan, measure
+from nas.latency.programs import lower_program, write_sequence
+from nas.latency.reference import open_references
+from nas.latency.runtimes import get_runtime, onnx_bytes
+from nas.train.measure import onnx_forward
+
+if TYPE_CHECKING:
+    from nas.families import Model
+    from nas.latency.measure import Measurement
+    from nas.latency.runtimes import Runtime
+    from nas.latency.workload import Workload
+    from nas.space import Subnet
+
+Purpose = Literal["speed", "size"]
+PURPOSES: tuple[Purpose, ...] = ("speed", "size")
+WORTH = 1.2
+"""How many times as fast as floats a choice must be to be recommended for speed."""
+LEAST_PSNR = 25.0
+"""Below so many dB to the original's pictures nothing is recommended."""
+FLOAT, DYNAMIC = "fp32", "dynamic int8"
+_PICTURES, _CALIBRATION, _BATCHES = 16, 4, 10
+_SECONDS = 8.0  # that measuring a way may take; each has three bursts at least
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to hold a denoiser: the subnet with its bits, and what ONNX Runtime makes of the files, if anything.
+
+    `scope` is one of `nas.compress.SCOPES`, or "dynamic" for int8 matrix products without calibration.
+    """
+
+    name: str
+    subnet: Subnet
+    scope: str = ""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A way and what it is worth: bytes of all program files, ms an image, PSNR to floats in dB, prompt match in %.
+
+    `speedup` is the time of floats under the same runtime over its own.
+    """
+
+    way: Way
+    files: Mapping[str, Path]
+    size_bytes: int
+    measured: Measurement
+    speedup: float
+    psnr_db: float
+    match: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        return {
+            "name": self.way.name,
+            "bits": bits_of(self.way.subnet),
+            "scope": self.way.scope or None,
+            "bytes": self.size_bytes,
+            "image_ms": self.measured.median_ms,
+            "speedup": self.speedup,
+            "psnr": self.psnr_db,
+            "match": self.match,
+        }
+
+
+def bits_of(subnet: Subnet) -> dict[str, int]:
+    """Return the bits that a subnet gives each kind of layer."""
+    return {name: int(choice) for name, choice in subnet.items() if name.endswith(".bits")}
+
+
+def ways(model: Model, subnet: Subnet, runtime: str) -> list[Way]:
+    """Return what is tried for a subnet of a pipeline, floats first; raises `UsageError` where no bits are offered."""
+    kinds = [*bits_of(subnet)]
+    if not kinds:
+        raise UsageError(
+            f'{model.name} offers no bits; leave out "bits" in the "unet" of its anyfit.json\'s space'
+        )
+
+    def with_bits(chosen: Sequence[str], bits: int) -> Subnet:
+        own = {name: bits if name in chosen else FULL for name in kinds}
+        return model.space.subnet({**model.space.largest(), **subnet, **own})
+
+    floats = with_bits((), FULL)
+    found = [Way(FLOAT, floats)]
+    for bits in (8, 4):
+        found.append(Way(f"int{bits} weights, all", with_bits(kinds, bits)))
+        for kind in kinds if len(kinds) > 1 else ():
+            name = kind.removesuffix(".bits").replace("_", "-")
+            found.append(Way(f"int{bits} weights, {name}", with_bits([kind], bits)))
+    if runtime == "onnxruntime":
+        found.append(Way(DYNAMIC, floats, "dynamic"))
+    if get_runtime(runtime).reads_onnx:
+        found += [Way(f"static int8, {scope}", floats, scope) for scope in SCOPES]
+    return found
+
+
+class Trial:
+    """Tries ways of one pipeline under one runtime; files are written into `folder` and stay there."""
+
+    def __init__(
+        self,
+        model: Model,
+        runtime: Runtime,
+        workload: Workload,
+        folder: Path,
+        *,
+        with_match: bool = False,
+        report: Report = lambda text: None,
+    ) -> None:
+        self._model, self._runtime, self._workload, self._folder = model, runtime, workload, folder
+        self._evaluator = model.task.evaluator(model, MATCH) if with_match else None
+        self._inputs = fixed_inputs(model, _PICTURES)
+        self._report = report
+        self._known: dict[Subnet, dict[str, list[dict[str, np.ndarray]]]] = {}
+
+    def run(self, ways: Sequence[Way]) -> list[Tried]:
+        """Try all; the first is what the others are compared with. Raises `NasError` where one does not run."""
+
+        family, sequences, files = self._model.family, {}, {}
+        for number, way in enumerate(ways):
+            self._report(f"writing {way.name}")
+            files[number] = self._write(way)
+            path = self._folder / str(number)
+            sequences[number] = write_sequence(path, family.passes(way.subnet), files[number])
+        self._report(
+            f"measuring an image of each of {len(ways)} under {self._runtime.name}, {self._workload}"
+        )
+        plan = Plan(min_bursts=5, max_bursts=15, budget_s=_SECONDS * len(ways))
+        references = open_references(family, self._runtime, self._workload)
+        measured = measure(sequences, self._runtime, self._workload, references=references, plan=plan)
+        wanted, found = self._pictures(ways[0], files[0]), []
+        for number, way in enumerate(ways):
+            self._report(f"making pictures with {way.name}")
+            made = wanted if number == 0 else self._pictures(way, files[number])
+            found.append(
+                Tried(
+                    way=way,
+                    files=files[number],
+                    size_bytes=sum(map(_bytes, {*files[number].values()})),
+                    measured=measured[number],
+                    speedup=measured[0].median_ms / measured[number].median_ms,
+                    psnr_db=min(psnr(made, wanted), PSNR.bounds[1]),
+                    match=self._match(way, files[number]),
+                )
+            )
+        return found
+
+    # --- files --------------------------------------------------------------------------------------------------------
+
+    def _write(self, way: Way) -> dict[str, Path]:
+        """Write the programs of a way; return their files by name."""
+
+        family, network = self._model.family, self._model.extract(way.subnet)
+        names = dict.fromkeys(step.program for step in family.passes(way.subnet))
+        files = {
+            name: lower_program(network, family, name, way.subnet, self._runtime, self._folder)
+            for name in names
+        }
+        if not way.scope:
+            return files
+        assert isinstance(family, DiffusionPipeline)
+        denoisers = [name for name in (family.whole, family.shallow) if name in files]
+        own = {name: self._folder / f"{way.scope}-{name}.onnx" for name in denoisers}
+        for name, target in own.items():
+            self._quantize(way, name, files[name], target)
+        return {**files, **own}
+
+    def _quantize(self, way: Way, name: str, source: Path, target: Path) -> None:
+
+        if way.scope == "dynamic":
+            quantize_onnx_dynamically(source, target)
+            return
+        quantize_onnx(source, target, self._recorded(way.subnet)[name], way.scope)
+
+    def _recorded(self, subnet: Subnet) -> dict[str, list[dict[str, np.ndarray]]]:
+        """Return inputs of the denoiser's programs, of all over the schedule, as sampling feeds them."""
+        if subnet not in self._known:
+            self._known[subnet] = self._record(subnet)
+        return self._known[subnet]
+
+    @torch.inference_mode()
+    def _record(self, subnet: Subnet) -> dict[str, list[dict[str, np.ndarray]]]:
+        family, network = self._model.family, self._model.extract(subnet)
+        fed: dict[str, list[dict[str, np.ndarray]]] = {}
+
+        def recorder(name: str) -> Callable[[Any], Tensor]:
+            view = family.programs[name].view(network).eval()
+
+            def run(x: Any) -> Tensor:
+                if isinstance(x, Mapping):
+                    arrays = {key: np.ascontiguousarray(tensor.numpy()) for key, tensor in x.items()}
+                    fed.setdefault(name, []).append(arrays)
+                return call(view, x)
+
+            return run
+
+        names = {step.program for step in family.passes(subnet)}
+        sample: Any = family.compose({name: recorder(name) for name in names}, subnet)
+        sample.sample_latents(fixed_inputs(self._model, _CALIBRATION))
+        return {name: runs[:: -(-len(runs) // _BATCHES)] for name, runs in fed.items()}
+
+    # --- quality ------------------------------------------------------------------------------------------------------
+
+    def _forward(self, way: Way, files: Mapping[str, Path]) -> Any:
+        """Return what makes pictures as the runtime does; where its files are torch's, the network itself."""
+        if not self._runtime.reads_onnx:
+            return self._model.extract(way.subnet)
+        threads, name_of = torch.get_num_threads(), self._runtime.name
+        opened = {name: onnx_forward(file, threads, runtime=name_of) for name, file in files.items()}
+        return self._model.family.compose(opened, way.subnet)
+
+    @torch.inference_mode()
+    def _pictures(self, way: Way, files: Mapping[str, Path]) -> np.ndarray:
+        return pictures(self._forward(way, files), self._inputs)
+
+    def _match(self, way: Way, files: Mapping[str, Path]) -> float | None:
+        if self._evaluator is None:
+            return None
+        return self._evaluator(self._model, self._forward(way, files), way.subnet)
+
+
+def _bytes(path: Path) -> int:
+
+    weights = path.with_suffix(".safetensors")
+    return onnx_bytes(path) + (weights.stat().st_size if weights.exists() else 0)
+
+
+def recommend(
+    tried: Sequence[Tried], purpose: Purpose, *, worth: float = WORTH, least_psnr: float = LEAST_PSNR
+) -> Tried | None:
+    """Return the way to take, or None for floats, which `tried` begins with.
+
+    For speed it is the most accurate of those that are `worth` times as fast as floats; for size the smallest, however
+    slow. One whose pictures are below `least_psnr` dB is never taken.
+    """
+    floats, *others = tried
+    fine = [each for each in others if each.psnr_db >= least_psnr]
+    if purpose == "size":
+        smaller = [each for each in fine if each.size_bytes < floats.size_bytes]
+        return min(smaller, key=lambda each: (each.size_bytes, -each.psnr_db), default=None)
+    faster = [each for each in fine if each.speedup >= worth]
+    return max(faster, key=lambda each: (each.psnr_db, each.speedup), default=None)
+
+
+def refusal(tried: Sequence[Tried], purpose: Purpose, worth: float, least_psnr: float) -> str:
+    """Say in a sentence why nothing is recommended."""
+    fine = [each for each in tried[1:] if each.psnr_db >= least_psnr]
+    if not fine:
+        return f"no choice keeps {least_psnr:g} dB to the original's pictures; nothing was written, use fp32"
+    if purpose == "size":
+        return "no choice is smaller than fp32; nothing was written, use fp32"
+    best = max(fine, key=lambda each: each.speedup)
+    return (
+        f"nothing is {worth:g} times as fast as fp32 here (the fastest, {best.way.name}, is {best.speedup:.2f}×); "
+        "nothing was written, use fp32, or take the smallest file with --for size"
+    )

@@ -1,0 +1,1 @@
+"""The denoisers of diffusers, UNets and transformers, as elastic families: blocks, conditions, subnets as models."""

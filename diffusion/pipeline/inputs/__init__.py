@@ -1,0 +1,1 @@
+"""What images are made of beside noise: prompts, captions, classes, and what the denoiser is told of them."""

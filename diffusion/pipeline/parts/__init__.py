@@ -1,0 +1,1 @@
+"""What stands beside the denoiser: kinds of pipelines, text encoders, decoders, schedulers, tokenizers."""

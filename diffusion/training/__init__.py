@@ -1,0 +1,1 @@
+"""Training denoisers: a pipeline from scratch, or subnets beside the frozen original."""

@@ -1,0 +1,28 @@
+"""Training pipelines: from scratch on captioned images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nas import lazy
+
+if TYPE_CHECKING:
+    from diffusion.training.text_to_image.objective import train
+    from diffusion.training.text_to_image.recipe import Recipe, load_recipe, recipe_names
+
+__all__ = [
+    "Recipe",
+    "load_recipe",
+    "recipe_names",
+    "train",
+]
+
+__getattr__ = lazy.attributes(
+    __name__,
+    {
+        "Recipe": "diffusion.training.text_to_image.recipe",
+        "load_recipe": "diffusion.training.text_to_image.recipe",
+        "recipe_names": "diffusion.training.text_to_image.recipe",
+        "train": "diffusion.training.text_to_image.objective",
+    },
+)

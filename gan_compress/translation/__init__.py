@@ -1,1 +1,0 @@
-"""Image-to-image generators, compressed: the generator of pix2pix and CycleGAN (GAN Compression, Li et al. 2020)."""

@@ -1,8 +1,0 @@
-"""Training image-to-image generators: a plain teacher, then every subnet of the separable supernet beside it."""
-
-from __future__ import annotations
-
-from gan_compress.translation.train.objective import train
-from gan_compress.translation.train.recipe import Recipe, load_recipe, recipe_names
-
-__all__ = ["Recipe", "load_recipe", "recipe_names", "train"]

@@ -1,0 +1,36 @@
+"""What the commands of other packages are made of (entry point group "anyfit.commands"); it imports click alone."""
+
+from __future__ import annotations
+
+from nas.cli._data import data_options, opened
+from nas.cli._group import LazyGroup
+from nas.cli._options import json_option, runtime_option, seed_option, threads_option
+from nas.cli._output import emit_json, log, progress_bar, result_console
+from nas.cli._training import (
+    machine_options,
+    output_option,
+    overrides,
+    recipe_option,
+    resume_option,
+    tell_model,
+)
+
+__all__ = [
+    "LazyGroup",
+    "data_options",
+    "emit_json",
+    "json_option",
+    "log",
+    "machine_options",
+    "opened",
+    "output_option",
+    "overrides",
+    "progress_bar",
+    "recipe_option",
+    "result_console",
+    "resume_option",
+    "runtime_option",
+    "seed_option",
+    "tell_model",
+    "threads_option",
+]
