@@ -16,6 +16,9 @@ __getattr__ = lazy.attributes(
         "SubnetPixArtTransformer2DModel": "diffusion.denoisers.subnets",
         "SubnetUNet2DConditionModel": "diffusion.denoisers.subnets",
         "SubnetUNet2DModel": "diffusion.denoisers.subnets",
+        "prune_pipeline": "diffusion.compress.verbs",
+        "quantize_pipeline": "diffusion.compress.verbs",
+        "real_examples": "diffusion.training.distil.examples",
         # Diffusers asks the library of a component for its base class, to know how it is loaded.
         "ModelMixin": "diffusers",
     },

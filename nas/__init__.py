@@ -11,34 +11,9 @@
 Importing this package imports nothing heavy: names are resolved when they are first used (see `nas.api`).
 """
 
-from __future__ import annotations
-
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from nas.api import Comparison, Evaluation, Exported, Model, SearchAnswer, SearchResult, compare, load
+from nas.lazy import attach
 
 __version__ = "0.1.0"
-_API = ("Comparison", "Evaluation", "Exported", "Model", "SearchAnswer", "SearchResult", "compare", "load")
-__all__ = [
-    "Comparison",
-    "Evaluation",
-    "Exported",
-    "Model",
-    "SearchAnswer",
-    "SearchResult",
-    "__version__",
-    "compare",
-    "load",
-]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _API:
-        raise AttributeError(f"module 'nas' has no attribute '{name}'")
-    return getattr(import_module("nas.api"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)
+__all__ += ["__version__"]

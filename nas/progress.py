@@ -1,7 +1,12 @@
-"""Progress for those who see no bar: a line now and then, and a small JSON file.
+"""Progress: the one protocol by which whatever takes long says how far it is, and the ways to show it.
 
-The file is for whoever follows a command from another process. The environment variable `ANYFIT_PROGRESS` names it;
-where that is not set, nothing is written.
+Every verb takes `progress`, a `Progress` or a plain function of the same arguments; without one nothing is said. A verb
+goes through stages ("searching", "measuring finalists"); a part of one that has a single stage takes `Steps`.
+
+    def progress(stage: str, done: int, total: int, note: str) -> None:
+        print(f"{stage}: {done} of {total} {note}")
+
+    nas.load("mbv3-cifar10").search(latency="1ms", progress=progress)
 """
 
 from __future__ import annotations
@@ -11,11 +16,74 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 VARIABLE = "ANYFIT_PROGRESS"
 _EVERY_S = 0.25
 LINE_S = 10.0
+
+
+Steps = Callable[[int, int], None]
+"""What a part of a verb takes as `progress` that has one stage: it hears how many steps are done, and of how many."""
+
+
+class Stage(Protocol):
+    """`Steps` that also take a note, such as the best value so far."""
+
+    def __call__(self, done: int, total: int, note: str = "") -> None: ...
+
+
+class Progress:
+    """Hears how far something is. This one keeps silent; a subclass shows what it hears.
+
+    Called with a stage, it is told what is going on; `remark` gets what a reader should still see afterwards.
+    """
+
+    def __call__(self, stage: str, done: int = 0, total: int = 0, note: str = "") -> None:
+        """Hear that `done` of `total` steps of `stage` are done.
+
+        Args:
+            stage: What is going on, in a few words; another one than before begins anew.
+            done: Steps done so far.
+            total: Of how many; 0 where nobody knows.
+            note: What else is worth seeing, such as the best value so far.
+        """
+
+    def remark(self, text: str) -> None:
+        """Hear a sentence that is no progress, such as why a cached profile cannot be used."""
+
+    def steps(self, stage: str) -> Stage:
+        """Begin a stage, and return what hears its steps."""
+        self(stage)
+
+        def hear(done: int, total: int, note: str = "") -> None:
+            self(stage, done, total, note)
+
+        return hear
+
+
+class _Function(Progress):
+    """A plain function as a `Progress`; it hears remarks as stages of no steps."""
+
+    def __init__(self, function: Listener) -> None:
+        self._function = function
+
+    def __call__(self, stage: str, done: int = 0, total: int = 0, note: str = "") -> None:
+        self._function(stage, done, total, note)
+
+    def remark(self, text: str) -> None:
+        self._function(text, 0, 0, "")
+
+
+Listener = Progress | Callable[[str, int, int, str], None]
+"""What a verb takes as `progress`."""
+
+
+def as_progress(listener: Listener | None) -> Progress:
+    """Return what was given as `progress`; None says nothing."""
+    if isinstance(listener, Progress):
+        return listener
+    return Progress() if listener is None else _Function(listener)
 
 
 class ProgressFile:

@@ -14,7 +14,6 @@ import nas
 from nas._errors import UsageError
 from nas.elastic import Supernet
 from nas.families import Calibration, MeasuredTable, get_family, save_model
-from nas.search import Progress
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +42,9 @@ def result(model: nas.Model, tmp_path_factory: pytest.TempPathFactory) -> nas.Se
     def progress(stage: str, done: int, total: int, note: str) -> None:
         heard.append(stage)
 
-    told: Progress = progress
     model.profile(samples=20)
     run_dir = tmp_path_factory.mktemp("runs") / "run"
-    found = model.search("50ms", macs="9M", trials=100, run_dir=run_dir, progress=told)
+    found = model.search("50ms", macs="9M", trials=100, run_dir=run_dir, progress=progress)
     assert {"searching", "measuring finalists"} <= set(heard)
     return found
 

@@ -27,15 +27,9 @@ LARGE_FOLDERS = {
 }
 """Folders of more than a dozen modules, with how many they have at most."""
 FILE_CIRCLES = [
-    {"nas.families._model", "nas.families._source", "nas.families._table", "nas.families._task"},
     {"nas.train._batches", "nas.train._large"},
     {"nas.families._once_for_all", "nas.families.mobilenetv3"},
-    # `nas` resolves the names of `nas.api` when they are used; its version is told to exports.
-    {
-        "nas", "nas.api", "nas.api.comparison", "nas.api.figures", "nas.api.model", "nas.api.results",
-        "nas.api.tables", "nas.api.targets", "nas.export", "nas.export._artifact",
-    },
-]  # fmt: skip
+]
 """Circles of files that are left in `nas`; none may be added or grow."""
 IMPORTS_IN_FUNCTIONS = {"diffusion": 7, "gan_compress": 5}
 """Imports of own code inside functions, at most."""

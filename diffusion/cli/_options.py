@@ -10,7 +10,7 @@ import click
 
 from diffusion import pipeline as pipelines
 from diffusion.pipeline.files.folder import DENOISERS, find_pipeline, load_pipeline, read_info, shipped
-from nas.cli.commands import log, opened
+from nas.cli.commands import given_data, log
 from nas.errors import UsageError
 
 if TYPE_CHECKING:
@@ -136,21 +136,10 @@ def pipeline_name(spec: str) -> str:
 def captioned_data(options: dict[str, Any]) -> tuple[Data, bool]:
     """Take the data options and --caption-column out of `options`; returns the data and whether they bring captions."""
 
-    place, column = options["data"], options.pop("caption_column")
-    if pipelines.has_metadata(place):
-        data = pipelines.open_captioned(place, column)
-    elif options["label_column"] is None and (files := pipelines.caption_files(place, column is not None)):
-        data = pipelines.open_captioned_parquet(files, options["image_column"], column)
-    elif column is not None:
-        raise UsageError(
-            f"--caption-column is {column!r}, but {place} is no folder with metadata.jsonl and no parquet files "
-            "without --label-column; leave it out"
-        )
-    else:
-        return opened(options), False
-    for name in ("data", "data_root", "download", "image_column", "label_column"):
-        options.pop(name)
-    return data, True
+    data, found = pipelines.open_described(
+        **(given_data(options) or {}), caption_column=options.pop("caption_column")
+    )
+    return data, found["described"]
 
 
 caption_option: Decorator = click.option(

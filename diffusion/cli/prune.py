@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from diffusion import compress
 from diffusion.cli._options import (
     caption_option,
-    captioned_data,
     device_option,
     pipeline_option,
     seed_option,
     threads_option,
 )
-from diffusion.training import distil as distillation
-from nas.api.tables import plain_table
 from nas.cli.commands import (
     data_options,
     emit_json,
+    given_data,
     json_option,
-    progress_bar,
     result_console,
     runtime_option,
+    shown_progress,
 )
-from nas.latency.runtimes import default_runtime, get_runtime
-from nas.latency.units import format_count, format_ms
-
-if TYPE_CHECKING:
-    from diffusion.compress import Pruned
-
-_SHOWN = 20
 
 
 @click.command()
@@ -110,89 +99,22 @@ def command(
     is left out. The folder loads in diffusers, after `import diffusion` where no stock configuration can say the shape.
     Recover the quality with `nas diffusion distill --subnet`.
     """
-
-    config = compress.PruneConfig(
-        subnet=subnet, macs=macs, params=params, table=sensitivity, images=images, samples=samples, steps=steps,
-        seed=seed,
-    )  # fmt: skip
-    examples = None
-    if options["data"] is not None:
-        data, described = captioned_data(options)
-        examples = partial(distillation.real_examples, data, described)
-    chosen = (get_runtime(runtime) if runtime else default_runtime()) if measure else None
-    with progress_bar("prune") as advance:
-        done = compress.prune(
-            pipeline,
-            output,
-            config,
-            examples=examples,
-            runtime=chosen,
-            device=device,
-            threads=threads,
-            tell=lambda what, part, count: advance(part, count, what),
-        )
-    _tell(done, as_json)
-
-
-def _tell(done: Pruned, as_json: bool) -> None:
+    data = given_data(options)
+    column = options.pop("caption_column")
+    with shown_progress(announces=False) as progress:
+        done = compress.prune_pipeline(
+            pipeline, output, data=None if data is None else {**data, "caption_column": column},
+            runtime=runtime, measured=measure, device=device, threads=threads, progress=progress,
+            subnet=subnet, macs=macs, params=params, table=sensitivity, images=images, samples=samples, steps=steps,
+            seed=seed,
+        )  # fmt: skip
     if as_json:
-        emit_json(
-            {
-                "pipeline": done.name,
-                "path": done.path,
-                "subnet": None if done.subnet is None else done.subnet.to_dict(),
-                "before": asdict(done.before),
-                "after": asdict(done.after),
-                "ms": done.ms,
-                "psnr_db": done.psnr_db,
-                "images": done.images,
-                "stock": done.stock,
-                "importance": done.examples,
-                "sensitivity": [asdict(row) for row in done.rows],
-            }
-        )
+        emit_json(done)
         return
     console = result_console()
-    if done.rows:
-        console.print(_table(done))
-    if done.path is None:
-        return
-    console.print(_comparison(done))
-    loads = "diffusers alone loads it" if done.stock else "diffusers loads it after `import diffusion`"
-    psnr = (
-        "" if done.psnr_db is None else f"; PSNR to the original {done.psnr_db:.1f} dB ({done.images} images)"
-    )
-    console.print(f"wrote {done.path}: {loads}{psnr}", soft_wrap=True, markup=False)
-
-
-def _table(done: Pruned) -> Any:
-
-    rows = [
-        (row.dimension, str(row.choice), f"{row.error:.2e}", f"{row.macs:.1%}", f"{row.params:.1%}")
-        for row in done.rows[:_SHOWN]
-    ]
-    table = plain_table(("block", "only", "error", "MACs saved", "parameters saved"), rows)
-    more = len(done.rows) - len(rows)
-    table.caption = f"most harmful first, one choice at a time{f'; {more} more' if more > 0 else ''}"
-    return table
-
-
-def _comparison(done: Pruned) -> Any:
-
-    before, after = done.before, done.after
-    rows = [
-        (
-            "parameters",
-            format_count(before.params),
-            format_count(after.params),
-            _share(before.params, after.params),
-        ),
-        ("MACs a pass", format_count(before.macs), format_count(after.macs), _share(before.macs, after.macs)),
-    ]
-    if done.ms is not None:
-        rows.append(("latency a pass", format_ms(done.ms[0]), format_ms(done.ms[1]), _share(*done.ms)))
-    return plain_table((done.name, "before", "after", "share"), rows)
-
-
-def _share(before: float, after: float) -> str:
-    return f"{after / before:.1%}"
+    if done.found.rows:
+        console.print(done.sensitivity().to_rich())
+    if done.found.path is not None:
+        console.print(done.table().to_rich())
+    for remark in done.remarks:
+        console.print(remark, soft_wrap=True, markup=False)

@@ -7,17 +7,20 @@ from typing import Any
 
 import click
 
-from diffusion.cli._options import caption_option, captioned_data
+from diffusion.cli._options import caption_option
 from diffusion.pipeline.files.folder import read_info
 from diffusion.training import text_to_image
+from nas import api, train
 from nas.cli.commands import (
     data_options,
     emit_json,
+    given_data,
     machine_options,
     output_option,
     overrides,
     recipe_option,
     resume_option,
+    shown_progress,
 )
 
 
@@ -67,26 +70,16 @@ def command(
     processes share each batch of batch_size images equally, so that they end where one would; where memory is short,
     --set gradient_checkpointing=true.
     """
-    from nas.train.processes import is_main_process
-
-    data, described = captioned_data(options)
-    chosen = text_to_image.load_recipe(recipe).replaced(
-        **overrides(settings, options, ("steps", "batch_size", "lr", "seed"))
-    )
-    model = text_to_image.train(
-        chosen,
-        data,
-        output,
-        start=start,
-        described=described,
-        resume=resume,
-        device=device,
-        threads=threads,
-        tensorboard=tensorboard,
-    )
-    if not is_main_process():
+    data = {**(given_data(options) or {}), "caption_column": options.pop("caption_column")}
+    changes = overrides(settings, options, ("steps", "batch_size", "lr", "seed"))
+    with shown_progress() as progress:
+        found = api.train_model(
+            recipe, data, output, task="diffusion", kind="train", start=start, changes=changes, resume=resume,
+            device=device, threads=threads, tensorboard=tensorboard, progress=progress,
+        )  # fmt: skip
+    if not train.is_main_process():
         return
     if as_json:
-        emit_json({"model": model, "run_dir": output, "info": read_info(model)})
+        emit_json({**found.to_dict(), "info": read_info(found.folder)})
     else:
-        click.echo(str(model))
+        click.echo(str(found.folder))

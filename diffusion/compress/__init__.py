@@ -10,14 +10,19 @@ if TYPE_CHECKING:
     from diffusion.compress.pruning import PruneConfig, Pruned, prune
     from diffusion.compress.quantization import WORTH, Trial, Tried, recommend, refusal, ways
     from diffusion.compress.quantized import write_quantized
+    from diffusion.compress.verbs import PipelineQuantization, Pruning, prune_pipeline, quantize_pipeline
 
 __all__ = [
     "WORTH",
+    "PipelineQuantization",
     "PruneConfig",
     "Pruned",
+    "Pruning",
     "Trial",
     "Tried",
     "prune",
+    "prune_pipeline",
+    "quantize_pipeline",
     "recommend",
     "refusal",
     "ways",
@@ -30,6 +35,10 @@ __getattr__ = lazy.attributes(
         "WORTH": "diffusion.compress.quantization",
         "PruneConfig": "diffusion.compress.pruning",
         "Pruned": "diffusion.compress.pruning",
+        "PipelineQuantization": "diffusion.compress.verbs",
+        "Pruning": "diffusion.compress.verbs",
+        "prune_pipeline": "diffusion.compress.verbs",
+        "quantize_pipeline": "diffusion.compress.verbs",
         "Trial": "diffusion.compress.quantization",
         "Tried": "diffusion.compress.quantization",
         "prune": "diffusion.compress.pruning",

@@ -6,7 +6,7 @@ Nothing needs data. Prompts and seeds are fixed: those that the pipeline was tra
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+import diffusion
 from diffusion.evaluation.quality import (
     CLASSIFIER,
     classifier,
@@ -25,11 +26,12 @@ from diffusion.evaluation.quality import (
 from diffusion.pipeline.artifact import write_diffusers, write_runner
 from diffusion.pipeline.family import DiffusionPipeline
 from diffusion.pipeline.files.memory import in_batches
+from diffusion.pipeline.inputs.captions import open_described
 from diffusion.pipeline.inputs.conditions import LATENTS
 from diffusion.pipeline.inputs.prompts import general_prompts, prompt_inputs
 from nas.elastic import call, map_inputs
 from nas.errors import NasError, UsageError
-from nas.families import Evaluator, Forward, Quality, Split, Task, load_model
+from nas.families import Evaluator, Forward, Quality, Split, Task, Training, load_model
 
 if TYPE_CHECKING:
     from diffusion.pipeline.family import DiffusionPipeline
@@ -211,6 +213,22 @@ class Diffusion(Task):
     name = "diffusion"
     qualities = (PSNR, LATENT, MATCH)
     quantizer = "nas diffusion quantize"
+
+    def trainings(self) -> Mapping[str, Training]:
+        captioned = {"starts": True, "open_data": open_described}
+        return {
+            "train": Training.of("diffusion.training.text_to_image", **captioned),
+            "distil": Training.of("diffusion.training.distil", "distil", **captioned),
+        }
+
+    def prune(self, model: Model, output: Path | None, **options: Any) -> Any:
+        return diffusion.prune_pipeline(model.path, output, **options)
+
+    def quantize(self, model: Model, subnet: Subnet, output: Path | None, **options: Any) -> Any:
+        found = diffusion.quantize_pipeline(model, subnet, output, **options)
+        if found.best is None:
+            raise NasError(found.reason)
+        return found
 
     def qualities_of(self, model: Model) -> tuple[Quality, ...]:
         has_match = _foreign_prompt(model) is None

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         has_metadata,
         open_captioned,
         open_captioned_parquet,
+        open_described,
     )
     from diffusion.pipeline.inputs.prompts import some_classes
     from diffusion.pipeline.sampling.defaults import own_settings, remarks
@@ -34,6 +35,7 @@ __all__ = [
     "is_guided",
     "open_captioned",
     "open_captioned_parquet",
+    "open_described",
     "own_settings",
     "remarks",
     "some_classes",
@@ -52,6 +54,7 @@ __getattr__ = lazy.attributes(
         "is_guided": "diffusion.pipeline.sampling.generate",
         "open_captioned": "diffusion.pipeline.inputs.captions",
         "open_captioned_parquet": "diffusion.pipeline.inputs.captions",
+        "open_described": "diffusion.pipeline.inputs.captions",
         "own_settings": "diffusion.pipeline.sampling.defaults",
         "remarks": "diffusion.pipeline.sampling.defaults",
         "some_classes": "diffusion.pipeline.inputs.prompts",

@@ -8,14 +8,16 @@ from typing import Any
 import click
 
 from gan_compress.stylegan2 import training
+from nas import api
 from nas.cli.commands import (
     data_options,
+    given_data,
     machine_options,
-    opened,
     output_option,
     overrides,
     recipe_option,
     resume_option,
+    shown_progress,
     tell_model,
 )
 
@@ -62,20 +64,10 @@ def command(
     The run's folder gets checkpoint.pt, log.csv, a grid of samples every few steps and, at the end, the folder `model`,
     which every other command takes as --model. A stopped or killed run goes on with --resume.
     """
-
-    data_given = options["data"] is not None
-    data = opened(options) if data_given else None
-    chosen = training.load_recipe(recipe).replaced(
-        **overrides(settings, options, ("steps", "batch_size", "seed"))
-    )
-    folder = training.train(
-        chosen,
-        data,
-        output,
-        start=start,
-        resume=resume,
-        device=device,
-        threads=threads,
-        tensorboard=tensorboard,
-    )
-    tell_model(folder, output, as_json)
+    changes = overrides(settings, options, ("steps", "batch_size", "seed"))
+    with shown_progress() as progress:
+        found = api.train_model(
+            recipe, given_data(options), output, task="generation", start=start, changes=changes, resume=resume,
+            device=device, threads=threads, tensorboard=tensorboard, progress=progress,
+        )  # fmt: skip
+    tell_model(found, as_json)

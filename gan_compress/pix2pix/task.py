@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from gan_compress.original import with_weights
 from gan_compress.pix2pix.pairs import SAME, get_pairs, psnr, to_bytes
 from nas.errors import UsageError
-from nas.families import SPLIT_WORDS, Evaluator, Forward, Quality, Split, Task
+from nas.families import SPLIT_WORDS, Evaluator, Forward, Quality, Split, Task, Training
 from nas.train.features import DEFAULT, feature_space
 from nas.train.images import real_images
 
@@ -87,6 +88,9 @@ class Translation(Task):
 
     name = "translation"
     qualities = (PSNR, DISTANCE)
+
+    def trainings(self) -> Mapping[str, Training]:
+        return {"train": Training.of("gan_compress.pix2pix.training", starts=True)}
 
     def needs_data(self, quality: Quality) -> bool:
         return True

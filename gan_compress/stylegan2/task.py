@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from gan_compress.original import with_weights
 from gan_compress.stylegan2.family import StyleGAN2
 from nas.errors import UsageError
-from nas.families import SPLIT_WORDS, Evaluator, Forward, Quality, Split, Task
+from nas.families import SPLIT_WORDS, Evaluator, Forward, Quality, Split, Task, Training
 from nas.train.features import DEFAULT, feature_space, kid
 from nas.train.images import real_images
 
@@ -95,6 +96,9 @@ class Generation(Task):
 
     name = "generation"
     qualities = (DISTANCE, KID)
+
+    def trainings(self) -> Mapping[str, Training]:
+        return {"train": Training.of("gan_compress.stylegan2.training", starts=True)}
 
     def needs_data(self, quality: Quality) -> bool:
         return quality == KID

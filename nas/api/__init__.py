@@ -11,43 +11,6 @@
 Nothing is imported before it is used.
 """
 
-from __future__ import annotations
+from nas.lazy import attach
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from nas.api.comparison import Comparison, compare
-    from nas.api.model import Model, load
-    from nas.api.results import Evaluation, Exported, SearchAnswer, SearchResult
-    from nas.api.tables import Table
-
-_HOMES = {
-    "Comparison": "comparison",
-    "Evaluation": "results",
-    "Exported": "results",
-    "Model": "model",
-    "SearchAnswer": "results",
-    "SearchResult": "results",
-    "Table": "tables",
-    "compare": "comparison",
-    "load": "model",
-}
-
-__all__ = [
-    "Comparison",
-    "Evaluation",
-    "Exported",
-    "Model",
-    "SearchAnswer",
-    "SearchResult",
-    "Table",
-    "compare",
-    "load",
-]
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from nas._errors import UsageError
+from nas._table import Table
 from nas.api.figures import Figures, artifact_figures, load_supernet, predicted_latency, subnet_figures
-from nas.api.tables import Table
+from nas.api.tables import latency_origin
 from nas.api.targets import DEFAULT_MODEL, find_target
 from nas.export import Network, artifact_family, load_artifact, measure_networks
 from nas.families import Model
-from nas.latency.units import format_bytes, format_count, format_ms
+from nas.latency import Workload, chosen_runtime, format_bytes, format_count, format_ms
+from nas.progress import Listener, as_progress
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two or more networks with their figures, and the choices in which they differ."""
+    """Two or more networks with their figures, and the choices in which they differ.
+
+    Attributes:
+        figures: Of each network: choices, qualities and latencies with their origin, MACs, parameters, bytes.
+
+    Example:
+        print(nas.compare("smallest", "runs/small", threads=1).table())
+    """
 
     figures: Sequence[Figures]
 
@@ -29,6 +38,11 @@ class Comparison:
         names = dict.fromkeys(name for found in ordered for name in found.subnet)
         choices = {name: [found.subnet.get(name) for found in self.figures] for name in names}
         return {name: values for name, values in choices.items() if len(set(map(repr, values))) > 1}
+
+    @property
+    def origins(self) -> list[str]:
+        """How the latencies were found: measured or predicted, by which runtime, workload and machine."""
+        return sorted({latency_origin(entry) for each in self.figures for entry in each.latency})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object."""
@@ -81,8 +95,7 @@ def compare(
     threads: int = 1,
     batch_size: int = 1,
     measured: bool = True,
-    progress: Callable[[int, int], None] | None = None,
-    report: Callable[[str], None] = lambda text: None,
+    progress: Listener | None = None,
 ) -> Comparison:
     """Compare two or more subnets, runs, exported networks or supernets (their largest subnet).
 
@@ -93,15 +106,19 @@ def compare(
         threads: That run a network.
         batch_size: Inputs of one pass.
         measured: Whether latencies are measured now, together, in turns.
-        progress: Hears how many are measured.
-        report: Hears remarks.
+        progress: Hears how many are measured, and remarks.
+
+    Returns:
+        The figures; measured latencies are of the same turns, so that they can be compared on a noisy machine.
 
     Raises:
         UsageError: Fewer than two, or a name that means nothing.
-    """
-    from nas.latency.runtimes import chosen_runtime
-    from nas.latency.workload import Workload
 
+    Example:
+        found = nas.compare("smallest", "largest", model="mbv3-cifar10", threads=1)
+        found.differences       # {"resolution": [24, 32], ...}
+    """
+    hear = as_progress(progress)
     if len(targets) < 2:
         raise UsageError(
             f"one network ({' '.join(targets)}) is given, but two or more are needed to compare; name another"
@@ -111,11 +128,11 @@ def compare(
     for found, _, supernet in known:
         if supernet is not None:
             older = [entry for entry in found.latency if entry.kind != "predicted"]
-            if predicted := predicted_latency(supernet, found.subnet, chosen, workload, report):
+            if predicted := predicted_latency(supernet, found.subnet, chosen, workload, hear.remark):
                 found.latency = [*predicted, *older]
     if measured:
         numbered = {str(number): network for number, (_, network, _) in enumerate(known)}
-        latencies = measure_networks(numbered, chosen, workload, progress)
+        latencies = measure_networks(numbered, chosen, workload, hear.steps("measuring"))
         for number, (found, _, _) in enumerate(known):
             predicted = [entry for entry in found.latency if entry.kind == "predicted"]
             found.latency = [*predicted, latencies[str(number)]]

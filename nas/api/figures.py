@@ -6,25 +6,42 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nas._errors import NasError, UsageError
 from nas._files import read_json
 from nas.api.targets import Target, model_of
-from nas.export import Latency, Manifest, QualityFigure, read_manifest
-
-if TYPE_CHECKING:
-    from nas.families import Model
-    from nas.latency.runtimes import Runtime
-    from nas.latency.workload import Workload
-    from nas.space import Subnet
+from nas.export import (
+    Latency,
+    Manifest,
+    QualityFigure,
+    artifact_family,
+    artifact_subnet,
+    is_artifact,
+    read_manifest,
+    refuse_pickle,
+)
+from nas.families import Model, load_model
+from nas.latency import Runtime, Workload, load_profile, machine_fingerprint, profile_path
+from nas.search import Predictor, RunFolder
+from nas.space import Subnet
 
 VALIDATION = "the model's table"
 
 
 @dataclass
 class Figures:
-    """One network with its figures; `size_bytes` are its tensors, few bits packed."""
+    """One network with its figures.
+
+    Attributes:
+        name: For readers; `kind` is "model" (its largest subnet), "subnet", "run" (its answer) or "artifact".
+        model: The supernet's name.
+        subnet: The choices.
+        macs: Multiply-accumulates of one output.
+        params: Parameters.
+        size_bytes: Of its tensors, few bits packed.
+        quality: Every known quality with its origin; `latency` likewise, in ms.
+    """
 
     name: str
     kind: str
@@ -50,10 +67,16 @@ class Figures:
 
 
 def load_supernet(target: Target, given: str | None, default: str) -> Model:
-    """Load the supernet that a target belongs to; an exported network in its place raises `UsageError`."""
-    from nas.export import is_artifact, refuse_pickle
-    from nas.families import load_model
+    """Load the supernet that a target belongs to.
 
+    Args:
+        target: What was named.
+        given: A supernet's name or folder that goes before what the target says; None for none.
+        default: The supernet of a target that names none.
+
+    Raises:
+        UsageError: An exported network in its place, or an unknown name.
+    """
     name = model_of(target, given, default)
     refuse_pickle(name)
     if is_artifact(name):
@@ -96,8 +119,6 @@ def subnet_figures(target: Target, model: Model) -> Figures:
 
 def artifact_figures(target: Target) -> tuple[Figures, Manifest]:
     """Return the figures of an exported artifact, which need no supernet."""
-    from nas.export import artifact_family, artifact_subnet
-
     manifest = read_manifest(target.where)
     subnet = artifact_subnet(target.where, artifact_family(target.where, manifest))
     figures = Figures(
@@ -116,8 +137,6 @@ def artifact_figures(target: Target) -> tuple[Figures, Manifest]:
 
 def table_quality(model: Model, subnet: Subnet) -> list[QualityFigure]:
     """Return the subnet's qualities by the model's table: measured if it is in there, else predicted from it."""
-    from nas.search.scorer import Predictor
-
     table = model.table()
     if table is None or not len(table):
         return []
@@ -145,9 +164,6 @@ def predicted_latency(
 
     `report` hears why a profile that is there cannot be used.
     """
-    from nas.latency.fingerprint import machine_fingerprint
-    from nas.latency.profile import load_profile, profile_path
-
     if not profile_path(model, runtime, workload).is_file():
         return []
     try:
@@ -178,8 +194,6 @@ def whole_run(folder: Path) -> Iterator[None]:
 
 def read_answer(folder: Path) -> dict[str, Any]:
     """Return the answer of a run, as `nas search --json` prints it; raises `NasError` when it has none."""
-    from nas.search import RunFolder
-
     result = RunFolder.open(folder).info.get("result")
     answer = result.get("answer") if isinstance(result, dict) else None
     if not isinstance(answer, Mapping) or not (folder / "subnet.json").is_file():

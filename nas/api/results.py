@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nas import api
 from nas._errors import UsageError
-from nas.api.tables import Table, outcome_table
+from nas._table import Table
+from nas.api.tables import file_rows, outcome_table
+from nas.api.targets import find_target
+from nas.export import Manifest, load_artifact
+from nas.search import Candidates, Choice, Outcome, pareto_figure, read_candidates
+from nas.space import Subnet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import nn
-
-    from nas.api.model import Model
-    from nas.export import Manifest
-    from nas.search import Candidates, Choice, Outcome
-    from nas.space import Subnet
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,10 @@ class Evaluation:
         unit: Such as "%" or "dB"; "" where there is none.
         data: What it was measured on.
         text: The value in words.
+
+    Example:
+        found = model.evaluate("smallest", "torchvision:CIFAR10")
+        print(found.label, found.text, "on", found.data)
     """
 
     subnet: Subnet
@@ -46,10 +51,26 @@ class Evaluation:
         found = {"name": self.name, "value": self.value, "unit": self.unit}
         return {"subnet": self.subnet.to_dict(), "quality": found, "data": self.data}
 
+    def table(self) -> Table:
+        """Return the value and what it was measured on."""
+        return Table(("quality", "value", "measured on"), [(self.label, self.text, self.data)])
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
+
 
 @dataclass(frozen=True)
 class Exported:
-    """An exported network: its folder, and what its manifest says of it."""
+    """An exported network.
+
+    Attributes:
+        folder: Its files: weights, ONNX, a torch program, a model card, hashes.
+        manifest: What manifest.json in it says: choices, figures with their origin, inputs, parity.
+
+    Example:
+        done = model.export("smallest", "artifacts/smallest", formats=["onnx"])
+        done.network()(images)      # float32 (n, 3, height, width), normalised as `manifest.input` says
+    """
 
     folder: Path
     manifest: Manifest
@@ -60,14 +81,10 @@ class Exported:
 
     def network(self) -> nn.Module:
         """Return the network as an ordinary module in evaluation mode."""
-        from nas.export import load_artifact
-
         return load_artifact(self.folder)
 
     def table(self) -> Table:
         """Return the files with their sizes and states."""
-        from nas.api.tables import file_rows
-
         return file_rows(str(self.folder), self.manifest)
 
     def _repr_html_(self) -> str:
@@ -76,10 +93,20 @@ class Exported:
 
 @dataclass(frozen=True)
 class SearchAnswer:
-    """The subnet that a search answers, with its figures in `choice`: quality, latencies, counts."""
+    """The subnet that a search answers.
+
+    Attributes:
+        choice: Its figures: quality, latencies in ms (calm, as the clock had them, quantiles), MACs, parameters, bytes.
+        model: The supernet that it is a subnet of.
+
+    Example:
+        answer = result.answer
+        print(answer.latency_ms, answer.quality, answer.subnet)
+        network = answer.network()
+    """
 
     choice: Choice
-    model: Model
+    model: api.Model
 
     @property
     def subnet(self) -> Subnet:
@@ -108,10 +135,16 @@ class SearchResult:
     Attributes:
         outcome: The answer, the ladder of other budgets, and the evidence, as `nas search --json` prints them.
         model: The supernet that was searched.
+
+    Example:
+        result = model.search(latency="1ms", threads=1)
+        print(result.table())
+        result.plot().savefig("front.png")
+        result.export("artifacts/small", formats=["onnx"])
     """
 
     outcome: Outcome
-    model: Model
+    model: api.Model
 
     @property
     def answer(self) -> SearchAnswer | None:
@@ -133,8 +166,6 @@ class SearchResult:
     @property
     def candidates(self) -> Candidates:
         """All evaluated subnets, with their Pareto front."""
-        from nas.search import read_candidates
-
         return read_candidates(self.run_dir)
 
     @property
@@ -155,11 +186,20 @@ class SearchResult:
     def export(
         self, folder: str | Path, formats: Sequence[str] = ("onnx", "pt2"), **options: Any
     ) -> Exported:
-        """Write the answer as files that run without anyfit; `options` are those of `Model.export`."""
-        from nas.api.model import export_target
-        from nas.api.targets import find_target
+        """Write the answer as files that run without anyfit, checked against the supernet; all of it or nothing.
 
-        return export_target(self.model, find_target(str(self.run_dir)), folder, formats, **options)
+        Args:
+            folder: A new folder.
+            formats: Of "onnx", "pt2" and "safetensors", which is always written.
+            **options: As of `nas.Model.export`: data, runtime, threads, batch_size, measured, progress. What is not
+                said is as the run measured.
+
+        Raises:
+            UsageError: The folder exists; a format that there is none of.
+            NasError: The run has no answer.
+            ParityError: A file that does not give what the supernet gives.
+        """
+        return api.export_target(self.model, find_target(str(self.run_dir)), folder, formats, **options)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object that `nas search --json` prints."""
@@ -171,8 +211,6 @@ class SearchResult:
 
     def plot(self) -> Figure:
         """Return the Pareto picture as a matplotlib figure."""
-        from nas.search import pareto_figure
-
         return pareto_figure(self.candidates, self.outcome, f"{self.model.name}: {self.outcome.budget}")
 
     def _repr_html_(self) -> str:

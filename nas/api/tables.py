@@ -3,72 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING
 
-from nas.export._manifest import file_state
+from nas import api, export, search
+from nas._table import Table
+from nas.export import Latency, Manifest, file_state
 from nas.latency.units import format_bytes, format_count, format_ms
 from nas.search.budget import format_cost
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
-
-    from nas.api.figures import Figures
-    from nas.export import Latency, Manifest, ParityRow
-    from nas.search import Choice, Outcome
-
-
-@dataclass(frozen=True)
-class Table:
-    """Words in columns: printed on a terminal, shown by a notebook, or read row by row.
-
-    Attributes:
-        columns: The titles; the first column is aligned left, the others right.
-        rows: The cells.
-        left: Columns that are aligned left too.
-        marked: Rows that stand out, such as the answer of a search.
-    """
-
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    left: Sequence[str] = ()
-    marked: frozenset[int] = frozenset()
-
-    def to_dicts(self) -> list[dict[str, str]]:
-        """Return the rows by the titles of their columns."""
-        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
-
-    def to_rich(self) -> RichTable:
-        """Return the table in the one look of all commands."""
-        from rich import box
-        from rich.markup import escape as escape_markup
-        from rich.table import Table as RichTable
-
-        table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-        for number, column in enumerate(self.columns):
-            justify = "right" if number and column not in self.left else "left"
-            table.add_column(column, justify=justify, overflow="fold")
-        for number, row in enumerate(self.rows):
-            table.add_row(*map(escape_markup, row), style="bold green" if number in self.marked else None)
-        return table
-
-    def __str__(self) -> str:
-        from rich.console import Console
-
-        console = Console(width=140, color_system=None)
-        with console.capture() as captured:
-            console.print(self.to_rich())
-        return captured.get()
-
-    def _repr_html_(self) -> str:
-        def line(cells: Sequence[str], kind: str, style: str = "") -> str:
-            inside = "".join(f"<{kind}>{escape(cell)}</{kind}>" for cell in cells)
-            return f"<tr{style}>{inside}</tr>"
-
-        bold = ' style="font-weight: bold"'
-        body = [line(row, "td", bold if n in self.marked else "") for n, row in enumerate(self.rows)]
-        return f"<table><thead>{line(self.columns, 'th')}</thead><tbody>{''.join(body)}</tbody></table>"
 
 
 def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[str] = ()) -> RichTable:
@@ -76,7 +20,7 @@ def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: Seq
     return Table(columns, rows, left).to_rich()
 
 
-def outcome_table(outcome: Outcome) -> Table:
+def outcome_table(outcome: search.Outcome) -> Table:
     """Return the ladder of a search and its answer, predicted beside measured."""
     name = " ".join(filter(None, (outcome.quality.name, outcome.quality.unit)))
     kinds = outcome.known_qualities
@@ -97,7 +41,7 @@ def _within(limits: dict[str, float]) -> str:
     return ", ".join(format_cost(name, value) for name, value in limits.items())
 
 
-def _cells(choice: Choice, outcome: Outcome) -> list[str]:
+def _cells(choice: search.Choice, outcome: search.Outcome) -> list[str]:
     figures = (choice.measured_ms, choice.raw_ms, choice.p90_ms)
     measured = ["–" if ms is None else format_ms(ms) for ms in figures]
     counts = [format_count(choice.macs), format_count(choice.params), format_bytes(choice.size_bytes)]
@@ -107,7 +51,7 @@ def _cells(choice: Choice, outcome: Outcome) -> list[str]:
     return [*qualities, format_ms(choice.predicted_ms), *measured, *counts]
 
 
-def figure_rows(figures: Figures) -> list[tuple[str, str]]:
+def figure_rows(figures: api.Figures) -> list[tuple[str, str]]:
     """Return (name, value) lines: counts, and every known quality and latency with its origin."""
     rows = [(found.name, f"{found.text} ({found.kind}, {found.data})") for found in figures.quality]
     rows += [("latency", f"{latency_words(latency)}") for latency in figures.latency]
@@ -134,7 +78,7 @@ def latency_origin(latency: Latency) -> str:
     return f"{kind}, {latency.runtime}, {workload}, {latency.machine}"
 
 
-def parity_table(rows: Sequence[ParityRow]) -> RichTable:
+def parity_table(rows: Sequence[export.ParityRow]) -> Table:
     """Return how far each file of an artifact is from the supernet."""
     cells = [
         (
@@ -148,7 +92,7 @@ def parity_table(rows: Sequence[ParityRow]) -> RichTable:
     ]
     images = rows[0].images if rows else "nothing"
     columns = ("against the supernet", f"batches of {images}", "max |Δ| ÷ max |reference|", "tolerance", "")
-    return plain_table(columns, cells)
+    return Table(columns, cells)
 
 
 def file_rows(folder: str, manifest: Manifest) -> Table:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nas import export, families
 from nas._errors import UsageError
 from nas._files import read_json
 
@@ -37,7 +38,17 @@ class Target:
 
 
 def find_target(text: str) -> Target:
-    """Say what `text` means; raises `UsageError` for a pickle, an unknown name and any other file or folder."""
+    """Say what a word means.
+
+    Args:
+        text: A model's name or folder, a run's folder, an exported folder, a file subnet.json, "largest", "smallest".
+
+    Returns:
+        The target; nothing of it is loaded.
+
+    Raises:
+        UsageError: A pickle, an unknown name, any other file or folder; the nearest known name is suggested.
+    """
     if text in NAMED_SUBNETS:
         return Target(text, "subnet")
     path = Path(text)
@@ -55,21 +66,15 @@ def find_target(text: str) -> Target:
 
 
 def _marks() -> list[str]:
-    from nas.families._source import sources
-
-    return [*MARKS, *sorted(source.mark for source in sources().values())]
+    return [*MARKS, *sorted(source.mark for source in families.sources().values())]
 
 
 def _is_model(folder: Path) -> bool:
-    from nas.families import source_of
-
-    return (folder / "supernet.json").is_file() or source_of(folder) is not None
+    return (folder / "supernet.json").is_file() or families.source_of(folder) is not None
 
 
 def _file(text: str, path: Path) -> Target:
-    from nas.export import refuse_pickle
-
-    refuse_pickle(path)
+    export.refuse_pickle(path)
     if path.name in MARKS:
         return Target(text, MARKS[path.name], path.parent)
     if path.suffix != ".json":
@@ -78,12 +83,9 @@ def _file(text: str, path: Path) -> Target:
 
 
 def _name(text: str) -> Target:
-    from nas.families import available_models, find_model
-    from nas.families._source import sources
-
-    known = {name: path for name, path, _ in available_models()}
-    if text in known or text.partition(":")[0] in sources():
-        return Target(text, "model", find_model(text))
+    known = {name: path for name, path, _ in families.available_models()}
+    if text in known or text.partition(":")[0] in families.sources():
+        return Target(text, "model", families.find_model(text))
     close = difflib.get_close_matches(text, [*known, *NAMED_SUBNETS], n=1, cutoff=0.5)
     hint = f"did you mean '{close[0]}'?" if close else EXPECTED
     raise UsageError(f"there is no model, run, subnet or artifact {text!r}; {hint}")
@@ -110,9 +112,9 @@ def _entry(value: Any, key: str) -> Any:
 
 def _model_with_space(value: Any, default: str) -> str:
     """Find a model whose space is the subnet's, so that nobody must name it; else the default, which will refuse."""
-    from nas.families import available_models, read_model_config
-
     digest = _entry(value, "digest")
-    models = sorted(available_models(), key=lambda entry: entry[0] != default)
-    fitting = (name for name, path, _ in models if read_model_config(path).get("space_digest") == digest)
+    models = sorted(families.available_models(), key=lambda entry: entry[0] != default)
+    fitting = (
+        name for name, path, _ in models if families.read_model_config(path).get("space_digest") == digest
+    )
     return next(fitting, default)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-if TYPE_CHECKING:
-    from nas.train.data import Data
+from nas import train
 
 _NAMES = ("data", "data_root", "download", "image_column", "label_column")
 
 
 def data_options(required: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return a decorator adding --data and what goes with it; hand the values to `opened`."""
+    """Return a decorator adding --data and what goes with it; hand the values to `given_data`."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         for option in reversed(
@@ -40,9 +39,16 @@ def data_options(required: bool) -> Callable[[Callable[..., Any]], Callable[...,
     return decorate
 
 
-def opened(options: dict[str, Any]) -> Data:
-    """Take the data options out of `options` and open the data."""
-    from nas.train.data import open_data
-
+def given_data(options: dict[str, Any]) -> dict[str, Any] | None:
+    """Take the data options out of `options`; returns the arguments of `nas.train.open_data`, None without --data."""
     spec, root, download, image_column, label_column = (options.pop(name) for name in _NAMES)
-    return open_data(spec, root=root, download=download, image_column=image_column, label_column=label_column)
+    if spec is None:
+        return None
+    return {
+        "spec": spec, "root": root, "download": download, "image_column": image_column, "label_column": label_column,
+    }  # fmt: skip
+
+
+def opened(options: dict[str, Any]) -> train.Data:
+    """Take the data options out of `options` and open the data, which must be named."""
+    return train.open_data(**(given_data(options) or {}))

@@ -11,28 +11,21 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from nas import families, latency
 from nas.api.targets import DEFAULT_MODEL
 
 
 def _complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    from nas.families import available_models
-
     names = [
-        CompletionItem(name, help=kind) for name, _, kind in available_models() if name.startswith(incomplete)
+        CompletionItem(name, help=kind)
+        for name, _, kind in families.available_models()
+        if name.startswith(incomplete)
     ]
     return [*names, CompletionItem(incomplete, type="file")]
 
 
 def _complete_runtime(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    from nas.latency.runtimes import runtime_names
-
-    return [name for name in runtime_names() if name.startswith(incomplete)]
-
-
-def _default_threads() -> int:
-    from nas.latency.workload import default_threads
-
-    return default_threads()
+    return [name for name in latency.runtime_names() if name.startswith(incomplete)]
 
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -64,7 +57,7 @@ runtime_option: Decorator = click.option(
 threads_option: Decorator = click.option(
     "--threads",
     type=click.IntRange(min=1),
-    default=_default_threads,
+    default=lambda: latency.default_threads(),
     show_default="2, or 1 on a single core",
     help="Threads that the model may use.",
 )

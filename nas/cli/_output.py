@@ -9,20 +9,16 @@ import sys
 from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from nas.progress import Progress, ProgressFile, ProgressLines, Stage
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 _PIPE_WIDTH = 140  # rich would fold tables at 80 columns when stdout is a pipe or a file
-
-
-class Advance(Protocol):
-    """Report progress: `done` of `total` steps, with a short note such as the best value so far."""
-
-    def __call__(self, done: int, total: int, note: str = "") -> None: ...
 
 
 def _plain(value: Any) -> Any:
@@ -71,36 +67,74 @@ def log(text: str) -> None:
     click.echo(text, err=True)
 
 
-@contextmanager
-def progress_bar(label: str) -> Iterator[Advance]:
-    """Yield `advance(done, total, note="")`, which draws a bar on stderr; without a terminal, lines now and then.
+class _Shown(Progress):
+    """Progress on stderr: a bar on a terminal, else lines now and then; whoever follows by a file is told too."""
 
-    Whoever follows by a file is told too (`nas.progress`).
-    """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    def __init__(self, announces: bool) -> None:
+        self._file, self._lines = ProgressFile(), ProgressLines(log)
+        self._announces, self._stage = announces, ""
+        self._bars, self._task = (_bars() if sys.stderr.isatty() else None), None
 
-    from nas.progress import ProgressFile, ProgressLines
+    def __call__(self, stage: str, done: int = 0, total: int = 0, note: str = "") -> None:
+        is_new, self._stage = stage != self._stage, stage
+        self._file.write(stage, done, total, note)
+        if self._bars is None:
+            if is_new and self._announces:
+                log(f"{stage} ...")
+            self._lines.write(stage, done, total, note)
+            return
+        if self._task is None:
+            self._bars.start()
+            self._task = self._bars.add_task(stage, total=total or None, note=note)
+        elif is_new:
+            self._bars.reset(self._task, description=stage, total=total or None)
+        self._bars.update(self._task, completed=done, total=total or None, note=note)
 
-    told, lines, is_terminal = ProgressFile(), ProgressLines(log), sys.stderr.isatty()
+    def remark(self, text: str) -> None:
+        log(text)  # rich keeps the bar below it
+
+    def stop(self) -> None:
+        """Leave the terminal as it was."""
+        if self._bars is not None:
+            self._bars.stop()
+
+
+def _bars() -> Any:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
-        TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=log_console(), transient=True, disable=not is_terminal) as bar:
-        task = bar.add_task(label, total=None, note="")
+    texts = TextColumn("{task.description}"), TextColumn("{task.fields[note]}")
+    return Progress(texts[0], *columns, texts[1], console=log_console(), transient=True)
 
-        def advance(done: int, total: int, note: str = "") -> None:
-            bar.update(task, completed=done, total=total, note=note)
-            if not is_terminal:
-                lines.write(label, done, total, note)
-            told.write(label, done, total, note)
 
-        if not is_terminal:
-            lines.write(label, 0, 0)
+@contextmanager
+def shown_progress(announces: bool = True) -> Iterator[Progress]:
+    """Yield what a verb takes as `progress`, shown on stderr.
 
-        told.write(label, 0, 0)
-        yield advance
+    Without a terminal it is a line every ten seconds, and with `announces` one as each stage begins.
+    """
+    shown = _Shown(announces)
+    try:
+        yield shown
+    finally:
+        shown.stop()
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Stage]:
+    """Yield `advance(done, total, note="")` of one stage, shown on stderr; what is quick says nothing in a pipe."""
+    with shown_progress(announces=False) as progress:
+        yield progress.steps(label)

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from nas import api, train
 from nas.cli._options import json_option, read_settings
 from nas.cli._output import emit_json
 
@@ -65,16 +66,13 @@ def overrides(
     return {**read_settings(settings, "--set"), **given}
 
 
-def tell_model(model: Path, run: Path, as_json: bool, facts: tuple[str, ...] = ()) -> None:
+def tell_model(found: api.TrainingResult, as_json: bool, facts: tuple[str, ...] = ()) -> None:
     """Print the trained model's folder, or with `as_json` what is known of it too: all, or only these `facts`."""
-    from nas._files import read_json
-    from nas.train.processes import is_main_process
-
-    if not is_main_process():
+    if not train.is_main_process():
         return
     if as_json:
-        info = read_json(model / "supernet.json")["info"]
-        told = {name: info[name] for name in facts} if facts else {"info": info}
-        emit_json({"model": str(model), "run_dir": str(run), **told})
+        value = found.to_dict()
+        info = value.pop("info")
+        emit_json({**value, **({name: info[name] for name in facts} if facts else {"info": info})})
     else:
-        click.echo(str(model))
+        click.echo(str(found.folder))

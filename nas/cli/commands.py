@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from nas.cli._data import data_options, opened
+from nas.cli._data import data_options, given_data, opened
 from nas.cli._group import LazyGroup
 from nas.cli._options import json_option, runtime_option, seed_option, threads_option
-from nas.cli._output import emit_json, log, progress_bar, result_console
+from nas.cli._output import emit_json, log, progress_bar, result_console, shown_progress
 from nas.cli._training import (
     machine_options,
     output_option,
@@ -19,6 +19,7 @@ __all__ = [
     "LazyGroup",
     "data_options",
     "emit_json",
+    "given_data",
     "json_option",
     "log",
     "machine_options",
@@ -31,6 +32,7 @@ __all__ = [
     "resume_option",
     "runtime_option",
     "seed_option",
+    "shown_progress",
     "tell_model",
     "threads_option",
 ]

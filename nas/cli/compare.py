@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
+from nas import api
 from nas.cli._options import batch_size_option, json_option, runtime_option, threads_option
-from nas.cli._output import emit_json, log, progress_bar, result_console
+from nas.cli._output import emit_json, result_console, shown_progress
 
 
 @click.command()
@@ -35,24 +36,15 @@ def command(
 
     Their latencies are measured together, interleaved, so that the comparison holds on a noisy machine.
     """
-    from nas.api import compare
-    from nas.api.tables import latency_origin
-
-    with progress_bar("measuring") as advance:
-        found = compare(
-            *what,
-            model=model,
-            runtime=runtime,
-            threads=threads,
-            batch_size=batch_size,
-            measured=not no_measure,
-            progress=advance,
-            report=log,
-        )
+    with shown_progress(announces=False) as progress:
+        found = api.compare(
+            *what, model=model, runtime=runtime, threads=threads, batch_size=batch_size, measured=not no_measure,
+            progress=progress,
+        )  # fmt: skip
     if as_json:
         emit_json(found)
         return
     console = result_console()
     console.print(found.table().to_rich())
-    for origin in sorted({latency_origin(entry) for each in found.figures for entry in each.latency}):
+    for origin in found.origins:
         console.print(f"latency: {origin}", soft_wrap=True, markup=False)

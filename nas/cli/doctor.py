@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import click
 
+from nas import api
 from nas.cli._options import json_option
 from nas.cli._output import emit_json, log, result_console
-
-if TYPE_CHECKING:
-    from nas.cli._diagnosis import Check
 
 
 @click.command()
@@ -22,7 +19,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
 
     Exit code 1 when something is broken; what is optional may be absent.
     """
-    report = _examine()
+    report = api.diagnose()
     problems = [check for checks in report.values() for check in checks if check.problem]
     if as_json:
         sections = {name: [check.to_dict() for check in checks] for name, checks in report.items()}
@@ -35,20 +32,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
     ctx.exit(1 if problems else 0)
 
 
-def _examine() -> dict[str, list[Check]]:
-    from nas.cli import _diagnosis as diagnosis
-    from nas.cli._ownership import check_ownership
-
-    return {
-        "packages": [*diagnosis.check_packages()],
-        "imports": [*check_ownership(), *diagnosis.check_imports()],
-        "devices": [*diagnosis.check_devices()],
-        "runtimes": [*diagnosis.check_runtimes()],
-        "folders": [diagnosis.check_cache()],
-    }
-
-
-def _show(report: Mapping[str, Sequence[Check]]) -> None:
+def _show(report: Mapping[str, Sequence[api.Check]]) -> None:
     from rich.table import Table
     from rich.text import Text
 

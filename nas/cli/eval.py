@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 import click
 
+from nas import api
 from nas.api.targets import DEFAULT_MODEL
-from nas.cli._data import data_options, opened
+from nas.cli._data import data_options, given_data
 from nas.cli._options import json_option, quality_option
 from nas.cli._output import emit_json, result_console
 
@@ -41,20 +42,11 @@ def command(
 
     A classifier's is its top-1 on labelled images, given with --data.
     """
-    from nas.api.figures import load_supernet
-    from nas.api.model import Model, judged
-    from nas.api.targets import find_target
-    from nas.export import artifact_model, artifact_subnet, load_artifact
-
-    target = find_target(what)
-    data = opened(options) if options["data"] is not None else None
+    target, data = api.find_target(what), given_data(options)
     if target.kind == "artifact":
-        loaded = artifact_model(target.where)
-        evaluator = loaded.task.evaluator(loaded, loaded.task.quality(quality), data, split=split)
-        subnet = artifact_subnet(target.where, loaded.family)
-        found = judged(loaded, load_artifact(target.where), subnet, evaluator)
+        found = api.evaluate_artifact(target.where, data, quality=quality, split=split)
     else:
-        supernet = Model.of(load_supernet(target, model, DEFAULT_MODEL))
+        supernet = api.Model.of(api.load_supernet(target, model, DEFAULT_MODEL))
         found = supernet.evaluate(what, data, quality=quality, split=split, real_calibration=real_calibration)
     if as_json:
         emit_json({**found.to_dict(), "split": split})

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from nas import api
 from nas.cli._options import json_option, read_settings
 from nas.cli._output import emit_json, result_console
 
@@ -49,28 +50,13 @@ def command(
 
     The file is read without executing anything in it.
     """
-    from nas._errors import UsageError
-    from nas.elastic import Supernet
-    from nas.families import get_family, load_published, read_published, save_model
-
-    state, given = read_published(checkpoint), read_settings(settings, "--option")
-    told = get_family(family).published_options(state)
-    supernet = Supernet(get_family(family, **{**told, **given}))
-    load_published(supernet, state)
-    count = supernet.family.options.get("classes", 0)
-    classes = [str(index) for index in range(count if isinstance(count, int) else 0)]
-    if class_file is not None:
-        classes = class_file.read_text(encoding="utf-8").split("\n")
-        classes = [line.strip() for line in classes if line.strip()]
-        if len(classes) != count:
-            raise UsageError(
-                f"{class_file} names {len(classes)} classes, but the network tells {count} apart"
-            )
-    mean, std = supernet.family.published_scale
-    info = {"data": "imported", "checkpoint": Path(checkpoint).name}
-    save_model(output, supernet, name=name or output.name, classes=classes, mean=mean, std=std, info=info)
-    answer = {"model": str(output), "family": family, "subnets": supernet.space.size}
+    lines = None if class_file is None else class_file.read_text(encoding="utf-8").split("\n")
+    classes = None if lines is None else [line.strip() for line in lines if line.strip()]
+    options = read_settings(settings, "--option")
+    made = api.import_checkpoint(
+        checkpoint, output, family=family, options=options, classes=classes, name=name
+    )
     if as_json:
-        emit_json(answer)
+        emit_json({"model": str(output), "family": family, "subnets": made.space.size})
     else:
-        result_console().print(f"{family} with {supernet.space.size:,} subnets in {output}")
+        result_console().print(f"{family} with {made.space.size:,} subnets in {output}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from nas import jobs
 from nas._errors import NasError, UsageError
 from nas._extras import how_to_install
 
@@ -44,8 +45,7 @@ def command(runs: Path) -> None:
         runs.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise NasError(f"cannot make {runs}: {error.strerror}; give a writable folder with --runs") from error
-    from nas.jobs import VARIABLE
-    from nas.mcp.server import serve
+    from nas.mcp.server import serve  # which imports what may not be installed
 
-    os.environ[VARIABLE] = str(runs.resolve())
+    os.environ[jobs.VARIABLE] = str(runs.resolve())
     serve()

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
+from nas import api, families, latency, search
 from nas._errors import InfeasibleError, UsageError
-from nas.cli._data import data_options
+from nas.cli._data import data_options, given_data
 from nas.cli._options import (
     batch_size_option,
     json_option,
@@ -23,11 +23,7 @@ from nas.cli._options import (
     seed_option,
     threads_option,
 )
-from nas.cli._output import emit_json, log, log_console, result_console
-
-if TYPE_CHECKING:
-    from nas.search import Outcome
-    from nas.search._testbed import Progress
+from nas.cli._output import emit_json, result_console, shown_progress
 
 _SAMPLERS = ("anyfit", "tpe", "nsga2", "random", "evolution")
 _KEPT = ("resume", "trials", "as_json")  # what may be given beside --resume
@@ -99,83 +95,41 @@ def command(ctx: click.Context, as_json: bool, resume: Path | None, **options: A
     within the budget. Latencies are those of the calm machine: reference programs that run in turns with what is
     measured tell how far it is from its calm pace. Exit code 3: no subnet keeps the budget.
     """
-    with _sigterm_interrupts(), _progress() as progress:
+    with _sigterm_interrupts(), shown_progress() as progress:
         if resume is not None:
-            outcome = _resumed(ctx, resume, options["trials"], progress)
+            _require_own(ctx)
+            found = api.resume_search(resume, options["trials"], progress)
         else:
-            outcome = _searched(options, progress)
+            run_dir = options.pop("run_dir")
+            found = api.search_model(_config(options, run_dir), run_dir, progress)
+    outcome = found.outcome
     if as_json:
         emit_json(outcome.to_dict())
     else:
-        _show(outcome)
+        _show(found)
     if outcome.interrupted:
         raise KeyboardInterrupt
     if outcome.answer is None:
         raise InfeasibleError(outcome.reason)
 
 
-def _searched(options: dict[str, Any], progress: Progress) -> Outcome:
-    from nas.search import Budget
-
-    budget = Budget.parse(*(options[name] for name in ("latency", "macs", "params", "size")))
-    run_dir: Path | None = options["run_dir"]
+def _config(options: dict[str, Any], run_dir: Path | None) -> search.SearchConfig:
+    """Return what is searched; what is wrong is said before anything large is imported."""
+    budget = search.Budget.parse(*(options.pop(name) for name in ("latency", "macs", "params", "size")))
     if run_dir is not None and run_dir.exists():
         raise UsageError(f"{run_dir} already exists; name a new folder, or continue it with --resume")
-    from nas.families import available_models, find_model
-    from nas.search import SearchConfig, new_run, open_testbed
-
-    model = find_model(options["model"])
-    is_named = options["model"] in [name for name, _, _ in available_models()]
-    kept = (
-        "runtime",
-        "batch_size",
-        "threads",
-        "quality",
-        "statistic",
-        "trials",
-        "sampler",
-        "seed",
-        "storage",
-    )
-    config = SearchConfig(
-        budget,
-        options["model"] if is_named else str(model.resolve()),
-        data=_data(options),
-        **{name: options[name] for name in kept},
-    )
-    with open_testbed(config, progress) as bed:
-        if config.data is None and bed.scorer.source == "measured":
-            kind = bed.scorer.quality
-            log(
-                f"{model.name} has no table of {kind.label}, so that each trial is measured; "
-                f"`nas measure {options['model']} --quality {kind.name}` makes one, and searches then take seconds"
-            )
-        return new_run(config, bed, run_dir, f"{model.name}-{budget.slug}", progress)
+    data, model = given_data(options), options.pop("model")
+    return search.SearchConfig(budget, families.model_place(model), data=data, **options)
 
 
-def _data(options: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the arguments of `open_data`, or None without --data."""
-    if options["data"] is None:
-        return None
-    names = {"spec": "data", "root": "data_root", "download": "download"}
-    names |= {name: name for name in ("image_column", "label_column")}
-    return {argument: options[option] for argument, option in names.items()}
-
-
-def _resumed(ctx: click.Context, path: Path, trials: int | None, progress: Progress) -> Outcome:
-    from nas.search import RunFolder, SearchConfig, open_testbed, resume_run, stored_outcome
-
+def _require_own(ctx: click.Context) -> None:
+    """Refuse what a run that is continued has of its own."""
     for name in ctx.params:
         if name not in _KEPT and ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE:
             option = f"--{name.replace('_', '-')}"
             raise UsageError(
                 f"{option} is given beside --resume, but the run has its own; give only --trials with it"
             )
-    folder = RunFolder.open(path)
-    folder.require_idle()
-    with open_testbed(SearchConfig.from_run(folder.info), progress) as bed:
-        known = stored_outcome(folder, bed, trials)
-        return known or resume_run(folder, bed, trials, progress)
 
 
 @contextmanager
@@ -192,68 +146,21 @@ def _sigterm_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """Yield a progress function: a bar on a terminal's stderr, else a line for each new stage and every ten seconds."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    from nas.progress import ProgressFile, ProgressLines
-
-    told, lines = ProgressFile(), ProgressLines(log)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    is_terminal = sys.stderr.isatty()
-    with Progress(*columns, console=log_console(), transient=True, disable=not is_terminal) as bars:
-        task = bars.add_task("starting", total=None, note="")
-        stage = ""
-
-        def advance(now: str, done: int, total: int, note: str) -> None:
-            nonlocal stage
-            if now != stage:
-                stage = now
-                bars.reset(task, description=now, total=total or None)
-                if not is_terminal:
-                    log(f"{now} ...")
-            if not is_terminal:
-                lines.write(now, done, total, note)
-            bars.update(task, description=now, completed=done, total=total or None, note=note)
-            told.write(now, done, total, note)
-
-        yield advance
-
-
 # --- the answer on a terminal -----------------------------------------------------------------------------------------
 
 
-def _show(outcome: Outcome) -> None:
-    from nas.api.tables import outcome_table
-    from nas.search._outcome import pace_sentence
-
-    console = result_console()
+def _show(found: api.SearchResult) -> None:
+    console, outcome = result_console(), found.outcome
     if outcome.answer is not None or outcome.ladder:
-        console.print(outcome_table(outcome).to_rich())
+        console.print(found.table().to_rich())
     if outcome.answer is None:
         return
+    smallest, largest = map(latency.format_ms, (outcome.smallest_ms, outcome.largest_ms))
     console.print(
-        f"smallest subnet {_ms(outcome.smallest_ms)}, largest {_ms(outcome.largest_ms)} (measured); "
-        f"{outcome.trials} subnets evaluated"
+        f"smallest subnet {smallest}, largest {largest} (measured); {outcome.trials} subnets evaluated"
     )
     if outcome.answer.pace is not None:
-        console.print(pace_sentence(outcome.answer.pace))
+        console.print(search.pace_sentence(outcome.answer.pace))
     if outcome.reason:
         console.print(outcome.reason)
     for warning in outcome.warnings:
@@ -265,9 +172,3 @@ def _show(outcome: Outcome) -> None:
         if outcome.interrupted:
             console.print(f"continue     nas search --resume {outcome.run_dir}", soft_wrap=True)
         console.print(f"next         nas export {outcome.run_dir} --format onnx", soft_wrap=True)
-
-
-def _ms(value: float) -> str:
-    from nas.latency.units import format_ms
-
-    return format_ms(value)

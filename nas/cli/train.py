@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from nas.cli._data import data_options, opened
-from nas.cli._output import log
+from nas import api, train
+from nas.cli._data import data_options, given_data
+from nas.cli._output import shown_progress
 from nas.cli._training import (
     machine_options,
     output_option,
@@ -21,14 +22,8 @@ from nas.cli._training import (
 _CHANGES = ("name", "method", "epochs", "batch_size", "lr", "random_subnets", "seed", "precision")
 
 
-def _recipes() -> list[str]:
-    from nas.train.recipe import recipe_names
-
-    return recipe_names()
-
-
 @click.command()
-@recipe_option(_recipes, "digits, cifar10-cpu, cifar10-gpu, ..., or a TOML file.")
+@recipe_option(lambda: train.recipe_names(), "digits, cifar10-cpu, cifar10-gpu, ..., or a TOML file.")
 @data_options(required=True)
 @output_option
 @resume_option
@@ -62,25 +57,9 @@ def command(
     The run's folder gets checkpoint.pt, log.csv and, at the end, the folder `model`, which every other command takes
     as --model. A stopped or killed run goes on with --resume.
     """
-    from nas.train.classifier import train
-    from nas.train.recipe import load_recipe
-
-    data = opened(options)
-    whole, changes = load_recipe(recipe), overrides(settings, options, _CHANGES)
-    chosen = whole.replaced(**changes)
-    if "warmup_epochs" not in changes and chosen.warmup_epochs != whole.warmup_epochs:
-        log(
-            f"the warm-up is shortened with the run: {chosen.warmup_epochs:.3g} of {chosen.epochs} epochs instead of "
-            f"{whole.warmup_epochs:g} of {whole.epochs}"
-        )
-    folder = train(
-        chosen,
-        data,
-        output,
-        resume=resume,
-        device=device,
-        threads=threads,
-        show=True,
-        tensorboard=tensorboard,
-    )
-    tell_model(folder, output, as_json, ("val", "test"))
+    with shown_progress() as progress:
+        found = api.train_model(
+            recipe, given_data(options), output, changes=overrides(settings, options, _CHANGES), resume=resume,
+            device=device, threads=threads, tensorboard=tensorboard, progress=progress,
+        )  # fmt: skip
+    tell_model(found, as_json, ("val", "test"))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from nas.space import Choice, SpaceError
 
 Choices = Mapping[str, Choice]
+LengthChoices = Choices  # its name outside of this package
 
 
 def make_divisible(value: float, divisor: int = 8) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 import torch
@@ -18,8 +19,15 @@ from nas.elastic._skeleton import Skeleton, SkeletonCache, owner_of
 from nas.elastic._sorting import sort_channels
 from nas.space import SearchSpace, Subnet
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
 
-class Supernet(nn.Module):
+    FamilyT = TypeVar("FamilyT", bound=Family, default=Family, covariant=True)
+else:
+    FamilyT = typing.TypeVar("FamilyT", bound=Family)
+
+
+class Supernet(nn.Module, Generic[FamilyT]):
     """The largest network of a family, of which every subnet's weights are slices.
 
     `network` is the largest static network; it also holds the matrices that only a supernet has. A call runs a subnet:
@@ -27,7 +35,7 @@ class Supernet(nn.Module):
     supernet. Calls are not safe from several threads at once; extracted modules are.
     """
 
-    def __init__(self, family: Family) -> None:
+    def __init__(self, family: FamilyT) -> None:
         super().__init__()
         self.family = family
         self.network = family.build(family.space.largest())

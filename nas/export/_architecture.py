@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from nas.elastic import Axis, Cat, Elastic, Family, Part, Repeat, Supernet, call, map_inputs
 from nas.latency.units import format_count
+from nas.space import Subnet
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from nas.elastic import Axis, Family, Part, Supernet
-    from nas.space import Subnet
 
 
 @dataclass
@@ -103,8 +102,6 @@ def _outputs(supernet: Supernet, subnet: Subnet, parts: list[Part]) -> dict[str,
     """Return each part's output shape without the batch, from a run on the meta device."""
     import torch
 
-    from nas.elastic import call, map_inputs
-
     network, shapes, handles = supernet.skeleton(subnet).eval(), {}, []
     for part in parts:
 
@@ -131,8 +128,6 @@ def _widths(part: Part, subnet: Subnet) -> dict[str, int]:
 
 
 def _elastic(axis: Axis) -> Iterator[tuple[str, Axis]]:
-    from nas.elastic import Cat, Elastic, Repeat
-
     if isinstance(axis, Elastic):
         yield axis.name, axis
     inner = (
@@ -146,8 +141,6 @@ def _elastic(axis: Axis) -> Iterator[tuple[str, Axis]]:
 def weightless(family: Family) -> Supernet:
     """Return the supernet of a family on the meta device: it counts and describes, but holds no weights."""
     import torch
-
-    from nas.elastic import Supernet
 
     with torch.device("meta"):
         return Supernet(family)

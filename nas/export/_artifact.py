@@ -9,7 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nas import __version__
 from nas._files import new_folder, write_atomic
+from nas.elastic import Program, call, named_inputs
 from nas.export._architecture import architecture
 from nas.export._bench import Network, measure_networks
 from nas.export._card import model_card
@@ -36,17 +38,15 @@ from nas.export._parity import (
     supernet_references,
 )
 from nas.export._weights import load_weights
+from nas.families import Evaluator, Model
 from nas.latency.programs import write_sequence
+from nas.latency.runtimes import Runtime
+from nas.latency.workload import Workload
+from nas.space import Subnet
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
-
-    from nas.elastic import Program
-    from nas.families import Evaluator, Model
-    from nas.latency.runtimes import Runtime
-    from nas.latency.workload import Workload
-    from nas.space import Subnet
 
 
 @dataclass(kw_only=True)
@@ -114,8 +114,6 @@ class Export:
 
     def _programs(self, format: Format) -> dict[str, Program]:
         """Return what a format has a file for: the whole network, or each program that the subnet runs."""
-        from nas.elastic import Program
-
         family = self.model.family
         if format.is_whole or not self._is_split:
             return {"": Program(lambda network: network, family.example_input, ())}
@@ -125,8 +123,6 @@ class Export:
     def _facts(self) -> dict[str, str]:
         """Text that travels inside each file, for whoever finds it alone."""
         import json
-
-        from nas import __version__
 
         return {
             "anyfit": __version__,
@@ -159,8 +155,6 @@ class Export:
 
     def _check_programs(self, folder: Path, buffers: Mapping[str, torch.Tensor]) -> list[ParityRow]:
         """Compare every program of every format with the same program on the supernet's slices."""
-        from nas.elastic import call
-
         family, rows = self.model.family, []
         used = dict.fromkeys(step.program for step in family.passes(self.subnet))
         for name in used:
@@ -192,8 +186,6 @@ class Export:
     def _input_spec(self) -> InputSpec:
         import torch
 
-        from nas.elastic import named_inputs
-
         example = self.model.family.example_input(self.subnet)
         shapes = {name: tuple(x.shape[1:]) for name, x in named_inputs(example).items()}
         named = {}
@@ -212,8 +204,6 @@ class Export:
         latency: Sequence[Latency],
         folder: Path,
     ) -> Manifest:
-        from nas import __version__
-
         model, counts = self.model, self.model.supernet.count(self.subnet)
         sizes = {name: facts["bytes"] for name, facts in hash_files(folder).items()}
         values: dict[str, Any] = {

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nas.elastic import Family
 from nas.export._formats import Onnx
 from nas.export._manifest import SEQUENCE, Latency
+from nas.latency.fingerprint import machine_fingerprint
+from nas.latency.measure import Measurement, measure
 from nas.latency.programs import lower_output
+from nas.latency.reference import open_references
+from nas.latency.runtimes import Runtime
+from nas.latency.workload import Workload
+from nas.progress import Steps
+from nas.space import Subnet
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from nas.elastic import Family
-    from nas.latency.measure import Measurement
-    from nas.latency.runtimes import Runtime
-    from nas.latency.workload import Workload
-    from nas.space import Subnet
 
 
 @dataclass(frozen=True)
@@ -44,15 +46,12 @@ def measure_networks(
     networks: Mapping[str, Network],
     runtime: Runtime,
     workload: Workload,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Steps | None = None,
 ) -> dict[str, Latency]:
     """Measure networks side by side, in turns, in a process of their own.
 
     The reference programs are those of the first network's family.
     """
-    from nas.latency.measure import measure
-    from nas.latency.reference import open_references
-
     runtime.require(workload)
     first = next(iter(networks.values()))
     references = open_references(first.family, runtime, workload)
@@ -68,8 +67,6 @@ def measure_networks(
 
 def measured_latency(measurement: Measurement, runtime: Runtime, workload: Workload) -> Latency:
     """Return a measurement of this machine as a manifest keeps it."""
-    from nas.latency.fingerprint import machine_fingerprint
-
     return Latency(
         kind="measured",
         median_ms=measurement.median_ms,

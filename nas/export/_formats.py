@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nas._errors import UsageError
+from nas.elastic import Inputs, call, named_inputs, packed
 from nas.export._manifest import WEIGHTS
 from nas.export._weights import load_weights, save_weights
+from nas.families._task import Forward
+from nas.latency.runtimes._onnx import export_arguments, to_onnx
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-    from nas.elastic import Inputs
-    from nas.families._task import Forward
 
 
 class Format:
@@ -65,8 +65,6 @@ class Safetensors(Format):
         path.write_bytes(save_weights(module, facts))
 
     def open(self, path: Path, build: Callable[[], nn.Module]) -> Forward:
-        from nas.elastic import call
-
         return partial(call, load_weights(build(), path))
 
 
@@ -87,8 +85,6 @@ class Onnx(Format):
     def write(self, module: nn.Module, example: Inputs, path: Path, facts: Mapping[str, str]) -> None:
         import onnx
 
-        from nas.latency.runtimes._onnx import to_onnx
-
         with _quiet():
             to_onnx(module, example, path)
         model = onnx.load(str(path), load_external_data=False)
@@ -99,8 +95,6 @@ class Onnx(Format):
     def open(self, path: Path, build: Callable[[], nn.Module]) -> Forward:
         import onnxruntime
         import torch
-
-        from nas.elastic import named_inputs
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
@@ -129,9 +123,6 @@ class Pt2(Format):
     def write(self, module: nn.Module, example: Inputs, path: Path, facts: Mapping[str, str]) -> None:
         import torch
 
-        from nas.elastic import packed
-        from nas.latency.runtimes._onnx import export_arguments
-
         args, kwargs, shapes = export_arguments(module, example)
         buffer = io.BytesIO()
         with _quiet(), torch.no_grad():
@@ -141,8 +132,6 @@ class Pt2(Format):
 
     def open(self, path: Path, build: Callable[[], nn.Module]) -> Forward:
         import torch
-
-        from nas.elastic import call
 
         with _quiet():
             return partial(call, torch.export.load(path).module())

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from nas._errors import NasError, UsageError
 from nas._files import read_json
+from nas.elastic import Family
+from nas.export._architecture import weightless
 from nas.export._manifest import SUBNET, WEIGHTS, Manifest, is_artifact, read_manifest, verify
 from nas.export._weights import load_weights, refuse_pickle
+from nas.families import Model, get_family, load_model
+from nas.space import Subnet
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from nas.elastic import Family
-    from nas.families import Model
-    from nas.space import Subnet
 
 
 def load(name_or_path: str | Path) -> Model | nn.Module:
@@ -33,7 +33,6 @@ def load(name_or_path: str | Path) -> Model | nn.Module:
             f"{path} is a search run and not a model; write its answer as a model with "
             f"'nas export {path}' and load that folder"
         )
-    from nas.families import load as load_model
 
     return load_model(name_or_path)
 
@@ -52,8 +51,6 @@ def load_artifact(folder: str | Path) -> nn.Module:
 
 def artifact_family(folder: str | Path, manifest: Manifest) -> Family:
     """Return the family of an artifact; raises `NasError` when this anyfit's space is another one."""
-    from nas.families import get_family
-
     try:
         family = get_family(manifest.family, **manifest.options)
     except (TypeError, ValueError) as error:
@@ -71,9 +68,6 @@ def artifact_family(folder: str | Path, manifest: Manifest) -> Family:
 
 def artifact_model(folder: str | Path) -> Model:
     """Return the model that an artifact was exported from, as far as the artifact tells: without weights or table."""
-    from nas.export._architecture import weightless
-    from nas.families import Model
-
     manifest = read_manifest(folder)
     config = {
         "name": manifest.model,

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nas._errors import NasError
+from nas.elastic import Inputs, batch_of, call, cat_inputs, map_inputs, split_inputs
+from nas.families._task import Forward
 
 if TYPE_CHECKING:
     import torch
-
-    from nas.elastic import Inputs
-    from nas.families._task import Forward
 
 BATCH_SIZES = (1, 3, 8, 8, 3, 1)
 """Sizes of the batches that parity is checked on; an even mix, so that a frozen batch dimension is caught."""
@@ -72,8 +71,6 @@ def relative_delta(output: torch.Tensor, reference: torch.Tensor) -> float:
 
 def split_batches(inputs: Inputs, sizes: Sequence[int] = BATCH_SIZES) -> list[Any]:
     """Cut `inputs` (n, ...) into batches of the given sizes, starting over when they run out."""
-    from nas.elastic import batch_of, cat_inputs, map_inputs, split_inputs
-
     needed = sum(sizes)
     repeated = cat_inputs([inputs] * -(-needed // batch_of(inputs)))
     return split_inputs(map_inputs(lambda x: x[:needed], repeated), sizes)
@@ -89,8 +86,6 @@ def compare(
 ) -> ParityRow:
     """Run `forward` on the input of every (input, reference output) pair and return the largest difference."""
     import torch
-
-    from nas.elastic import batch_of
 
     deltas: list[float] = []
     for x, reference in references:
@@ -140,8 +135,6 @@ def program_references(
 ) -> list[tuple[Any, torch.Tensor]]:
     """Run one program on the supernet (eval mode) as `supernet_references` runs the whole; return the pairs."""
     import torch
-
-    from nas.elastic import call
 
     was_training = supernet.training
     supernet.eval()

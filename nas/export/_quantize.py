@@ -7,12 +7,15 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import numpy as np
 
 from nas._errors import NasError, UsageError
 from nas._files import new_folder
+from nas.compress import SCOPES, quantize_onnx
+from nas.elastic import Inputs, batch_of, split_inputs
+from nas.export._bench import measured_latency
 from nas.export._card import quality_row, table
 from nas.export._formats import Onnx
 from nas.export._load import artifact_family, artifact_subnet
@@ -26,15 +29,14 @@ from nas.export._manifest import (
     verify,
     write_manifest,
 )
+from nas.families import Evaluator, Model
+from nas.families._task import get_task
+from nas.latency.measure import Measurement, measure
+from nas.latency.reference import open_references
+from nas.latency.runtimes import Runtime
 from nas.latency.units import format_bytes, format_ms
-
-if TYPE_CHECKING:
-    from nas.elastic import Inputs
-    from nas.families import Evaluator, Model
-    from nas.latency.measure import Measurement
-    from nas.latency.runtimes import Runtime
-    from nas.latency.workload import Workload
-    from nas.space import Subnet
+from nas.latency.workload import Workload
+from nas.space import Subnet
 
 INT8 = "model.int8.onnx"
 WORTH = 1.2  # how many times as fast as fp32 under the same runtime int8 must be
@@ -77,8 +79,6 @@ def quantize_artifact(
     Of the scopes that are `worth` times as fast as fp32 here the most accurate is taken: by the first of `evaluators`,
     where there are none by the outputs' distance from fp32. Raises `NasError`, and leaves nothing behind, when none is.
     """
-    from nas.elastic import batch_of
-
     manifest = read_manifest(folder)
     if Onnx.file not in manifest.files:
         raise NasError(f"{folder} has no {Onnx.file}; export it again with --format onnx")
@@ -111,8 +111,6 @@ def quantize_artifact(
 
 def require_one_program(folder: Path) -> None:
     """Raise `UsageError`, naming the command that does it, for an artifact of several programs."""
-    from nas.families._task import get_task
-
     family = artifact_family(folder, read_manifest(folder))
     if [*family.programs] != [""]:
         raise UsageError(
@@ -122,9 +120,6 @@ def require_one_program(folder: Path) -> None:
 
 
 def _quantize_all(fp32: Path, scratch: Path, inputs: Inputs) -> dict[str, Path]:
-    from nas.compress import SCOPES, quantize_onnx
-    from nas.elastic import split_inputs
-
     batches = [_arrays(batch) for batch in split_inputs(inputs, _BATCH)]
     files = {scope: scratch / f"{scope}.onnx" for scope in SCOPES}
     for scope, path in files.items():
@@ -141,9 +136,6 @@ def _arrays(batch: Inputs) -> np.ndarray | dict[str, np.ndarray]:
 def _measure_all(
     fp32: Path, files: Mapping[str, Path], runtime: Runtime, workload: Workload, model: Model
 ) -> dict[str, Measurement]:
-    from nas.latency.measure import measure
-    from nas.latency.reference import open_references
-
     references = open_references(model.family, runtime, workload)
     return measure({"fp32": fp32, **files}, runtime, workload, references=references)
 
@@ -207,14 +199,10 @@ def _judged(evaluator: Evaluator, value: float, precision: str) -> QualityFigure
 
 
 def _latency(precision: str, measured: Measurement, runtime: Runtime, workload: Workload) -> Latency:
-    from nas.export._bench import measured_latency
-
     return replace(measured_latency(measured, runtime, workload), precision=precision)
 
 
 def _describe(folder: Path, manifest: Manifest, found: Quantized, latency: Sequence[Latency]) -> None:
-    from nas.compress import SCOPES
-
     rows = [quality_row(figure) for pair in found.quality for figure in pair]
     rows += [("latency", format_ms(item.median_ms), f"{item.precision}, {item.runtime}") for item in latency]
     rows += [

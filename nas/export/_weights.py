@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas._errors import NasError, UsageError
+from nas.elastic import channels_last, packed, settle, unpacked_state
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,8 +35,6 @@ def save_weights(module: nn.Module, facts: Mapping[str, str]) -> bytes:
     """Return the module's parameters and buffers as a safetensors file, weights of few bits packed."""
     from safetensors.torch import save
 
-    from nas.elastic import packed
-
     state = packed(module).state_dict()
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     return save(tensors, metadata=dict(facts))
@@ -58,7 +57,6 @@ def load_weights(module: nn.Module, path: str | Path) -> nn.Module:
         raise NasError(
             f"{path} is no intact safetensors file ({error}); get an intact copy or make it again"
         ) from error
-    from nas.elastic import channels_last, settle, unpacked_state
 
     tensors = unpacked_state(module, tensors)
     expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}

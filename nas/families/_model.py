@@ -9,27 +9,31 @@ from __future__ import annotations
 import copy
 import difflib
 import os
+import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
+from nas import elastic, families
 from nas._errors import NasError, UsageError
 from nas._files import cache_folder, new_folder, read_json, sha256, write_atomic, write_json
 from nas.families._calibration import Calibration
+from nas.families._registry import get_family
 from nas.families._source import Source, find_in_source, source_of
+from nas.space import SearchSpace, Subnet
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+    from typing_extensions import TypeVar
 
-    from nas.elastic import Family, Supernet
-    from nas.families._table import MeasuredTable
-    from nas.families._task import Task
-    from nas.space import SearchSpace, Subnet
+    FamilyT = TypeVar("FamilyT", bound=elastic.Family, default=elastic.Family, covariant=True)
+else:
+    FamilyT = typing.TypeVar("FamilyT")  # its bound would import torch
 
 FORMAT = "anyfit-supernet"
 FORMAT_VERSION = 1
@@ -79,6 +83,13 @@ def find_model(name_or_path: str | Path) -> Path:
     raise UsageError(f"there is no model {text!r}; {hint}")
 
 
+def model_place(name_or_path: str | Path) -> str:
+    """Return what loads a model from anywhere: its name if it is one, else its folder; errors are `find_model`'s."""
+    path = find_model(name_or_path)
+    is_named = str(name_or_path) in [name for name, _, _ in available_models()]
+    return str(name_or_path) if is_named else str(path.resolve())
+
+
 def read_model_config(path: str | Path) -> dict[str, Any]:
     """Read and check `supernet.json` of a model folder, or describe one of another library."""
     if (source := _foreign(path)) is not None:
@@ -113,8 +124,6 @@ def load_model(name_or_path: str | Path) -> Model:
     if (source := _foreign(path)) is not None:
         return source.load(path)
     config = read_model_config(path)
-    from nas.elastic import Supernet, channels_last
-    from nas.families._registry import get_family
 
     family = get_family(config["family"], **config["options"])
     if family.space.digest != config["space_digest"]:
@@ -125,9 +134,9 @@ def load_model(name_or_path: str | Path) -> Model:
     import torch
 
     with torch.random.fork_rng(devices=[]):
-        supernet = Supernet(family)
+        supernet = elastic.Supernet(family)
     _load_weights(supernet.network, path / WEIGHTS, config.get("files", {}).get(WEIGHTS))
-    return Model(path, config, channels_last(supernet).eval())
+    return Model(path, config, elastic.channels_last(supernet).eval())
 
 
 def _load_weights(network: nn.Module, path: Path, digest: str | None) -> None:
@@ -148,7 +157,7 @@ def _load_weights(network: nn.Module, path: Path, digest: str | None) -> None:
 
 
 @dataclass
-class Model:
+class Model(Generic[FamilyT]):
     """A supernet with what is needed to use it without its training data.
 
     `supernet` is in evaluation mode and channels_last; `mean` and `std` normalise images in [0, 1], channel by channel.
@@ -156,8 +165,8 @@ class Model:
 
     path: Path
     config: Mapping[str, Any]
-    supernet: Supernet
-    _reference: dict[str, Supernet] = field(default_factory=dict, repr=False)
+    supernet: elastic.Supernet[FamilyT]
+    _reference: dict[str, elastic.Supernet[FamilyT]] = field(default_factory=dict, repr=False)
 
     @property
     def name(self) -> str:
@@ -165,7 +174,7 @@ class Model:
         return self.config["name"]
 
     @property
-    def family(self) -> Family:
+    def family(self) -> FamilyT:
         """The model's family."""
         return self.supernet.family
 
@@ -175,11 +184,9 @@ class Model:
         return self.supernet.space
 
     @property
-    def task(self) -> Task:
+    def task(self) -> families.Task:
         """What the model is for, and how its subnets are judged."""
-        from nas.families._task import get_task
-
-        return get_task(self.family.task)
+        return families.get_task(self.family.task)
 
     @property
     def classes(self) -> list[str]:
@@ -243,11 +250,9 @@ class Model:
 
         import torch
 
-        from nas.elastic import channels_last, correct_statistics, set_statistics
-
         shipped = self.calibration if calibration is None else None
         images = calibration if shipped is None else shipped.images
-        modules = [channels_last(self.supernet.extract(subnet)) for subnet in subnets]
+        modules = [elastic.channels_last(self.supernet.extract(subnet)) for subnet in subnets]
         largest = self.space.largest() if shipped is not None and shipped.real else None
         # What the largest network's statistics are on real images is shipped.
         estimated = [pair for pair in zip(modules, subnets, strict=True) if pair[1] != largest]
@@ -261,21 +266,19 @@ class Model:
             for module, subnet in zip(modules, subnets, strict=True):
                 known = self._with("real").slices(subnet)
                 if subnet == largest:
-                    set_statistics(module, known)
+                    elastic.set_statistics(module, known)
                 else:
-                    correct_statistics(module, known, self._with("synthetic").slices(subnet))
+                    elastic.correct_statistics(module, known, self._with("synthetic").slices(subnet))
         return modules
 
     def _calibrate(self, images: torch.Tensor, inference: bool, module: nn.Module, subnet: Subnet) -> None:
         import torch
 
-        from nas.elastic import calibrate
-
         with torch.inference_mode(inference):  # the mode belongs to a thread
             batches = (self.family.prepare(self.normalize(batch), subnet) for batch in images.split(256))
-            calibrate(module, batches)
+            elastic.calibrate(module, batches)
 
-    def _with(self, kind: str) -> Supernet:
+    def _with(self, kind: str) -> elastic.Supernet[FamilyT]:
         """Return the supernet with the largest network's "real" or "synthetic" statistics, made once."""
         if kind not in self._reference:
             supernet = copy.deepcopy(self.supernet)
@@ -292,9 +295,7 @@ class Model:
         return self._reference[kind]
 
     @cached_property
-    def _table(self) -> MeasuredTable | None:
-        from nas.families._table import MeasuredTable
-
+    def _table(self) -> families.MeasuredTable | None:
         path = self.path / TABLE
         if not path.is_file():
             return None
@@ -303,23 +304,23 @@ class Model:
             raise NasError(
                 f"{path} was measured with another {stale[0]}; remove it and measure it again with `nas measure`"
             )
-        return MeasuredTable.read(path, self.space, self.task.qualities)
+        return families.MeasuredTable.read(path, self.space, self.task.qualities)
 
-    def table(self) -> MeasuredTable | None:
+    def table(self) -> families.MeasuredTable | None:
         """Return the measured subnets, or None."""
         return self._table
 
 
 def save_model(
     path: str | Path,
-    supernet: Supernet,
+    supernet: elastic.Supernet,
     *,
     name: str,
     classes: Sequence[str],
     mean: Sequence[float],
     std: Sequence[float],
     calibration: Calibration | None = None,
-    table: MeasuredTable | None = None,
+    table: families.MeasuredTable | None = None,
     info: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a model folder as a whole, or nothing; an existing `path` raises `UsageError`."""

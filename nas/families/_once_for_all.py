@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nas._errors import NasError
+from nas.space import Subnet
 
 if TYPE_CHECKING:
     from nas.families.mobilenetv3 import MobileNetV3
-    from nas.space import Subnet
 
 _BLOCK = re.compile(r"blocks\.(\d+)\.(?:conv|mobile_inverted_conv)\.(.+)")
 _LAYERS = {"inverted_bottleneck": "expand", "depth_conv": "depthwise", "point_linear": "project"}

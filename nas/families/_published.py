@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
 from nas._errors import NasError, UsageError
+from nas.elastic import Supernet
 
 if TYPE_CHECKING:
     import torch
-
-    from nas.elastic import Supernet
 
 _UNDER = ("state_dict", "g_ema", "model_state_dict", "model")
 

@@ -6,13 +6,11 @@ import difflib
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from inspect import signature
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from nas import elastic
 from nas._errors import NasError, UsageError
 from nas._extras import missing
-
-if TYPE_CHECKING:
-    from nas.elastic import Family
 
 GROUP = "anyfit.families"
 
@@ -27,7 +25,7 @@ def families() -> list[str]:
     return sorted(_found())
 
 
-def get_family(name: str, **options: Any) -> Family:
+def get_family(name: str, **options: Any) -> elastic.Family:
     """Make the family `name` with its options; raises `UsageError` for an unknown name, suggesting the nearest.
 
     Every family knows the option `bits`, such as [4, 8, 32]: how few bits weights may have (`nas.elastic.offer_bits`).
@@ -43,12 +41,10 @@ def get_family(name: str, **options: Any) -> Family:
         if sentence := missing(error):
             raise NasError(f"models of family {name!r} cannot be used: {sentence}") from error
         raise NasError(f"family {name!r} cannot be imported ({error}); install its package again") from error
-    from nas.elastic import offer_bits
-
     try:
         if "bits" in options and "bits" not in signature(make).parameters:
             own = {key: value for key, value in options.items() if key != "bits"}
-            return offer_bits(make(**own), options["bits"])
+            return elastic.offer_bits(make(**own), options["bits"])
         return make(**options)
     except (TypeError, ValueError) as error:
         raise UsageError(

@@ -9,12 +9,10 @@ from abc import ABC, abstractmethod
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from nas import families
 from nas._errors import NasError
-
-if TYPE_CHECKING:
-    from nas.families._model import Model
 
 GROUP = "anyfit.sources"
 
@@ -40,7 +38,7 @@ class Source(ABC):
         """Return a hash of the weights in a folder."""
 
     @abstractmethod
-    def load(self, path: Path) -> Model:
+    def load(self, path: Path) -> families.Model:
         """Load the model in a folder; raises `NasError` for a damaged or unsupported one."""
 
 

@@ -7,22 +7,23 @@ the commands know only this interface.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from nas import elastic
 from nas._errors import NasError, UsageError
+from nas.families._model import Model
+from nas.space import Subnet
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from nas.families._model import Model
-    from nas.space import Subnet
 
 GROUP = "anyfit.tasks"
 
@@ -97,6 +98,45 @@ class Evaluator(ABC):
         """Return the quality of a network of `model` that computes `forward` on the inputs of `subnet`."""
 
 
+@dataclass(frozen=True)
+class Training:
+    """One way of training models of a task, such as from scratch, or beside a teacher.
+
+    Attributes:
+        recipe_names: Returns the names of the recipes that come with it.
+        load_recipe: Reads a recipe (`nas.train.settings.Settings`) by name, or a TOML file by path.
+        run: Trains. Called with a recipe, `nas.train.data.Data` (None where none was given) and the run's folder, by
+            keyword with `start` where `starts` says so, with what `open_data` adds, and with the options of
+            `nas.train.trainer.Trainer`; it returns the model's folder.
+        starts: Whether a trained model can be gone on from, or is needed as the teacher.
+        open_data: Opens what the user calls data, given the arguments of `nas.train.data.open_data` and those of its
+            own; it returns the data and keywords for `run`. None: the usual data, no keywords.
+        remark: Returns what is worth saying of a recipe and what changes made of it, "" for nothing.
+    """
+
+    recipe_names: Callable[[], list[str]]
+    load_recipe: Callable[[str], Any]
+    run: Callable[..., Path]
+    starts: bool = False
+    open_data: Callable[..., tuple[Any, dict[str, Any]]] | None = None
+    remark: Callable[[Any, Any, Mapping[str, Any]], str] = lambda whole, chosen, changes: ""
+
+    @classmethod
+    def of(cls, package: str, run: str = "train", **options: Any) -> Training:
+        """Return the training of a package, which is imported when the training is used.
+
+        Args:
+            package: The name of one that has `recipe_names`, `load_recipe` and the function `run`.
+            run: The name of what trains.
+            **options: The other attributes.
+        """
+
+        def named(name: str) -> Callable[..., Any]:
+            return lambda *given, **more: getattr(import_module(package), name)(*given, **more)
+
+        return cls(named("recipe_names"), named("load_recipe"), named(run), **options)
+
+
 class Task(ABC):
     """A kind of model: classification, generation."""
 
@@ -158,6 +198,30 @@ class Task(ABC):
             )
         return own_examples(self, model, count)
 
+    def trainings(self) -> Mapping[str, Training]:
+        """Return the ways of training models of this kind, by name, the usual one first; none by default."""
+        return {}
+
+    def prune(self, model: Model, output: Path | None, **options: Any) -> Any:
+        """Write a smaller model, where an output takes several programs; what is kept is what matters most.
+
+        Networks of one program are pruned by `nas.compress.prune_model` and never come here. `options` and the result
+        are the kind's own; the result has `to_dict()` and `table()`. Raises `UsageError` by default.
+        """
+        raise UsageError(
+            f"models for {self.name} are not pruned, but {model.name} is one; search for a smaller subnet instead"
+        )
+
+    def quantize(self, model: Model, subnet: Subnet, output: Path | None, **options: Any) -> Any:
+        """Find what fewer bits cost and save for networks of several programs, and write what is worth it.
+
+        Networks of one program are quantized by `nas.export.quantize_artifact` and never come here. `options` and the
+        result are the kind's own; the result has `to_dict()` and `table()`. Raises `UsageError` by default.
+        """
+        raise UsageError(
+            f"models for {self.name} are not quantized, but {model.name} is one; export it as it is"
+        )
+
     def finish_artifact(self, model: Model, network: Any, subnet: Subnet, folder: Path) -> None:  # noqa: B027
         """Write into an artifact's `folder` what else users of this kind of model expect; nothing by default.
 
@@ -185,13 +249,11 @@ def own_examples(task: Task, model: Model, count: int, batch_size: int = 32) -> 
     """Return a network's own inputs with its own outputs."""
     import torch
 
-    from nas.elastic import call, split_inputs
-
     largest = model.space.largest()
     inputs, what = task.inputs(model, largest, count)
     network = model.extract(largest)
     with torch.no_grad():
-        batches = [(x, call(network, x)) for x in split_inputs(inputs, batch_size)]
+        batches = [(x, elastic.call(network, x)) for x in elastic.split_inputs(inputs, batch_size)]
     return Examples(batches, what)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from nas import search
 from nas._errors import UsageError
 from nas.jobs._folders import free_run, safe_folder, shown_path
 from nas.jobs._job import Job, jobs, start
@@ -28,9 +29,7 @@ def search_words(
 
 def start_search(model: str, budget: Mapping[str, str], more: Mapping[str, object] | None = None) -> Job:
     """Start a search into a new run; a budget that cannot be read raises `UsageError` before anything is made."""
-    from nas.search.budget import Budget
-
-    parsed = Budget.parse(*(budget.get(name) or None for name in _BUDGETS))
+    parsed = search.Budget.parse(*(budget.get(name) or None for name in _BUDGETS))
     stem = re.sub(r"[^A-Za-z0-9.-]+", "-", f"{model.rpartition('/')[2]}-{parsed.slug}").strip("-.") or "run"
     run = _free(stem)
     words = search_words(model, budget, run, more)

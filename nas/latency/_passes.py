@@ -12,23 +12,22 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from nas import elastic
 from nas._errors import NasError
 from nas._files import read_json, write_json
+from nas.families import Model
+from nas.latency.measure import Plan, measure, unweighted
 from nas.latency.pace import rescaling
-from nas.latency.reference import calm_latencies
-from nas.space import SearchSpace
+from nas.latency.programs import lower_program, write_sequence
+from nas.latency.reference import calm_latencies, open_references
+from nas.latency.runtimes import Runtime
+from nas.latency.workload import Workload
+from nas.space import SearchSpace, Subnet
 from nas.space.surrogate import Surrogate
-
-if TYPE_CHECKING:
-    from nas.elastic import Family, Pass
-    from nas.families import Model
-    from nas.latency.runtimes import Runtime
-    from nas.latency.workload import Workload
-    from nas.space import Subnet
 
 FEWEST = 20  # samples of a program that no table can hold
 _BATCH = 20  # programs measured together; after each batch what was measured is on disk
@@ -61,7 +60,7 @@ class Programs:
         self._counted: dict[bytes, tuple[list[int], list[int]]] = {}
 
     @property
-    def _family(self) -> Family:
+    def _family(self) -> elastic.Family:
         return self._model.family
 
     @property
@@ -103,7 +102,7 @@ class Programs:
             found[row] = self._counted[known]
         return found
 
-    def _times_and_starts(self, passes: Sequence[Pass]) -> tuple[list[int], list[int]]:
+    def _times_and_starts(self, passes: Sequence[elastic.Pass]) -> tuple[list[int], list[int]]:
         times, starts, last = dict.fromkeys(self.kinds, 0), dict.fromkeys(self.kinds, 0), None
         for step in passes:
             kind = step.program, step.batch
@@ -297,11 +296,6 @@ class ProgramProfiler:
 
     def _measure(self, name: str, rows: Sequence[np.ndarray]) -> dict[bytes, list[float]]:
         """Measure one program of the subnets `rows`, for each batch it is run on; nothing is calibrated."""
-        from nas.elastic import Pass
-        from nas.latency.measure import Plan, measure
-        from nas.latency.programs import lower_program, write_sequence
-        from nas.latency.reference import open_references
-
         plan = Plan(target=0.02, min_bursts=5, max_bursts=10, burst_ms=4.0)
         references = open_references(self._model.family, self._runtime, self._workload)
         batches = self._programs.batches(name)
@@ -312,7 +306,9 @@ class ProgramProfiler:
                 program = self._lower(lower_program, name, subnet, Path(scratch))
                 for batch in batches:
                     path = Path(scratch, f"{index}-{batch}")
-                    files[index, batch] = write_sequence(path, [Pass(name, 1, batch)], {name: program})
+                    files[index, batch] = write_sequence(
+                        path, [elastic.Pass(name, 1, batch)], {name: program}
+                    )
             measured = measure(files, self._runtime, self._workload, references=references, plan=plan)
             if restless := {key: file for key, file in files.items() if measured[key].is_restless}:
                 longer = replace(plan, max_bursts=2 * plan.max_bursts)
@@ -325,8 +321,6 @@ class ProgramProfiler:
         }
 
     def _lower(self, lower: Callable[..., Path], name: str, subnet: Subnet, folder: Path) -> Path:
-        from nas.latency.measure import unweighted
-
         network = unweighted(self._model, subnet, self._runtime)
         return lower(network, self._model.family, name, subnet, self._runtime, folder)
 

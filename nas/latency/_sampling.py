@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from nas.families import Model
+from nas.families import Model
 
 
 def choose_samples(model: Model, count: int, seed: int) -> np.ndarray:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from nas.families import Model
-    from nas.latency.profile import Profile
-    from nas.latency.runtimes import Runtime
-    from nas.latency.workload import Workload
+from nas._table import Table
+from nas.families import Model
+from nas.latency import measure
+from nas.latency.profile import Profile
+from nas.latency.runtimes import Runtime
+from nas.latency.units import format_ms
+from nas.latency.workload import Workload
+from nas.progress import Steps
 
 COUNT = 5
 
@@ -48,6 +50,16 @@ class Drift:
             "raw_ms": [*self.raw_ms],
         }
 
+    def table(self) -> Table:
+        """Return a row for each subnet."""
+        rows = [
+            tuple(map(format_ms, each)) for each in zip(self.then_ms, self.now_ms, self.raw_ms, strict=True)
+        ]
+        return Table(("when profiled", "now", "by the clock"), rows)
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
+
 
 def measure_drift(
     model: Model,
@@ -55,15 +67,13 @@ def measure_drift(
     runtime: Runtime,
     workload: Workload,
     count: int = COUNT,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Steps | None = None,
 ) -> Drift:
     """Measure `count` of the profile's samples again, evenly from the quickest to the slowest."""
-    from nas.latency.measure import measure_subnets
-
     order = np.argsort(profile.median_ms, kind="stable")
     rows = order[np.unique(np.linspace(0, len(order) - 1, count).round().astype(int))]
     subnets = [model.space.from_codes(profile.codes[row]) for row in rows]
-    measured = measure_subnets(model, subnets, runtime, workload, progress)
+    measured = measure.measure_subnets(model, subnets, runtime, workload, progress)
     return Drift(
         tuple(profile.median_ms[rows].tolist()),
         tuple(found.median_ms for found in measured),

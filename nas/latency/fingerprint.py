@@ -16,6 +16,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from nas import families, latency
+from nas._files import cache_folder
+
 _CPUINFO = Path("/proc/cpuinfo")
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 # Instruction sets that compute kernels choose by; the kernel's other flags come and go with its updates.
@@ -132,3 +135,14 @@ def _gpu() -> str:
     import torch
 
     return torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+
+
+def profile_path(model: families.Model, runtime: latency.Runtime, workload: latency.Workload) -> Path:
+    """Return where the profile of a model is cached."""
+    digest = machine_fingerprint(runtime.device).digest
+    return cache_folder() / "profiles" / f"{model.name}-{runtime.name}-{workload.key}-{digest}.json"
+
+
+def cached_profiles() -> list[Path]:
+    """Return the paths of all cached profiles."""
+    return sorted((cache_folder() / "profiles").glob("*.json"))

@@ -10,10 +10,10 @@ import warnings
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from nas import elastic
+
 if TYPE_CHECKING:
     from torch import nn
-
-    from nas.elastic import Inputs
 
 
 def _attention(inputs: list[Any], outputs: list[Any]) -> int:
@@ -25,16 +25,14 @@ def _attention(inputs: list[Any], outputs: list[Any]) -> int:
     return prod(batch) * length * value[-2] * (width + value[-1])
 
 
-def macs_by_operator(module: nn.Module, example: Inputs) -> dict[str, int]:
+def macs_by_operator(module: nn.Module, example: elastic.Inputs) -> dict[str, int]:
     """Return the multiply-accumulates of one pass of `module` over `example`, by operator ("conv", "linear", ...)."""
-    from nas.elastic import positional
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from fvcore.nn import FlopCountAnalysis
 
         logging.getLogger("fvcore").setLevel(logging.ERROR)
-        analysis = FlopCountAnalysis(*positional(module.eval(), example))
+        analysis = FlopCountAnalysis(*elastic.positional(module.eval(), example))
         analysis.set_op_handle("aten::scaled_dot_product_attention", _attention)
         analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
         return {operator: round(count) for operator, count in analysis.by_operator().items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +13,7 @@ import psutil
 
 from nas._errors import NasError
 from nas._files import read_json
+from nas.families import Model
 from nas.latency._load import OtherLoad
 from nas.latency._process import MeasuringProcess
 from nas.latency._statistics import median_interval
@@ -24,12 +25,11 @@ from nas.latency.runtimes import Runtime, get_runtime
 from nas.latency.runtimes._onnx_files import data_file
 from nas.latency.runtimes._sequence import SUFFIX, read_sequence
 from nas.latency.workload import Workload
+from nas.progress import Steps
+from nas.space import Subnet
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from nas.families import Model
-    from nas.space import Subnet
 
 Key = TypeVar("Key", bound=Hashable)
 # Share of the free memory that programs open at the same time may fill: a runtime keeps weights two or three times.
@@ -177,7 +177,7 @@ def measure(
     *,
     references: References | None = None,
     plan: Plan | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Steps | None = None,
 ) -> dict[Key, Measurement]:
     """Measure program files in a process of their own, threads bound to cores, in turns with reference programs.
 
@@ -285,7 +285,7 @@ def measure_subnets(
     subnets: Sequence[Subnet],
     runtime: Runtime | str,
     workload: Workload,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Steps | None = None,
     *,
     plan: Plan | None = None,
 ) -> list[Measurement]:

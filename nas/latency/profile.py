@@ -12,31 +12,29 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from nas._errors import NasError
-from nas._files import cache_folder, read_json, write_json
+from nas._files import read_json, write_json
+from nas._table import Table
+from nas.families import Model
 from nas.latency._passes import SumOfPasses, mac_features
-from nas.latency.fingerprint import machine_fingerprint
+from nas.latency.fingerprint import machine_fingerprint, profile_path
 from nas.latency.pace import rescaling
 from nas.latency.reference import calm_latencies
+from nas.latency.runtimes import Runtime
+from nas.latency.units import format_ms
 from nas.latency.workload import Workload
+from nas.space import SearchSpace
 from nas.space.surrogate import Surrogate
-
-if TYPE_CHECKING:
-    from nas.families import Model
-    from nas.latency.runtimes import Runtime
-    from nas.space import SearchSpace
 
 FORMAT = "anyfit-device-profile"
 FORMAT_VERSION = 2
 SAMPLES = 80
 GOOD_PCT = 5.0
 """The held-out median error, in percent, up to which a profile is called good."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass
@@ -138,6 +136,41 @@ class Profile:
         """Write the profile as JSON, atomically."""
         write_json(path, self.to_dict())
 
+    def summary(self) -> dict[str, Any]:
+        """Return what a reader wants of it as a JSON object: all but samples and predictor."""
+        return {
+            "runtime": self.bound["runtime"],
+            "workload": self.bound["workload"],
+            "machine": self.bound["machine"],
+            "samples": len(self.codes),
+            "predictor": self.predictor.kind,
+            "held_out_error": dict(self.error),
+            "is_good": self.is_good,
+            "restless_samples": self.restless,
+            "made": self.made,
+            "reference_calm_ms": dict(self.calm),
+            "smallest_latency_ms": self.smallest_ms,
+            "largest_latency_ms": self.largest_ms,
+        }
+
+    def table(self) -> Table:
+        """Return the same as a table."""
+        error = self.error
+        rows = [
+            ("subnets measured", str(len(self.codes))),
+            ("smallest", format_ms(self.smallest_ms)),
+            ("largest", format_ms(self.largest_ms)),
+            ("predictor", self.predictor.kind),
+            ("measured on", f"{self.made}, at the calm pace of this machine"),
+            (f"median error on {error['n']:.0f} held-out subnets", f"{error['median_pct']:.1f}%"),
+            ("Kendall's τ there", f"{error['kendall']:.3f}"),
+        ]
+        title = f"{self.bound['runtime']} {self.bound['runtime_version']}"
+        return Table(("latency profile", title), rows, (title,))
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
+
 
 def samples_to_dict(
     codes: np.ndarray, median_ms: np.ndarray, p90_ms: np.ndarray, p99_ms: np.ndarray
@@ -171,17 +204,6 @@ def bound_to(model: Model, runtime: Runtime, workload: Workload) -> dict[str, An
         "workload": workload.to_dict(),
         "machine": machine_fingerprint(runtime.device).to_dict(),
     }
-
-
-def profile_path(model: Model, runtime: Runtime, workload: Workload) -> Path:
-    """Return where the profile of a model is cached."""
-    digest = machine_fingerprint(runtime.device).digest
-    return cache_folder() / "profiles" / f"{model.name}-{runtime.name}-{workload.key}-{digest}.json"
-
-
-def cached_profiles() -> list[Path]:
-    """Return the paths of all cached profiles."""
-    return sorted((cache_folder() / "profiles").glob("*.json"))
 
 
 def cached_profile(model: Model, runtime: Runtime, workload: Workload) -> Profile | None:

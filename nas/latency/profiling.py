@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nas._errors import NasError
 from nas._files import read_json, write_json
+from nas.families import Model
 from nas.latency import measure
 from nas.latency._passes import ProgramProfiler
 from nas.latency._sampling import choose_samples, pool_of, spread
@@ -20,7 +21,6 @@ from nas.latency.profile import (
     GOOD_PCT,
     SAMPLES,
     Profile,
-    Progress,
     bound_to,
     latency_features,
     profile_path,
@@ -28,13 +28,11 @@ from nas.latency.profile import (
     samples_to_dict,
 )
 from nas.latency.reference import calm_latencies
+from nas.latency.runtimes import Runtime
 from nas.latency.workload import Workload
+from nas.progress import Steps
+from nas.space import SearchSpace
 from nas.space.surrogate import Surrogate, errors
-
-if TYPE_CHECKING:
-    from nas.families import Model
-    from nas.latency.runtimes import Runtime
-    from nas.space import SearchSpace
 
 _BATCH = 20  # subnets measured together; after each batch the profile so far is on disk
 _HELD_OUT = 5  # every fifth sample judges the predictor
@@ -63,7 +61,7 @@ def build_profile(
     workload: Workload,
     samples: int = SAMPLES,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Steps | None = None,
     report: Callable[[str], None] = lambda text: None,
 ) -> Profile:
     """Measure `samples` subnets and fit the predictor.
@@ -94,7 +92,7 @@ def better_profile(
     model: Model,
     runtime: Runtime,
     workload: Workload,
-    progress: Progress | None = None,
+    progress: Steps | None = None,
     report: Callable[[str], None] = lambda text: None,
 ) -> Profile:
     """Return a new profile in the place of one that is not good, if the machine is calm now and it turns out better."""
@@ -113,7 +111,7 @@ def _better(first: Profile, second: Profile) -> Profile:
 
 
 def _build(
-    model: Model, runtime: Runtime, workload: Workload, samples: int, seed: int, progress: Progress | None
+    model: Model, runtime: Runtime, workload: Workload, samples: int, seed: int, progress: Steps | None
 ) -> Profile:
     measuring = _Measuring(model, runtime, workload, profile_path(model, runtime, workload), progress)
     wanted = choose_samples(model, samples, seed)
@@ -188,7 +186,7 @@ def _doubtful(
 
 
 def _build_sum(
-    model: Model, runtime: Runtime, workload: Workload, samples: int, seed: int, progress: Progress | None
+    model: Model, runtime: Runtime, workload: Workload, samples: int, seed: int, progress: Steps | None
 ) -> Profile:
     """Measure the programs one by one, then a few whole outputs that judge their sum."""
     rng = np.random.default_rng(seed)
@@ -229,7 +227,7 @@ class _Measuring:
     """Measures subnets batch by batch; what is known stands on disk beside the profile's place."""
 
     def __init__(
-        self, model: Model, runtime: Runtime, workload: Workload, place: Path, progress: Progress | None
+        self, model: Model, runtime: Runtime, workload: Workload, place: Path, progress: Steps | None
     ) -> None:
         self._model, self._runtime, self._workload = model, runtime, workload
         self._partial = place.with_suffix(".partial")
@@ -260,7 +258,7 @@ class _Measuring:
         """Remove what was kept in case of an interruption."""
         self._partial.unlink(missing_ok=True)
 
-    def _measure(self, rows: Sequence[np.ndarray], plan: Plan, advance: Progress) -> list[Sample]:
+    def _measure(self, rows: Sequence[np.ndarray], plan: Plan, advance: Steps) -> list[Sample]:
         subnets = [self._model.space.from_codes(row) for row in rows]
         measured = measure.measure_subnets(
             self._model, subnets, self._runtime, self._workload, advance, plan=plan

@@ -11,19 +11,21 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nas import elastic
 from nas._files import write_json
+from nas.families import families
 from nas.latency.runtimes import Runtime
 from nas.latency.runtimes._onnx_files import DATA
 from nas.latency.runtimes._sequence import FORMAT, FORMAT_VERSION, SUFFIX
+from nas.space import Subnet
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from nas.elastic import Family, Pass
-    from nas.space import Subnet
 
-
-def lower_output(module: nn.Module, family: Family, subnet: Subnet, runtime: Runtime, path: Path) -> Path:
+def lower_output(
+    module: nn.Module, family: elastic.Family, subnet: Subnet, runtime: Runtime, path: Path
+) -> Path:
     """Write what one output of the static network `module` takes and return its file: `path` with a suffix.
 
     Where that is several programs, they stand beside it, each once for all subnets that share it.
@@ -39,7 +41,7 @@ def lower_output(module: nn.Module, family: Family, subnet: Subnet, runtime: Run
 
 
 def lower_program(
-    module: nn.Module, family: Family, name: str, subnet: Subnet, runtime: Runtime, folder: Path
+    module: nn.Module, family: elastic.Family, name: str, subnet: Subnet, runtime: Runtime, folder: Path
 ) -> Path:
     """Write one of the programs of a network into `folder`, unless an equal one is there, and return its file."""
     program = family.programs[name]
@@ -55,7 +57,7 @@ def lower_program(
     return runtime.lower(program.view(module).eval(), example, folder / f"{stem}.program", recipe)
 
 
-def write_sequence(path: Path, passes: Iterable[Pass], files: Mapping[str, Path]) -> Path:
+def write_sequence(path: Path, passes: Iterable[elastic.Pass], files: Mapping[str, Path]) -> Path:
     """Write which program files are run in which order; they are named relative to the folder of `path`."""
     runs = [
         {
@@ -70,15 +72,13 @@ def write_sequence(path: Path, passes: Iterable[Pass], files: Mapping[str, Path]
     return sequence
 
 
-def _recipe(family: Family, subnet: Subnet) -> dict[str, Any] | None:
+def _recipe(family: elastic.Family, subnet: Subnet) -> dict[str, Any] | None:
     """Return how a process of its own builds the network, if its family has a name there."""
     if not is_registered(family):
         return None
     return {"family": family.name, "options": dict(family.options), "subnet": subnet.to_dict()}
 
 
-def is_registered(family: Family) -> bool:
+def is_registered(family: elastic.Family) -> bool:
     """Whether a process of its own can make the family by its name."""
-    from nas.families import families
-
     return family.name in families()

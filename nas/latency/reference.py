@@ -18,20 +18,19 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nas import elastic
 from nas._errors import NasError
 from nas._files import cache_folder, new_folder, read_json, write_json
+from nas.latency._process import Burst
 from nas.latency.fingerprint import machine_fingerprint
 from nas.latency.pace import CalmLatency, session_ms
 from nas.latency.programs import is_registered, lower_output, lower_program, write_sequence
+from nas.latency.runtimes import Runtime
 from nas.latency.workload import Workload
+from nas.space import Subnet
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from nas.elastic import Family
-    from nas.latency._process import Burst
-    from nas.latency.runtimes import Runtime
-    from nas.space import Subnet
 
 FORMAT = "anyfit-reference"
 FORMAT_VERSION = 1
@@ -82,7 +81,7 @@ class References:
         return {name: known.ms for name, known in self.calm.items()}
 
 
-def open_references(family: Family, runtime: Runtime, workload: Workload) -> References:
+def open_references(family: elastic.Family, runtime: Runtime, workload: Workload) -> References:
     """Return the reference programs of a family, lowered once for a runtime and kept where they are small."""
     digest = _digest(family, runtime)
     home = cache_folder() / "references" / digest
@@ -100,14 +99,14 @@ def open_references(family: Family, runtime: Runtime, workload: Workload) -> Ref
     return References(_files(ready), store)
 
 
-def calm_latencies(family: Family, runtime: Runtime, workload: Workload) -> dict[str, float]:
+def calm_latencies(family: elastic.Family, runtime: Runtime, workload: Workload) -> dict[str, float]:
     """Return the calm latencies of a family's reference programs that this machine knows, in ms; makes nothing."""
     home = cache_folder() / "references" / _digest(family, runtime)
     store = home / f"{workload.key}-{machine_fingerprint(runtime.device).digest}.json"
     return {name: known.ms for name, known in _read(store).items()}
 
 
-def _digest(family: Family, runtime: Runtime) -> str:
+def _digest(family: elastic.Family, runtime: Runtime) -> str:
     """Return a short name for everything that decides the program files."""
     what = [family.name, dict(family.options), family.space.digest, runtime.name, runtime.version]
     return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:20]
@@ -129,7 +128,7 @@ def _keep(folder: Path, ready: Path) -> None:
             raise
 
 
-def _lower(family: Family, runtime: Runtime, folder: Path) -> None:
+def _lower(family: elastic.Family, runtime: Runtime, folder: Path) -> None:
     """Write the program files into `folder`, with a list of them."""
     files: dict[str, str] = {}
     for name, subnet in ((SMALLEST, family.space.smallest()), (LARGEST, family.space.largest())):
@@ -138,7 +137,7 @@ def _lower(family: Family, runtime: Runtime, folder: Path) -> None:
     write_json(folder / _FILES, files)
 
 
-def _bytes(family: Family, subnet: Subnet) -> int:
+def _bytes(family: elastic.Family, subnet: Subnet) -> int:
     import torch
 
     with torch.device("meta"):
@@ -146,7 +145,7 @@ def _bytes(family: Family, subnet: Subnet) -> int:
     return sum(value.numel() * value.element_size() for value in network.state_dict().values())
 
 
-def _lower_one(family: Family, subnet: Subnet, runtime: Runtime, folder: Path, name: str) -> Path:
+def _lower_one(family: elastic.Family, subnet: Subnet, runtime: Runtime, folder: Path, name: str) -> Path:
     module = _module(family, subnet, runtime)
     if [*family.programs] == [""]:
         return lower_output(module, family, subnet, runtime, folder / name)
@@ -155,7 +154,7 @@ def _lower_one(family: Family, subnet: Subnet, runtime: Runtime, folder: Path, n
     return write_sequence(folder / name, [replace(step, times=1)], {step.program: program})
 
 
-def _module(family: Family, subnet: Subnet, runtime: Runtime) -> nn.Module:
+def _module(family: elastic.Family, subnet: Subnet, runtime: Runtime) -> nn.Module:
     """Return the network with first weights, or with none where the runtime builds it itself."""
     import torch
 

@@ -11,7 +11,7 @@ import anyio
 from mcp.server.mcpserver import Context
 from pydantic import Field
 
-from nas import jobs
+from nas import families, jobs
 from nas._errors import UsageError
 from nas.mcp import reading, verbs
 from nas.mcp.answers import (
@@ -132,11 +132,9 @@ def start_profile(
 
 def _named(model: str) -> str:
     """Return a model as a job calls it, from wherever it runs; raises `UsageError` for an unknown one."""
-    from nas.families import available_models, find_model
-
     known = verbs.place(model)
-    folder = find_model(known)
-    is_name = any(name == known for name, _, _ in available_models())
+    folder = families.find_model(known)
+    is_name = any(name == known for name, _, _ in families.available_models())
     return known if is_name or not Path(known).exists() else str(folder.resolve())
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from nas import jobs
+from nas import api, jobs, latency
 from nas._errors import UsageError
+from nas.api.targets import DEFAULT_MODEL
+from nas.export import Latency, QualityFigure
 from nas.mcp.answers import (
     ComparisonReport,
     Counts,
@@ -22,21 +24,13 @@ from nas.mcp.answers import (
     QualityRange,
     QualityValue,
 )
-
-if TYPE_CHECKING:
-    from nas.api import Exported, Model
-    from nas.api.figures import Figures
-    from nas.export import Latency, QualityFigure
-    from nas.latency.profile import Profile
-    from nas.space import SearchSpace
+from nas.space import SearchSpace
 
 
-def loaded(name: str) -> Model:
+def loaded(name: str) -> api.Model:
     """Load a supernet; an exported network in its place raises `UsageError`."""
-    from nas.api import Model, load
-
-    found = load(place(name))
-    if not isinstance(found, Model):
+    found = api.load(place(name))
+    if not isinstance(found, api.Model):
         raise UsageError(
             f"{name!r} is an exported network and not a supernet; list_models names the supernets"
         )
@@ -52,15 +46,14 @@ def place(name: str) -> str:
     return str(folder) if folder.is_dir() else name
 
 
-def describe(model: Model, runtime: str | None, threads: int, batch_size: int) -> ModelDescription:
+def describe(model: api.Model, runtime: str | None, threads: int, batch_size: int) -> ModelDescription:
     """Describe a supernet, with this machine's cached profile of it."""
-    from nas.latency.profile import cached_profile
-    from nas.latency.runtimes import chosen_runtime
-    from nas.latency.workload import Workload
-
-    chosen, workload = chosen_runtime(runtime), Workload(batch_size=batch_size, threads=threads)
+    chosen, workload = (
+        latency.chosen_runtime(runtime),
+        latency.Workload(batch_size=batch_size, threads=threads),
+    )
     chosen.require(workload)
-    profile, table = cached_profile(model, chosen, workload), model.table()
+    profile, table = latency.cached_profile(model, chosen, workload), model.table()
     ends = {end: vars(model.supernet.count(getattr(model.space, end)())) for end in ("smallest", "largest")}
     return ModelDescription(
         name=model.name,
@@ -92,7 +85,7 @@ def _dimensions(space: SearchSpace) -> list[DimensionGroup]:
     ]
 
 
-def _qualities(model: Model) -> list[QualityRange]:
+def _qualities(model: api.Model) -> list[QualityRange]:
     table = model.table()
     values = {} if table is None else table.values
     return [
@@ -108,7 +101,7 @@ def _qualities(model: Model) -> list[QualityRange]:
     ]
 
 
-def _profile(profile: Profile) -> ProfileSummary:
+def _profile(profile: latency.Profile) -> ProfileSummary:
     bound = profile.bound
     return ProfileSummary(
         is_good=profile.is_good,
@@ -130,10 +123,9 @@ def _profile(profile: Profile) -> ProfileSummary:
 
 def compare(networks: Sequence[str], is_measured: bool, **options: Any) -> ComparisonReport:
     """Compare networks by `nas.compare`; what is measured waits for no job and disturbs none."""
-    from nas.api import compare as side_by_side
 
     def compared() -> ComparisonReport:
-        found = side_by_side(*map(place, networks), measured=is_measured, **options)
+        found = api.compare(*map(place, networks), measured=is_measured, **options)
         names = zip(networks, found.figures, strict=True)
         return ComparisonReport(
             networks=[_network(name, figures) for name, figures in names], differences=found.differences
@@ -154,27 +146,24 @@ def export(
     report: Callable[[str], None],
 ) -> ExportReport:
     """Export what a name means into a new folder below the root, by `Model.export`."""
-    from nas.api import Model
-    from nas.api.figures import load_supernet
-    from nas.api.targets import DEFAULT_MODEL, find_target
-
-    target = find_target(place(what))
+    target = api.find_target(place(what))
     if target.kind == "artifact":
         raise UsageError(f"{what!r} is exported already; give a run, 'largest' or 'smallest'")
     folder = jobs.safe_folder(jobs.new_name(name))
-    supernet = Model.of(load_supernet(target, model, DEFAULT_MODEL))
+    supernet = api.Model.of(api.load_supernet(target, model, DEFAULT_MODEL))
     with jobs.turn():
         done = supernet.export(
-            str(target.path or target.text), folder, formats, measured=is_measured, report=report
+            str(target.path or target.text),
+            folder,
+            formats,
+            measured=is_measured,
+            progress=lambda stage, *steps: report(stage),
         )
     return _exported(name, done)
 
 
-def _exported(name: str, done: Exported) -> ExportReport:
-    from nas.api.figures import artifact_figures
-    from nas.api.targets import find_target
-
-    figures, manifest = artifact_figures(find_target(str(done.folder)))
+def _exported(name: str, done: api.Exported) -> ExportReport:
+    figures, manifest = api.artifact_figures(api.find_target(str(done.folder)))
     files = {each: entry["bytes"] for each, entry in manifest.files.items()}
     runs_as = "model.onnx with ONNX Runtime" if "model.onnx" in files else "its files with PyTorch"
     return ExportReport(
@@ -195,7 +184,7 @@ def _exported(name: str, done: Exported) -> ExportReport:
     )
 
 
-def _network(name: str, figures: Figures) -> NetworkReport:
+def _network(name: str, figures: api.Figures) -> NetworkReport:
     return NetworkReport(
         name=name,
         kind=figures.kind,

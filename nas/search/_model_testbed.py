@@ -11,20 +11,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nas.families import Model, load_model
+from nas.latency.fingerprint import machine_fingerprint
+from nas.latency.measure import Plan, measure, unweighted
+from nas.latency.profile import Profile, cached_profile, profile_path
+from nas.latency.profiling import better_profile, build_profile
+from nas.latency.programs import lower_output
+from nas.latency.reference import References, open_references
+from nas.latency.runtimes import Runtime, default_runtime, get_runtime
+from nas.latency.runtimes._onnx_files import copy_onnx
+from nas.latency.workload import Workload
+from nas.progress import Listener, as_progress
 from nas.search._finalists import Measured
-from nas.search._testbed import Progress, silent
 from nas.search.config import SearchConfig
-from nas.search.scorer import Scorer
+from nas.search.scorer import Predictor, Scorer, load_scorer
 from nas.space import SearchSpace, Subnet
+from nas.train.data import open_data
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from nas.families import Model
-    from nas.latency.profile import Profile
-    from nas.latency.reference import References
-    from nas.latency.runtimes import Runtime
-    from nas.latency.workload import Workload
 
 _SECONDS = 0.5, 0.2
 """Of measuring finalists, and for each: on a restless machine no longer, since the answer is measured twice anyway."""
@@ -42,14 +47,14 @@ class ModelTestbed:
         runtime: Runtime,
         workload: Workload,
         scorer: Scorer,
-        progress: Progress = silent,
+        progress: Listener | None = None,
         statistic: str = "median",
     ) -> None:
-        self._model = model
+        self.model = model
         self.statistic = statistic
         self._runtime = runtime
         self._workload = workload
-        self._progress = progress
+        self._progress = as_progress(progress)
         self._profile: Profile | None = None
         self._extremes: tuple[float, float] | None = None
         self._drafts: dict[Subnet, Path] = {}  # programs with weights of no matter
@@ -67,23 +72,21 @@ class ModelTestbed:
         self._folder.cleanup()
 
     def _make_hint(self) -> Callable[[np.ndarray], np.ndarray] | None:
-        from nas.search.scorer import Predictor
-
-        quality, table = self.scorer.quality, self._model.table()
+        quality, table = self.scorer.quality, self.model.table()
         if self.scorer.source == "predicted" or table is None or quality.name not in table.values:
             return None
-        return Predictor(self._model, quality).score
+        return Predictor(self.model, quality).score
 
     @property
     def space(self) -> SearchSpace:
-        return self._model.space
+        return self.model.space
 
     @property
     def pass_dimensions(self) -> Sequence[str]:
-        return self._model.family.pass_dimensions
+        return self.model.family.pass_dimensions
 
     def counts(self, codes: np.ndarray) -> np.ndarray:
-        counts = self._model.supernet.counts(codes)
+        counts = self.model.supernet.counts(codes)
         return np.column_stack([counts["macs"], counts["params"], counts["size_bytes"]]).astype(np.float64)
 
     # --- latency ------------------------------------------------------------------------------------------------------
@@ -113,32 +116,20 @@ class ModelTestbed:
         return self._profile is not None
 
     def _cached_profile(self) -> Profile | None:
-        from nas.latency.profile import cached_profile
-
-        return cached_profile(self._model, self._runtime, self._workload)
+        return cached_profile(self.model, self._runtime, self._workload)
 
     def prepare(self) -> None:
-        from nas.latency.profile import profile_path
-        from nas.latency.profiling import better_profile, build_profile
-
-        def advance(done: int, total: int) -> None:
-            self._progress("profiling this machine, once", done, total, "")
-
         known = self._profile or self._cached_profile()
+        advance, report = self._progress.steps("profiling this machine, once"), self._progress.remark
         if known is None:
-            found = build_profile(
-                self._model, self._runtime, self._workload, progress=advance, report=self._say
-            )
+            found = build_profile(self.model, self._runtime, self._workload, progress=advance, report=report)
         elif known.is_good:
             found = known
         else:
-            found = better_profile(known, self._model, self._runtime, self._workload, advance, self._say)
+            found = better_profile(known, self.model, self._runtime, self._workload, advance, report)
         if found is not known:
-            found.save(profile_path(self._model, self._runtime, self._workload))
+            found.save(profile_path(self.model, self._runtime, self._workload))
         self._profile = found
-
-    def _say(self, text: str) -> None:
-        self._progress(text, 0, 0, "")
 
     def latency_ms(self, codes: np.ndarray) -> np.ndarray:
         if self._profile is None:
@@ -149,18 +140,13 @@ class ModelTestbed:
     # --- measuring ----------------------------------------------------------------------------------------------------
 
     def measure(self, codes: np.ndarray) -> Sequence[Measured]:
-        from nas.latency.measure import Plan, measure
-
         references = self._open_references()
         subnets = [self.space.from_codes(row) for row in codes]
         wanted = self._lowered(subnets)
 
-        def advance(done: int, total: int) -> None:
-            self._progress("measuring finalists", done, total, "")
-
         budget_s = _SECONDS[0] + _SECONDS[1] * len(wanted)
         plan = Plan(budget_s=budget_s, patience_s=min(self._patience_s, Plan.patience_s))
-        start = monotonic()
+        advance, start = self._progress.steps("measuring finalists"), monotonic()
         measured = measure(
             wanted, self._runtime, self._workload, references=references, plan=plan, progress=advance
         )
@@ -170,11 +156,9 @@ class ModelTestbed:
 
     def _open_references(self) -> References:
         """Return the reference programs, lowered at first use."""
-        from nas.latency.reference import open_references
-
         if self._references is None:
             self._progress("preparing the reference programs", 0, 0, "")
-            self._references = open_references(self._model.family, self._runtime, self._workload)
+            self._references = open_references(self.model.family, self._runtime, self._workload)
         return self._references
 
     def _lowered(self, subnets: Sequence[Subnet]) -> dict[Subnet, Path]:
@@ -183,13 +167,11 @@ class ModelTestbed:
         Weights decide no latency, so that at first a network is measured as it is sliced. What is measured again is
         about to be the answer: that is calibrated, the program that is shipped.
         """
-        from nas.latency.measure import unweighted
-
         distinct = [*dict.fromkeys(subnets)]
         new = [subnet for subnet in distinct if subnet not in self._drafts]
         for done, subnet in enumerate(new):
             self._progress("writing finalists", done, len(new), "")
-            module = unweighted(self._model, subnet, self._runtime)
+            module = unweighted(self.model, subnet, self._runtime)
             self._drafts[subnet] = self._lower(subnet, module, f"draft-{len(self._drafts)}")
         for subnet in distinct:
             if subnet not in new:
@@ -199,27 +181,22 @@ class ModelTestbed:
     def _final(self, subnet: Subnet) -> Path:
         """Return the program of a calibrated subnet, as it is shipped."""
         if subnet not in self._programs:
-            module = self._model.extract(subnet)
+            module = self.model.extract(subnet)
             self._programs[subnet] = self._lower(subnet, module, str(len(self._programs)))
         return self._programs[subnet]
 
     def _lower(self, subnet: Subnet, module: nn.Module, name: str) -> Path:
         """Write what an output of a static network takes."""
-        from nas.latency.programs import lower_output
-
-        return lower_output(module, self._model.family, subnet, self._runtime, Path(self._folder.name, name))
+        return lower_output(module, self.model.family, subnet, self._runtime, Path(self._folder.name, name))
 
     def keep_program(self, subnet: Subnet, folder: Path) -> Path | None:
         if subnet not in self._drafts or (program := self._final(subnet)).suffix != ".onnx":
             return None
-        from nas.latency.runtimes._onnx_files import copy_onnx
 
         copy_onnx(program, folder / "model.onnx")
         return folder / "model.onnx"
 
     def describe(self) -> dict[str, Any]:
-        from nas.latency.fingerprint import machine_fingerprint
-
         profile = self._profile
         return {
             "measured_with": {
@@ -236,24 +213,19 @@ class ModelTestbed:
 
 @contextmanager
 def open_testbed(
-    config: SearchConfig, progress: Progress = silent, model: Model | None = None
+    config: SearchConfig, progress: Listener | None = None, model: Model | None = None
 ) -> Iterator[ModelTestbed]:
     """Load the model (unless it is given), the runtime and the data of a search, for the time of a block.
 
     An unknown name or an unusable runtime raises in one sentence. Without data torch has little to compute here, and
     works on one thread: on a busy machine two that wait for each other took twenty times as long.
     """
-    from nas.latency.runtimes import default_runtime, get_runtime
-    from nas.latency.workload import Workload
-    from nas.search.scorer import load_scorer
-
     runtime = default_runtime() if config.runtime is None else get_runtime(config.runtime)
     workload = Workload(batch_size=config.batch_size, threads=config.threads)
     runtime.require(workload)
-    progress("loading the model", 0, 0, "")
+    hear = as_progress(progress)
+    hear("loading the model")
     import torch
-
-    from nas.families import load_model
 
     threads = torch.get_num_threads()
     try:
@@ -262,12 +234,10 @@ def open_testbed(
         model = load_model(config.model) if model is None else model
         data = None
         if config.data is not None:
-            from nas.train.data import open_data
-
-            progress("reading the images", 0, 0, "")
+            hear("reading the images")
             data = open_data(**config.data)
         scorer = load_scorer(model, data, config.quality)
-        with ModelTestbed(model, runtime, workload, scorer, progress, config.statistic) as bed:
+        with ModelTestbed(model, runtime, workload, scorer, hear, config.statistic) as bed:
             yield bed
     finally:
         torch.set_num_threads(threads)

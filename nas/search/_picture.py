@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nas._files import replacing
+from nas.search._outcome import Outcome
 from nas.search._pareto import front
 from nas.search.budget import format_cost
+from nas.search.candidates import Candidates
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from nas.search._outcome import Outcome
-    from nas.search.candidates import Candidates
     from nas.search.study import Evaluations
 
 _GREY, _BLUE, _ORANGE, _RED, _GREEN = "#b8bcc4", "#2563c9", "#e8871e", "#c62f3b", "#14804a"

@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from nas.progress import Listener, as_progress
 from nas.search._engine import Engine
 from nas.search._finalists import Check, Finalist, Finals
 from nas.search._folder import FAILED, INTERRUPTED, RUNNING, RunFolder
 from nas.search._outcome import Choice, Outcome, infeasible_sentence
 from nas.search._problem import Problem
 from nas.search._report import Report
-from nas.search._testbed import Progress, Testbed
+from nas.search._testbed import Testbed
 from nas.search._trials import Trials, best_feasible, run_trials
 from nas.search.budget import COSTS
 from nas.search.config import SearchConfig
@@ -28,10 +29,10 @@ _STALE = 0.10  # a profile's extremes this near to the budget are measured again
 class Search:
     """One search in progress."""
 
-    def __init__(self, config: SearchConfig, bed: Testbed, progress: Progress) -> None:
+    def __init__(self, config: SearchConfig, bed: Testbed, progress: Listener | None) -> None:
         self._config = config
         self._bed = bed
-        self._progress = progress
+        self._progress = as_progress(progress)
         self._budget = config.budget
         self._space = bed.space
         self._limits = config.budget.limits()

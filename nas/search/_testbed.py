@@ -12,12 +12,6 @@ from nas.search._finalists import Measured
 from nas.search.scorer import Scorer
 from nas.space import SearchSpace, Subnet
 
-Progress = Callable[[str, int, int, str], None]  # what is going on, steps done, of how many, a note
-
-
-def silent(stage: str, done: int, total: int, note: str) -> None:
-    """Report no progress."""
-
 
 class Testbed(Protocol):
     """The figures of one model, runtime and workload on this machine."""

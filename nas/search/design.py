@@ -7,20 +7,20 @@ is stood in for by MACs, with a price for each call of a program beside it, in t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nas.families import Evaluator, MeasuredTable, Model, Quality
+from nas.latency._passes import Programs
+from nas.progress import Steps
 from nas.search._engine import Engine
 from nas.search._pareto import peel
 from nas.search._problem import Problem, keys
 from nas.search.scorer import Predictor
-
-if TYPE_CHECKING:
-    from nas.families import Evaluator, MeasuredTable, Model, Quality
+from nas.train.measure import FIT, HELD_OUT, choose_subnets, measure_table
 
 PRICES = (0.0, 0.1, 0.3)
 """Of a call of a program, as a share of what one input costs in the largest network's."""
@@ -47,14 +47,13 @@ def measure_design(
     path: Path,
     real_calibration: bool = False,
     jobs: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Steps | None = None,
 ) -> MeasuredTable:
     """Measure the subnets of a design by every evaluator into the table at `path`; stopped, it goes on where it was.
 
     Those near the front, by the first evaluator's quality, come after the others, in rounds; then the rows that are
     held out are among them.
     """
-    from nas.train.measure import FIT, HELD_OUT, choose_subnets, measure_table
 
     def advance(done: int, _: int) -> None:
         if progress:
@@ -132,8 +131,6 @@ class Costs:
     """What an output costs, in multiply-accumulates, where each call of a program has a price of its own."""
 
     def __init__(self, model: Model, price: float) -> None:
-        from nas.latency._passes import Programs
-
         self._model, self._programs, self._price = model, Programs(model), price
         self._columns = [[*model.family.programs].index(name) for name, _ in self._programs.kinds]
         self._batches = np.array([batch for _, batch in self._programs.kinds])

@@ -6,16 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from nas._errors import UsageError
+from nas.progress import Listener
 from nas.search._folder import FINISHED, RUNNING, RunFolder, free_name
 from nas.search._outcome import Outcome
 from nas.search._search import Search
 from nas.search._storage import drop_stale_lock
-from nas.search._testbed import Progress, Testbed, silent
+from nas.search._testbed import Testbed
 from nas.search.config import SearchConfig
 
 
 def new_run(
-    config: SearchConfig, bed: Testbed, run_dir: Path | None, stem: str, progress: Progress = silent
+    config: SearchConfig, bed: Testbed, run_dir: Path | None, stem: str, progress: Listener | None = None
 ) -> Outcome:
     """Search from the beginning in a new folder (default: runs/<stem>-<n>).
 
@@ -43,7 +44,7 @@ def new_run(
 
 
 def resume_run(
-    folder: RunFolder, bed: Testbed, trials: int | None = None, progress: Progress = silent
+    folder: RunFolder, bed: Testbed, trials: int | None = None, progress: Listener | None = None
 ) -> Outcome:
     """Continue a run that was killed or interrupted, or extend a finished one to more `trials`."""
     folder.require_idle()

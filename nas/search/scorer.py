@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from nas._errors import UsageError
+from nas.families import Evaluator, MeasuredTable, Model, Quality
+from nas.search._engine import one_blas_thread
 from nas.search._problem import keys
-
-if TYPE_CHECKING:
-    from nas.families import Evaluator, MeasuredTable, Model, Quality
-    from nas.train.data import Data
+from nas.space import plain_codes
+from nas.space.surrogate import KINDS, Surrogate, errors
+from nas.train.data import Data
+from nas.train.evaluate import fold_batch_norm
 
 VALIDATION_IMAGES, CALIBRATION_IMAGES = 5000, 512
 _MOST_DB = 50.0  # nobody sees a difference above; equal images have 100
@@ -61,9 +63,6 @@ class Predictor:
     def __init__(
         self, model: Model, quality: Quality, check: Scorer | None = None, table: MeasuredTable | None = None
     ) -> None:
-        from nas.search._engine import one_blas_thread
-        from nas.space.surrogate import KINDS, Surrogate
-
         table = table or model.table()
         if table is None:
             raise UsageError(
@@ -148,8 +147,6 @@ class _Settings:
     @classmethod
     def of(cls, model: Model, table: MeasuredTable, quality: Quality) -> _Settings | None:
         """Read it from a table; None where a setting is missing, and for models that have none."""
-        from nas.space import plain_codes
-
         space, names = model.space, model.family.pass_dimensions
         plain = plain_codes(space, names)
         if plain is None:
@@ -171,8 +168,6 @@ class _Settings:
 
 def predictor_errors(model: Model, quality: Quality) -> dict[str, float]:
     """Return the errors of the quality's predictor on the rows of the model's table that it was not fitted to."""
-    from nas.space.surrogate import errors
-
     table = model.table()
     if table is None:
         raise UsageError(
@@ -204,8 +199,6 @@ class Measurer:
 
     def score(self, codes: np.ndarray) -> np.ndarray:
         """Return the measured scores (n,) of codes (n, dimensions)."""
-        from nas.train.evaluate import fold_batch_norm
-
         scores = []
         for row, key in zip(codes, keys(codes), strict=True):
             if key in self._measured:

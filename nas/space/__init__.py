@@ -1,8 +1,5 @@
 """Search spaces: dimensions with their choices, and the subnets one can choose."""
 
-from nas.space._dimension import Choice, Dimension, SpaceError
-from nas.space._plain import plain_codes
-from nas.space._space import INACTIVE, SearchSpace
-from nas.space._subnet import Subnet
+from nas.lazy import attach
 
-__all__ = ["INACTIVE", "Choice", "Dimension", "SearchSpace", "SpaceError", "Subnet", "plain_codes"]
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -83,7 +83,7 @@ class TrainerCase:
             kind.step = step
 
 
-_HERE: dict[str, Any] = {"device": "cpu", "threads": 1, "show": False}
+_HERE: dict[str, Any] = {"device": "cpu", "threads": 1}
 
 
 def _found(place: str) -> Any:
@@ -165,18 +165,16 @@ class TrainerSuite:
         assert checkpoint.step == 2
         assert not (tmp_path / "run" / MODEL).exists()
 
-    def test_a_run_that_ended_becomes_longer(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_a_run_that_ended_becomes_longer(self, tmp_path: Path) -> None:
         folder = tmp_path / "run"
         self.case.run(folder)
         for resume, words in ((False, "trained to its end"), (True, "resume it with more than 6 steps")):
             with pytest.raises(UsageError, match=words):
                 self.case.run(folder, resume=resume)
         before = _bytes(folder / MODEL)
-        capsys.readouterr()
-        self.case.run(folder, resume=True, longer=True, show=True)
-        assert "the run was to have 6 steps and goes on to 9" in capsys.readouterr().err
+        heard: list[str] = []
+        self.case.run(folder, resume=True, longer=True, progress=lambda stage, *steps: heard.append(stage))
+        assert any("the run was to have 6 steps and goes on to 9" in text for text in heard)
         checkpoint = read_checkpoint(folder / CHECKPOINT)
         assert checkpoint.step == checkpoint.steps == LONGER
         assert _bytes(folder / MODEL) != before

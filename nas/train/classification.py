@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from nas import train
 from nas._errors import UsageError
-from nas.families import Evaluator, Examples, Quality, Task, own_examples
+from nas.families import Evaluator, Examples, Model, Quality, Task, Training, own_examples
 from nas.families._task import SPLIT_WORDS, Forward, Split
+from nas.space import Subnet
+from nas.train.data import Data
 from nas.train.evaluate import BATCH, inputs, pictures, require_classes
-
-if TYPE_CHECKING:
-    from nas.families import Model
-    from nas.space import Subnet
-    from nas.train.data import Data
 
 TOP1 = Quality("top1", "top-1", "%", bounds=(0.0, 100.0))
 CALIBRATION_IMAGES = 2048
@@ -61,6 +59,10 @@ class Classification(Task):
 
     name = "classification"
     qualities = (TOP1,)
+
+    def trainings(self) -> Mapping[str, Training]:
+        known = train.recipe_names, train.load_recipe, train.train
+        return {"train": Training(*known, remark=_shortened)}
 
     def needs_data(self, quality: Quality) -> bool:
         return True
@@ -131,6 +133,15 @@ class Classification(Task):
             return title, _PICTURES.format(shape[2], shape[1], _numbers(mean), _numbers(std))
         title = "An input batch (noise, for the shape and type):"
         return title, _NOISE.format(", ".join(map(str, shape)))
+
+
+def _shortened(whole: Any, chosen: Any, changes: Mapping[str, Any]) -> str:
+    if "warmup_epochs" in changes or chosen.warmup_epochs == whole.warmup_epochs:
+        return ""
+    return (
+        f"the warm-up is shortened with the run: {chosen.warmup_epochs:.3g} of {chosen.epochs} epochs instead of "
+        f"{whole.warmup_epochs:g} of {whole.epochs}"
+    )
 
 
 def _numbers(values: tuple[float, ...]) -> str:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from nas._errors import UsageError
 from nas.elastic import Supernet, channels_last
-from nas.families import get_family
+from nas.families import get_family, save_model
 from nas.space import Subnet
 from nas.train import schedules
 from nas.train._batches import batches, make_plan, measure_stats
@@ -39,7 +39,7 @@ def train(recipe: Recipe, data: Data, folder: str | Path, **options: Unpack[Trai
         recipe: How it is trained.
         data: Labelled images.
         folder: Of the run.
-        **options: Of the `Trainer`: resume, device, threads, show, tensorboard.
+        **options: Of the `Trainer`: resume, device, threads, tensorboard, progress.
 
     Raises:
         UsageError: Data without classes, options that the family does not take, and as `Trainer.run`.
@@ -263,8 +263,6 @@ class ClassifierObjective(Objective):
 
     def finish(self, folder: Path, log: Log) -> None:
         """Evaluate on the test images, distil calibration images while the real ones are at hand, write the model."""
-        from nas.families import save_model
-
         recipe, supernet, validation = self.recipe, self.state.averaged, self._validation
         test = Validation.of(self._data, self._stats, recipe, self.setup.device, "test")
         info: dict[str, Any] = {

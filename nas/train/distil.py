@@ -9,7 +9,6 @@ noise, and labels count for little: from noise and with ten times that weight, 3
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +18,7 @@ from torch.nn import functional as F
 
 from nas.elastic import Supernet
 from nas.families import Calibration
+from nas.progress import Steps
 from nas.space import Subnet
 from nas.train.evaluate import Normalizer, calibrated
 from nas.train.leaves import dead_leaves
@@ -50,7 +50,7 @@ def distil(
     lr: float = 0.03,
     label_weight: float = 0.01,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Steps | None = None,
 ) -> Tensor:
     """Distil `count` images, uint8 (count, 3, h, w), from `supernet` with the statistics that uint8 `real` causes.
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,12 +12,11 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from nas._errors import UsageError
 from nas.elastic import Supernet, calibrate, channels_last
+from nas.families import Model
+from nas.progress import Steps
 from nas.space import Subnet
 from nas.train._large import centred
 from nas.train.data import Data, Split
-
-if TYPE_CHECKING:
-    from nas.families import Model
 
 BATCH = 500
 
@@ -98,7 +97,7 @@ def compare_calibrations(
     images: Tensor,
     labels: Tensor,
     real: Tensor,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Steps | None = None,
 ) -> list[dict[str, float]]:
     """Return for each subnet its top-1 in percent on uint8 `images` with statistics from three sources.
 

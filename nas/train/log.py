@@ -1,25 +1,24 @@
-"""What a training run tells: a bar or plain lines on stderr, `log.csv`, TensorBoard where asked for."""
+"""What a training run tells: its progress, `log.csv`, TensorBoard where asked for."""
 
 from __future__ import annotations
 
 import csv
 import io
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nas._errors import UsageError
 from nas._extras import how_to_install
 from nas._files import write_atomic
-from nas.progress import ProgressLines
+from nas.progress import Listener, Steps, as_progress
 
 _TRAINING = "training"
 
 
 class Log:
-    """Progress of one run: a bar or lines on stderr, rows of mean losses and figures in `log.csv`.
+    """Progress of one run, and rows of mean losses and figures in `log.csv`.
 
     Args:
         folder: Of the run, whose `log.csv` is gone on with.
@@ -28,7 +27,7 @@ class Log:
         columns: Of `log.csv`, in order; what a row lacks stays empty, what it has beside them is left out.
         leading: Losses of which the first that there is leads the progress line.
         shown: Losses that follow it.
-        show: Whether anything is told on stderr.
+        progress: Hears the steps, and what a reader should see; None for nobody.
         writes: Whether this process writes and tells at all.
         tensorboard: Whether rows are written for TensorBoard too.
     """
@@ -42,30 +41,23 @@ class Log:
         columns: Sequence[str],
         leading: Sequence[str] = ("loss",),
         shown: Sequence[str] = (),
-        show: bool = True,
+        progress: Listener | None = None,
         writes: bool = True,
         tensorboard: bool = False,
     ) -> None:
         self._path, self._steps, self._first = folder / "log.csv", steps, step
         self._columns, self._leading, self._shown = columns, leading, shown
-        self._writes, self._show = writes, show and writes
+        self._writes, self._progress = writes, as_progress(progress if writes else None)
         self._rows = [row for row in read_log(folder) if int(row["step"]) <= step] if step else []
         self._started, self._speed = time.monotonic(), 0.0
-        self._lines = ProgressLines(self.say)
-        self._lines.write(_TRAINING, step, steps)
+        self._progress(_TRAINING, step, steps)
         self._tensorboard = _tensorboard(folder) if tensorboard and writes else None
-        self._bar, self._task = _bar(steps, step) if self._show and sys.stderr.isatty() else (None, None)
         self.note = ""
         """What the progress line ends with: the figures of the last evaluation."""
 
     def say(self, text: str) -> None:
-        """Print one remark on stderr."""
-        if not self._show:
-            return
-        if self._bar is not None:
-            self._bar.console.print(text)
-        else:
-            print(text, file=sys.stderr, flush=True)
+        """Tell one remark."""
+        self._progress.remark(text)
 
     def step(self, step: int, batch_size: int, losses: Mapping[str, float]) -> None:
         """Tell that `step` steps are done."""
@@ -74,20 +66,11 @@ class Log:
         first = next((name for name in self._leading if name in losses), "")
         rest = (f"{name} {losses[name]:.3g}" for name in self._shown if name in losses and name != first)
         words = (f"loss {losses.get(first, 0.0):.3f}", f"{self._speed:.0f} images/s", *rest, self.note)
-        text = " ".join(word for word in words if word)
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=step, note=text)
-        elif self._show:
-            self._lines.write(_TRAINING, step, self._steps, text)
+        self._progress(_TRAINING, step, self._steps, " ".join(word for word in words if word))
 
-    def stage(self, name: str) -> Callable[[int, int], None]:
-        """Say that something else begins that takes a while; returns what tells how far it is, `done` of `total`."""
-        self.say(name)
-        if self._bar is None:
-            self._lines.write(name, 0, 0)
-            return (lambda done, total: self._lines.write(name, done, total)) if self._show else _silent
-        bar, task = self._bar, self._bar.add_task(name, total=None, note="")
-        return lambda done, total: bar.update(task, completed=done, total=total)
+    def stage(self, name: str) -> Steps:
+        """Say that something else begins that takes a while; returns what hears how far it is, `done` of `total`."""
+        return self._progress.steps(name)
 
     def row(self, step: int, batch_size: int, values: Mapping[str, Any]) -> None:
         """Keep the mean losses of the last steps, and figures, in `log.csv` (and TensorBoard)."""
@@ -111,9 +94,7 @@ class Log:
             self._tensorboard.flush()
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
-        if self._bar is not None:
-            self._bar.stop()
+        """End what TensorBoard reads."""
         if self._tensorboard is not None:
             self._tensorboard.close()
 
@@ -127,16 +108,6 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
         return list(csv.DictReader(file))
 
 
-def _bar(steps: int, step: int) -> tuple[Any, Any]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
-    bar = Progress(TextColumn("{task.description}"), *columns, console=Console(stderr=True))
-    bar.start()
-    return bar, bar.add_task(_TRAINING, total=steps, completed=step, note="")
-
-
 def _tensorboard(folder: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
@@ -145,7 +116,3 @@ def _tensorboard(folder: Path) -> Any:
             f"--tensorboard needs TensorBoard, which is not installed; {how_to_install('logs')}"
         ) from error
     return SummaryWriter(str(folder / "tensorboard"))
-
-
-def _silent(done: int, total: int) -> None:
-    """Tell nobody."""

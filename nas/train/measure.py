@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,23 +13,21 @@ from functools import partial
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from nas._errors import NasError
-from nas.elastic import Inputs, call, named_inputs, split_inputs
-from nas.families import MeasuredTable
+from nas.elastic import Family, Inputs, call, named_inputs, split_inputs
+from nas.families import Evaluator, MeasuredTable, Model, load_model
 from nas.families._task import Forward
-from nas.space import plain_codes
+from nas.latency.runtimes import get_runtime
+from nas.latency.runtimes._onnx import INPUT, to_onnx
+from nas.progress import Steps
+from nas.space import SearchSpace, Subnet, plain_codes
 from nas.train.evaluate import fold_batch_norm
-
-if TYPE_CHECKING:
-    from nas.elastic import Family
-    from nas.families import Evaluator, Model
-    from nas.space import SearchSpace, Subnet
 
 FIT, HELD_OUT = "fit", "held-out"
 _BATCH = 250
@@ -105,7 +103,7 @@ def measure_table(
     path: Path,
     real_calibration: bool = False,
     jobs: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Steps | None = None,
 ) -> MeasuredTable:
     """Measure every subnet of `codes` by every evaluator and write the table to `path` as it grows.
 
@@ -161,8 +159,6 @@ _own: tuple[_Work, Model] | None = None  # of a job's process
 
 
 def _start_job(work: _Work) -> None:
-    from nas.families import load_model
-
     global _own
     # Ctrl-C goes to every process; the first one ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -239,7 +235,6 @@ def quick_forward(module: nn.Module, family: Family, subnet: Subnet) -> Forward:
     views = {name: family.programs[name].view(module).eval() for name in names}
     if is_torch:
         return family.compose({name: partial(call, view) for name, view in views.items()}, subnet)
-    from nas.latency.runtimes._onnx import to_onnx
 
     programs: dict[str, Forward] = {}
     with tempfile.TemporaryDirectory(prefix="anyfit-") as folder:
@@ -253,9 +248,6 @@ def quick_forward(module: nn.Module, family: Family, subnet: Subnet) -> Forward:
 
 def onnx_forward(path: Path, threads: int, most: int = _BATCH, runtime: str = "onnxruntime") -> Forward:
     """Return what computes a program file by a runtime that reads ONNX, at most `most` inputs at a time."""
-    from nas.latency.runtimes import get_runtime
-    from nas.latency.runtimes._onnx import INPUT
-
     run = get_runtime(runtime).function(path, threads)
 
     def forward(x: Inputs) -> Tensor:

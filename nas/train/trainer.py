@@ -16,6 +16,7 @@ import torch
 from nas._errors import NasError, UsageError
 from nas._files import write_json
 from nas._memory import is_out_of_memory
+from nas.progress import Listener
 from nas.train.checkpoint import (
     CHECKPOINT,
     Checkpoint,
@@ -43,8 +44,8 @@ class TrainerOptions(TypedDict, total=False):
     resume: bool
     device: str | None
     threads: int | None
-    show: bool
     tensorboard: bool
+    progress: Listener | None
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,16 @@ class Trainer:
             have it becomes longer, also when it was trained to its end; the rates then follow the longer schedule.
         device: "cpu", "cuda", "cuda:1"; None for CUDA where there is any.
         threads: Of torch; None leaves them as they are.
-        show: Whether progress is told on stderr.
         tensorboard: Whether the rows of `log.csv` are written for TensorBoard too.
+        progress: Hears the steps and other stages, and remarks (`nas.progress`); without one nothing is said.
     """
 
     folder: Path
     resume: bool = False
     device: str | None = None
     threads: int | None = None
-    show: bool = True
     tensorboard: bool = False
+    progress: Listener | None = None
 
     def run(self, make: Callable[[Setup], Objective]) -> Path:
         """Train the objective that `make` returns and return the model's folder.
@@ -142,7 +143,7 @@ class Trainer:
     def _log(self, objective: Objective) -> Log:
         return Log(
             self.folder, objective.lengths.steps, objective.state.step, columns=objective.columns,
-            leading=objective.leading, shown=objective.shown, show=self.show,
+            leading=objective.leading, shown=objective.shown, progress=self.progress,
             writes=objective.setup.processes.is_main_process, tensorboard=self.tensorboard,
         )  # fmt: skip
 

@@ -49,15 +49,28 @@ def test_commands_are_completed() -> None:
     assert "--version" in _complete("--v")
 
 
-def test_the_shells_question_is_answered_without_torch() -> None:
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        ("nas comp", "plain,compare\nplain,completion\n"),
+        ("nas search --model mbv3-c", "plain,mbv3-cifar10\nfile,mbv3-c\n"),
+        ("nas profile --runtime openv", "plain,openvino\n"),
+        ("nas train --recipe cifar10-g", "plain,cifar10-gpu\n"),
+    ],
+)
+def test_the_shells_question_is_answered_without_torch(words: str, answer: str) -> None:
     script = (
         "import sys, nas.cli\ntry: nas.cli.main()\nfinally: print('torch' in sys.modules, file=sys.stderr)"
     )
-    question = {"_NAS_COMPLETE": "bash_complete", "COMP_WORDS": "nas comp", "COMP_CWORD": "1"}
+    question = {
+        "_NAS_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
     done = subprocess.run(
         [sys.executable, "-c", script], env={**os.environ, **question}, text=True, capture_output=True
     )
-    assert (done.stdout, done.stderr) == ("plain,compare\nplain,completion\n", "False\n")
+    assert (done.stdout, done.stderr) == (answer, "False\n")
 
 
 @click.command()

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from nas.cli import _diagnosis as diagnosis
-from nas.cli._ownership import PACKAGES, check_ownership
+from nas.api import diagnosis
+from nas.api.ownership import PACKAGES, check_ownership
 
 
 def _distribution(folder: Path, metadata_text: str, record: str = "") -> metadata.PathDistribution:
@@ -91,7 +91,7 @@ def test_files_of_a_wheel_are_held_against_its_record(
     _package(tmp_path, "app", text)
     digest = base64.urlsafe_b64encode(hashlib.sha256(b"ours").digest()).rstrip(b"=").decode()
     wheel = _distribution(tmp_path, "", f"app/__init__.py,sha256={digest},4\n")
-    monkeypatch.setattr("nas.cli._ownership.distribution", lambda: wheel)
+    monkeypatch.setattr("nas.api.ownership.distribution", lambda: wheel)
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     (check,) = check_ownership(("app",))
     assert (check.problem == "") is ours

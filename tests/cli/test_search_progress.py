@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nas.cli.search import _progress
+from nas.cli._output import shown_progress
 
 
 def test_lines_in_a_pipe_tell_the_time_left(
@@ -12,7 +12,7 @@ def test_lines_in_a_pipe_tell_the_time_left(
 ) -> None:
     now = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    with _progress() as advance:
+    with shown_progress() as advance:
         advance("loading the model", 0, 0, "")
         for done in range(31):
             advance("searching", done, 30, "best 12 dB")
@@ -33,6 +33,6 @@ def test_a_terminal_shows_it_beside_the_bar(
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     monkeypatch.setenv("FORCE_COLOR", "1")
-    with _progress() as advance:
+    with shown_progress() as advance:
         advance("searching", 1, 30, "")
     assert "left" in capsys.readouterr().err

@@ -82,7 +82,7 @@ def base_beside(folder: Path) -> None:
     from gan_compress.stylegan2.training import Recipe, train
 
     first = Recipe.from_dict({**GENERATOR, "steps": 1, "stage": "base"})
-    train(first, few_digits(), beside(folder), device="cpu", threads=1, show=False)
+    train(first, few_digits(), beside(folder), device="cpu", threads=1)
 
 
 def base(folder: Path, *, longer: bool = False, changed: bool = False, **options: Any) -> Path:
@@ -120,7 +120,7 @@ def teacher_beside(folder: Path) -> None:
     from gan_compress.pix2pix.training import Recipe, train
 
     first = Recipe(stage="teacher", pairs="blur", steps=1, **TRANSLATION)
-    train(first, few_digits(), beside(folder), device="cpu", threads=1, show=False)
+    train(first, few_digits(), beside(folder), device="cpu", threads=1)
 
 
 def compress(folder: Path, *, longer: bool = False, changed: bool = False, **options: Any) -> Path:

@@ -12,6 +12,7 @@ import pytest
 
 from nas._errors import NasError
 from nas.families import Model
+from nas.latency import _passes as passes_module
 from nas.latency import measure as measure_module
 from nas.latency._passes import FEWEST, Programs, SumOfPasses, Table
 from nas.latency._turns import Plan
@@ -123,7 +124,8 @@ def measured(model: Model, monkeypatch: pytest.MonkeyPatch) -> list[int]:
         ms = {key: _invented_ms(model, path) for key, path in programs.items()}
         return {key: Measurement(m, m * 1.1, (m, m), 30, 6, 0) for key, m in ms.items()}
 
-    monkeypatch.setattr(measure_module, "measure", invented)
+    for module in (measure_module, passes_module):
+        monkeypatch.setattr(module, "measure", invented)
     return calls
 
 
@@ -162,7 +164,8 @@ def test_what_cold_caches_cost_is_learnt_from_whole_outputs(
                 found[key] = Measurement(ms, ms, (ms, ms), 30, 6, 0)
         return found
 
-    monkeypatch.setattr(measure_module, "measure", cold)
+    for module in (measure_module, passes_module):
+        monkeypatch.setattr(module, "measure", cold)
     workload = Workload(batch_size=4, threads=1)
     profile = build_profile(model, get_runtime("onnxruntime"), workload, samples=20)
     assert profile.error["median_pct"] < 0.5

@@ -216,7 +216,7 @@ def test_an_interrupted_search_prints_its_best_and_ends_with_130(
         outcome = stored_outcome(*arguments)
         return None if outcome is None else replace(outcome, interrupted=True)
 
-    monkeypatch.setattr("nas.search.stored_outcome", interrupted, raising=False)
+    monkeypatch.setattr("nas.api.verbs.searching.stored_outcome", interrupted)
     result = nas_run("search", "--resume", searched[0], "--json")
     assert result.code == 130
     assert json.loads(result.stdout)["interrupted"] is True

@@ -83,7 +83,7 @@ def shrink(data: Path, folder: Path, *, resume: bool = False, crash_at: int | No
         patch.setattr(Progressive, "sample", sampling)
         patch.setattr(ClassifierObjective, "backward", stepping)
         patch.setattr(trainer, "write_checkpoint", writing)
-        train(recipe(), open_data(str(data)), folder, resume=resume, threads=1, show=False)
+        train(recipe(), open_data(str(data)), folder, resume=resume, threads=1)
     return seen
 
 

@@ -47,7 +47,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory, few_digits: Path) -> Path:
     recipe = load_recipe("digits").replaced(**TINY)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Crash):
         patch.setattr(ClassifierObjective, "step", crashing)
-        train(recipe, open_data(str(few_digits)), folder, threads=1, show=False)
+        train(recipe, open_data(str(few_digits)), folder, threads=1)
     return folder
 
 

@@ -64,7 +64,7 @@ def recorded(recipe: Recipe, data: Path, folder: Path) -> Run:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainer, "write_checkpoint", writing)
         patch.setattr(classifier, "evaluate", evaluating)
-        train(recipe, open_data(str(data)), folder, threads=1, show=False)
+        train(recipe, open_data(str(data)), folder, threads=1)
     run.saved.update(load_model(folder / "model").supernet.state_dict())
     return run
 
@@ -211,7 +211,7 @@ def read_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def train_digits(data: Path, folder: Path, **changes: Any) -> None:
     recipe = tiny(**{"checkpoint_steps": 2, "batch_size": 14, **changes})
-    train(recipe, open_data(str(data)), folder, threads=1, show=False)
+    train(recipe, open_data(str(data)), folder, threads=1)
 
 
 @pytest.mark.usefixtures("read_rarely")

@@ -39,7 +39,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "run"
-    train(tiny(), open_data("digits"), folder, threads=1, show=False)
+    train(tiny(), open_data("digits"), folder, threads=1)
     return folder
 
 
@@ -49,7 +49,7 @@ def test_writes_a_model_that_loads(trained: Path) -> None:
     assert images is not None and images.shape[:2] == (256, 3) and images.dtype == torch.uint8
     assert len(model.classes) == 10 and "test" in model.info
     with pytest.raises(UsageError, match="trained to its end|already holds"):
-        train(tiny(), open_data("digits"), trained, threads=1, show=False)
+        train(tiny(), open_data("digits"), trained, threads=1)
 
 
 def objective(**changes) -> ClassifierObjective:
@@ -73,7 +73,7 @@ def test_sandwich_reaches_every_weight_and_progressive_needs_its_teacher() -> No
     assert torch.isfinite(second.backward(images, targets))
     assert second.state.teacher is not None
     with pytest.raises(UsageError, match="largest_epochs"):
-        train(tiny(method="progressive"), open_data("digits"), Path("never"), threads=1, show=False)
+        train(tiny(method="progressive"), open_data("digits"), Path("never"), threads=1)
 
 
 def test_recipes_are_checked() -> None:
@@ -139,22 +139,25 @@ def test_one_epoch_of_a_shipped_recipe_just_works(few_digits: Path, nas_run, tmp
 def test_distilling_tells_how_far_it_is_without_a_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from nas.cli._output import shown_progress
     from nas.train.log import Log
 
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    log = Log(tmp_path, 40, 0, columns=("step", "loss"))
-    for step in range(1, 41):
-        now[0] += 0.5
-        log.step(step, 8, {"loss": 1.25})
-    advance = log.stage("distilling calibration images")
-    for step in range(1, 31):
-        now[0] += 1.0
-        advance(step, 30)
+    with shown_progress() as progress:
+        log = Log(tmp_path, 40, 0, columns=("step", "loss"), progress=progress)
+        for step in range(1, 41):
+            now[0] += 0.5
+            log.step(step, 8, {"loss": 1.25})
+        advance = log.stage("distilling calibration images")
+        for step in range(1, 31):
+            now[0] += 1.0
+            advance(step, 30)
     assert capsys.readouterr().err.splitlines() == [
+        "training ...",
         "training: 20 of 40, loss 1.250 16 images/s, 10 s left",
         "training: 40 of 40, loss 1.250 16 images/s, 0 s left",
-        "distilling calibration images",
+        "distilling calibration images ...",
         "distilling calibration images: 10 of 30, 20 s left",
         "distilling calibration images: 20 of 30, 10 s left",
         "distilling calibration images: 30 of 30, 0 s left",
@@ -164,6 +167,6 @@ def test_distilling_tells_how_far_it_is_without_a_terminal(
 def test_what_is_not_shown_says_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from nas.train.log import Log
 
-    log = Log(tmp_path, 40, 0, columns=("step", "loss"), show=False)
+    log = Log(tmp_path, 40, 0, columns=("step", "loss"))
     log.stage("distilling calibration images")(1, 2)
     assert capsys.readouterr().err == ""

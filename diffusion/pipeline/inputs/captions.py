@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from nas.errors import NasError, UsageError
-from nas.train.data import Data
+from nas.train import Data, open_data
 from nas.train.sources import Source, Table, captioned_parquet, decode, has_captions, parquet_files
-
-if TYPE_CHECKING:
-    from nas.train.data import Data
 
 TEMPLATES = (
     "a photo of {}",
@@ -55,6 +52,34 @@ def caption_files(spec: str, chosen: bool) -> list[Path]:
     path = Path(spec).expanduser()
     files = [path] if path.is_file() and path.suffix == ".parquet" else parquet_files(path)
     return files if files and (chosen or has_captions(files)) else []
+
+
+def open_described(
+    spec: str, caption_column: str | None = None, **given: Any
+) -> tuple[Data, dict[str, bool]]:
+    """Open images with captions of their own, or whose classes become captions.
+
+    Args:
+        spec: What `nas.train.open_data` takes, or a folder with metadata.jsonl, or parquet files with captions.
+        caption_column: Where the captions are; None for "text" or "caption".
+        **given: Other arguments of `open_data`.
+
+    Returns:
+        The data, and `described`: whether their classes are captions already.
+
+    Raises:
+        UsageError: A caption's column of data that have none.
+    """
+    if has_metadata(spec):
+        return open_captioned(spec, caption_column), {"described": True}
+    if given.get("label_column") is None and (files := caption_files(spec, caption_column is not None)):
+        return open_captioned_parquet(files, given.get("image_column"), caption_column), {"described": True}
+    if caption_column is not None:
+        raise UsageError(
+            f"--caption-column is {caption_column!r}, but {spec} is no folder with metadata.jsonl and no parquet files "
+            "without --label-column; leave it out"
+        )
+    return open_data(spec, **given), {"described": False}
 
 
 def open_captioned_parquet(

@@ -35,7 +35,7 @@ def distil(
         start: The original, as `load_pipeline` takes it; all its other parts are kept as they are. It is not read
             where a run is resumed.
         described: As for `diffusion.training.text_to_image.train`.
-        **options: Of the `Trainer`: resume, device, threads, show, tensorboard.
+        **options: Of the `Trainer`: resume, device, threads, tensorboard, progress.
 
     Raises:
         UsageError: No start, a pipeline that none of the recipes trains, and as `Trainer.run`.

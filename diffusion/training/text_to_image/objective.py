@@ -43,7 +43,7 @@ def train(
         start: A pipeline of an earlier run of the same shapes and captions whose weights are gone on from, as
             `load_pipeline` takes it. It is not read where a run is resumed.
         described: Whether the classes are captions already, as those of `open_captioned`.
-        **options: Of the `Trainer`: resume, device, threads, show, tensorboard.
+        **options: Of the `Trainer`: resume, device, threads, tensorboard, progress.
 
     Raises:
         UsageError: A start of other shapes or words, and as `Trainer.run`.

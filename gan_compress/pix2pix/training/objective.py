@@ -45,7 +45,7 @@ def train(
         folder: Of the run.
         start: The folder of a teacher's run, or a generator's model; stage "compress" needs one. It is not read where
             a run is resumed.
-        **options: Of the `Trainer`: resume, device, threads, show, tensorboard.
+        **options: Of the `Trainer`: resume, device, threads, tensorboard, progress.
 
     Raises:
         UsageError: No start, no pairs, and as `Trainer.run`.

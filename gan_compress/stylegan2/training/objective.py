@@ -45,7 +45,7 @@ def train(
         start: The folder of an earlier stage's run, or a model; the stages "elastic" and "distil" need one and take
             the networks' settings from it. It is not read where a run is resumed.
         features: Takes the place of the frozen discriminator's features in the distance to the teacher.
-        **options: Of the `Trainer`: resume, device, threads, show, tensorboard.
+        **options: Of the `Trainer`: resume, device, threads, tensorboard, progress.
 
     Raises:
         UsageError: No start, no data, settings that the start does not have, and as `Trainer.run`.

@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from nas import elastic
 from nas._errors import NasError, UsageError
 from nas.latency.runtimes._sequence import SUFFIX, Opened, Run, open_sequence
 from nas.latency.workload import Workload, available_cores
@@ -15,8 +16,6 @@ from nas.latency.workload import Workload, available_cores
 if TYPE_CHECKING:
     import numpy as np
     from torch import nn
-
-    from nas.elastic import Inputs
 
 Recipe = Mapping[str, Any]
 ArrayFunction = Callable[["Mapping[str, np.ndarray]"], "np.ndarray"]
@@ -74,7 +73,9 @@ class Runtime(ABC):
             )
 
     @abstractmethod
-    def lower(self, module: nn.Module, example: Inputs, path: Path, recipe: Recipe | None = None) -> Path:
+    def lower(
+        self, module: nn.Module, example: elastic.Inputs, path: Path, recipe: Recipe | None = None
+    ) -> Path:
         """Write the static module as a program and return its path: `path` with the runtime's suffix.
 
         `example` is one batch of the input, or of the inputs by name. `recipe` says how the module is built; a runtime

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nas._errors import NasError
+from nas.elastic import quantize, quantized_layers
 from nas.elastic._quantize import BLOCK
 
 if TYPE_CHECKING:
@@ -93,8 +94,6 @@ def with_integers(model: Any, module: nn.Module) -> Any:
 
 
 def _weights(module: nn.Module) -> Iterator[_Weight]:
-    from nas.elastic import quantize, quantized_layers
-
     for _, layer in quantized_layers(module):
         whole, scale = (x.cpu().numpy() for x in quantize(layer.weight, layer.bits))
         yield _Weight(whole, scale, layer.bits, tuple(layer.weight.shape))

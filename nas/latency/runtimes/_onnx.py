@@ -17,13 +17,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nas import elastic
 from nas._errors import NasError
 from nas.latency.runtimes import _onnx_files as files
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-    from nas.elastic import Inputs
 
 OPSET = 20
 INPUT, OUTPUT = "input", "output"
@@ -32,7 +31,7 @@ INPUT, OUTPUT = "input", "output"
 MAX_BATCH = 65536
 
 
-def to_onnx(module: nn.Module, example: Inputs, path: str | Path) -> None:
+def to_onnx(module: nn.Module, example: elastic.Inputs, path: str | Path) -> None:
     """Write `module` (eval mode) as ONNX with a dynamic batch; `example` is an input batch, or several by name.
 
     Several inputs keep their names in the graph. A module that takes only batches up to a size has it as `max_batch`.
@@ -59,31 +58,27 @@ def to_onnx(module: nn.Module, example: Inputs, path: str | Path) -> None:
 
 def _settled(module: nn.Module) -> nn.Module:
     """Return `module`, or a copy of it, whose weights of few bits are plain tensors in a trace."""
-    from nas.elastic import quantized_layers, settle
-
-    if all(layer.is_settled for _, layer in quantized_layers(module)):
+    if all(layer.is_settled for _, layer in elastic.quantized_layers(module)):
         return module
-    return settle(copy.deepcopy(module).eval())
+    return elastic.settle(copy.deepcopy(module).eval())
 
 
-def _torchscript(module: nn.Module, example: Inputs) -> Any:
+def _torchscript(module: nn.Module, example: elastic.Inputs) -> Any:
     """Return the model that the TorchScript exporter writes."""
     import onnx
     import torch
-
-    from nas.elastic import named_inputs, positional
 
     if "dynamo" not in inspect.signature(torch.onnx.export).parameters:
         raise NotImplementedError("this torch has a single ONNX exporter")
     # Typed as Any: the exporter writes to a buffer, but its annotations promise files only.
     export: Any = torch.onnx.export
-    inputs = named_inputs(example, INPUT)
+    inputs = elastic.named_inputs(example, INPUT)
     with torch.no_grad(), tempfile.TemporaryDirectory(prefix="anyfit-") as scratch:
         # Only to a path it writes more than 2 GB, weights in files beside it.
         large = sum(tensor.nbytes for tensor in module.state_dict().values()) > files.MOST_BYTES
         target: Any = str(Path(scratch, "model.onnx")) if large else io.BytesIO()
         export(
-            *positional(module, example),
+            *elastic.positional(module, example),
             target,
             dynamo=False,
             opset_version=OPSET,
@@ -113,11 +108,9 @@ def _value(name: str, x: Tensor) -> Any:
     return onnx.helper.make_tensor_value_info(name, kind, ["batch", *x.shape[1:]])
 
 
-def _dynamo(module: nn.Module, example: Inputs) -> Any:
+def _dynamo(module: nn.Module, example: elastic.Inputs) -> Any:
     """Return the model that the dynamo exporter writes."""
     import torch
-
-    from nas.elastic import named_inputs
 
     args, kwargs, shapes = export_arguments(module, example)
     with torch.no_grad():
@@ -127,7 +120,7 @@ def _dynamo(module: nn.Module, example: Inputs) -> Any:
             kwargs=kwargs,
             dynamo=True,
             opset_version=OPSET,
-            input_names=[*named_inputs(example, INPUT)],
+            input_names=[*elastic.named_inputs(example, INPUT)],
             output_names=[OUTPUT],
             dynamic_shapes=shapes,
             verbose=False,
@@ -137,15 +130,15 @@ def _dynamo(module: nn.Module, example: Inputs) -> Any:
     return program.model_proto
 
 
-def export_arguments(module: nn.Module, example: Inputs) -> tuple[tuple[Any, ...], dict[str, Any], Any]:
+def export_arguments(
+    module: nn.Module, example: elastic.Inputs
+) -> tuple[tuple[Any, ...], dict[str, Any], Any]:
     """Return what `torch.export` takes for a dynamic batch: arguments, keyword arguments and dynamic shapes."""
     import torch
 
-    from nas.elastic import cat_inputs, map_inputs
-
     # An example of one image would specialise the program to batches of one.
-    first = map_inputs(lambda x: x[:1], example)
-    batch = cat_inputs([first, first])
+    first = elastic.map_inputs(lambda x: x[:1], example)
+    batch = elastic.cat_inputs([first, first])
     dynamic = {0: torch.export.Dim("batch", min=1, max=getattr(module, "max_batch", MAX_BATCH))}
     if isinstance(batch, torch.Tensor):
         return (batch,), {}, (dynamic,)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nas import elastic
 from nas.latency.runtimes._base import ArrayFunction, Recipe, Run, Runtime
+from nas.latency.runtimes._onnx import to_onnx
 from nas.latency.workload import Workload
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from nas.elastic import Inputs
 
 _SEED = 0
 
@@ -21,9 +21,9 @@ class OnnxFiles(Runtime):
 
     reads_onnx = True
 
-    def lower(self, module: nn.Module, example: Inputs, path: Path, recipe: Recipe | None = None) -> Path:
-        from nas.latency.runtimes._onnx import to_onnx
-
+    def lower(
+        self, module: nn.Module, example: elastic.Inputs, path: Path, recipe: Recipe | None = None
+    ) -> Path:
         program = path.with_suffix(".onnx")
         to_onnx(module, example, program)
         return program

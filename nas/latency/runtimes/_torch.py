@@ -8,14 +8,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nas import elastic
+from nas.families import get_family
 from nas.latency.runtimes._base import Recipe, Run, Runtime
 from nas.latency.workload import Workload
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
-
-    from nas.elastic import Family, Inputs
 
 _SEED = 0
 _COMPILERS = ("g++", "clang++", "c++")
@@ -29,7 +29,9 @@ class TorchEager(Runtime):
     builds = True
     precisions = ("fp32", "bf16")
 
-    def lower(self, module: nn.Module, example: Inputs, path: Path, recipe: Recipe | None = None) -> Path:
+    def lower(
+        self, module: nn.Module, example: elastic.Inputs, path: Path, recipe: Recipe | None = None
+    ) -> Path:
         """Write a recipe (JSON, with the weights beside it), or a `torch.export` program where there is none.
 
         A recipe takes milliseconds and runs the very module; an exported program takes seconds. Of a module on the meta
@@ -40,9 +42,7 @@ class TorchEager(Runtime):
         import torch
         from safetensors.torch import save_file
 
-        from nas.elastic import named_inputs, packed
-
-        module = packed(module)
+        module = elastic.packed(module)
         if recipe is None:
             program = path.with_suffix(".pt2")
             with torch.no_grad():
@@ -53,7 +53,7 @@ class TorchEager(Runtime):
                 torch.export.save(exported, program)
             return program
         program = path.with_suffix(".json")
-        specs = {name: _spec(x) for name, x in named_inputs(example, "").items()}
+        specs = {name: _spec(x) for name, x in elastic.named_inputs(example, "").items()}
         state, names = module.state_dict(), _once(module)
         weights = {name: value for name, value in state.items() if name in names}
         size = sum(value.numel() * value.element_size() for value in weights.values())
@@ -74,14 +74,12 @@ class TorchEager(Runtime):
         inputs = {name: _noise(spec, workload.batch_size, dtype, self.device) for name, spec in specs.items()}
         return self._run(module.to(self.device, dtype), inputs.get("", inputs))
 
-    def _run(self, module: nn.Module, x: Inputs) -> Run:
+    def _run(self, module: nn.Module, x: elastic.Inputs) -> Run:
         import torch
-
-        from nas.elastic import call
 
         def run() -> Tensor:
             with torch.inference_mode():
-                return call(module, x)
+                return elastic.call(module, x)
 
         return run
 
@@ -97,7 +95,7 @@ class TorchCompiled(TorchEager):
             return "torch.compile needs a C++ compiler and none is on the PATH; install g++ or clang++"
         return missing
 
-    def _run(self, module: nn.Module, x: Inputs) -> Run:
+    def _run(self, module: nn.Module, x: elastic.Inputs) -> Run:
         import torch
 
         module.requires_grad_(False)
@@ -123,7 +121,7 @@ class TorchCuda(TorchEager):
 
         return None if torch.cuda.is_available() else "torch finds no CUDA device; choose another runtime"
 
-    def _run(self, module: nn.Module, x: Inputs) -> Run:
+    def _run(self, module: nn.Module, x: elastic.Inputs) -> Run:
         import torch
 
         forward = super()._run(module, x)
@@ -177,23 +175,20 @@ def _open(path: Path, device: str) -> tuple[nn.Module, dict[str, Spec]]:
         examples = {"": args[0]} if args else kwargs
         return program.module(), {name: _spec(x) for name, x in examples.items()}
     recipe = json.loads(path.read_text())
-    from nas.elastic import channels_last, packed
 
     family = _family(recipe["family"], json.dumps(recipe["options"], sort_keys=True))
     weights = path.with_suffix(".safetensors")
     with torch.device("cpu" if weights.exists() else device):
         module = family.build(family.space.from_dict(recipe["subnet"]))
-    module = packed(family.programs[recipe.get("program", "")].view(module))
+    module = elastic.packed(family.programs[recipe.get("program", "")].view(module))
     if weights.exists():
         found = module.load_state_dict(load_file(weights), strict=False)
         if found.unexpected_keys or {*found.missing_keys} & _once(module):
             raise ValueError(f"{path} has other weights than its network")
-    return channels_last(module.eval()), recipe["inputs"]
+    return elastic.channels_last(module.eval()), recipe["inputs"]
 
 
 @lru_cache(maxsize=4)
-def _family(name: str, options: str) -> Family:
+def _family(name: str, options: str) -> elastic.Family:
     """Return a family; that of a large network takes a second to make."""
-    from nas.families import get_family
-
     return get_family(name, **json.loads(options))

@@ -43,7 +43,7 @@ def start(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(data, start, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "elastic"
-    distil(recipe(), data, folder, start=start, show=False)
+    distil(recipe(), data, folder, start=start)
     return folder
 
 
@@ -135,7 +135,7 @@ def test_each_step_trains_largest_narrowest_and_random_subnets(start, monkeypatc
 def test_the_largest_stays_near_and_the_narrowest_comes_nearer(start, data, tmp_path):
     trained = distil(
         recipe(steps=60, batch_size=16, lr=3e-3, log_every=20, sample_every=60, task_weight=0.0, cooldown=1.0),
-        data, tmp_path / "run", start=start, show=False,
+        data, tmp_path / "run", start=start,
     )  # fmt: skip
     with open(trained.parent / "log.csv", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -145,13 +145,13 @@ def test_the_largest_stays_near_and_the_narrowest_comes_nearer(start, data, tmp_
 
 def test_what_does_not_fit_is_refused(data, start, run, tmp_path):
     with pytest.raises(UsageError, match="needs a trained pipeline"):
-        distil(recipe(), data, tmp_path / "run", show=False)
+        distil(recipe(), data, tmp_path / "run")
     with pytest.raises(UsageError, match="there is no pipeline"):
-        distil(recipe(), data, tmp_path / "run", start="nothing", show=False)
+        distil(recipe(), data, tmp_path / "run", start="nothing")
     with pytest.raises(UsageError, match="an option that the UNet does not take"):
-        distil(recipe(space={"colour": 1}), data, tmp_path / "run", start=start, show=False)
+        distil(recipe(space={"colour": 1}), data, tmp_path / "run", start=start)
     with pytest.raises(UsageError, match="trained to its end"):
-        distil(recipe(), data, run, start=start, show=False)
+        distil(recipe(), data, run, start=start)
     with pytest.raises(UsageError, match="nothing is learned"):
         recipe(task_weight=0.0, output_weight=0.0, feature_weight=0.0)
 
@@ -173,7 +173,7 @@ def test_an_elastic_start_keeps_the_order_of_its_channels(run, data, tmp_path, m
     taken = []
     monkeypatch.setattr(Steps, "take", lambda self: taken.append(_copy(self)) or _end())
     with pytest.raises(TrainingStopped):
-        distil(recipe(), data, tmp_path / "more", start=run, show=False)
+        distil(recipe(), data, tmp_path / "more", start=run)
     assert equal(taken[0], unet_of(run))
 
 

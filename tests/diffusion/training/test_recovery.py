@@ -58,7 +58,7 @@ def pruned(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(data: Any, start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run") / "half"
-    distil(recipe(**HALF), data, folder, start=start, show=False)
+    distil(recipe(**HALF), data, folder, start=start)
     return folder
 
 
@@ -90,7 +90,7 @@ def test_what_was_pruned_is_recovered_from_its_own_weights(
     data: Any, start: Path, pruned: Path, tmp_path: Path
 ) -> None:
     still = recipe(subnet=str(pruned), steps=1, lr=1e-12, weight_decay=0.0)
-    distil(still, data, tmp_path / "still", start=start, show=False)
+    distil(still, data, tmp_path / "still", start=start)
     before, after = unet(pruned), unet(tmp_path / "still")
     assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
     for path in (tmp_path / "still").rglob("*.json"):
@@ -98,7 +98,7 @@ def test_what_was_pruned_is_recovered_from_its_own_weights(
     chosen = recipe(
         subnet=str(pruned), steps=40, batch_size=8, lr=3e-3, task_weight=0.0, log_every=10, sample_every=40
     )
-    distil(chosen, data, tmp_path / "run", start=start, show=False)
+    distil(chosen, data, tmp_path / "run", start=start)
     outputs = losses(tmp_path / "run", "output")
     assert outputs[-1] < 0.7 * outputs[0]
 
@@ -114,7 +114,7 @@ def test_adapters_alone_are_trained_and_merged(data: Any, start: Path, pruned: P
         log_every=10,
         sample_every=40,
     )
-    distil(chosen, data, tmp_path / "run", start=start, show=False)
+    distil(chosen, data, tmp_path / "run", start=start)
     outputs = losses(tmp_path / "run", "output")
     assert outputs[-1] < 0.9 * outputs[0]
     before, after = unet(pruned), unet(tmp_path / "run")
@@ -204,12 +204,12 @@ def test_wrong_inputs_cost_a_sentence(
     stopped = shutil.copytree(run, tmp_path / "stopped")
     shutil.rmtree(stopped / "model")
     with pytest.raises(UsageError, match="trains one subnet; resume it with --subnet"):
-        distil(recipe(), data, stopped, resume=True, show=False)
+        distil(recipe(), data, stopped, resume=True)
     with pytest.raises(UsageError, match="another configuration"):
-        distil(recipe(**HALF, lora_rank=2), data, stopped, resume=True, show=False)
+        distil(recipe(**HALF, lora_rank=2), data, stopped, resume=True)
     (stopped / "subnet.json").unlink()
     with pytest.raises(UsageError, match="trains all subnets; resume it without --subnet"):
-        distil(recipe(**HALF), data, stopped, resume=True, show=False)
+        distil(recipe(**HALF), data, stopped, resume=True)
 
 
 def test_another_original_than_that_of_the_pruned_is_refused(pruned: Path, data: Any, tmp_path: Path) -> None:
@@ -219,4 +219,4 @@ def test_another_original_than_that_of_the_pruned_is_refused(pruned: Path, data:
     other = tmp_path / "other"
     write_pipeline(other, tiny_pipeline(tiny_recipe(width=16)), {"name": "other"})
     with pytest.raises(UsageError):
-        distil(recipe(subnet=str(pruned)), data, tmp_path / "run", start=other, show=False)
+        distil(recipe(subnet=str(pruned)), data, tmp_path / "run", start=other)

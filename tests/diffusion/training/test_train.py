@@ -30,7 +30,7 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "tiny"
-    train(tiny_recipe(), data, folder, show=False)
+    train(tiny_recipe(), data, folder)
     return folder
 
 
@@ -67,7 +67,7 @@ def test_what_is_saved_does_not_say_where_the_data_lie(run):
 
 
 def test_seeds_and_steps_change_the_weights(run, data, tmp_path):
-    train(tiny_recipe(seed=1), data, tmp_path / "other", show=False)
+    train(tiny_recipe(seed=1), data, tmp_path / "other")
     assert not equal(weights(run), weights(tmp_path / "other"))
 
 
@@ -88,8 +88,8 @@ def test_a_run_that_is_lengthened_while_its_rate_is_constant_ends_as_a_long_one(
     with monkeypatch.context() as patch:
         stop_before(2, patch)
         with pytest.raises(KeyboardInterrupt):
-            train(tiny_recipe(steps=10), data, tmp_path / "run", show=False)
-    train(tiny_recipe(), data, tmp_path / "run", resume=True, show=False)
+            train(tiny_recipe(steps=10), data, tmp_path / "run")
+    train(tiny_recipe(), data, tmp_path / "run", resume=True)
     assert equal(weights(run), weights(tmp_path / "run"))
 
 
@@ -97,45 +97,45 @@ def test_other_data_do_not_resume(data, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         stop_before(3, patch)
         with pytest.raises(KeyboardInterrupt):
-            train(tiny_recipe(), data, tmp_path / "run", show=False)
+            train(tiny_recipe(), data, tmp_path / "run")
     fewer = open_data(str(write_pictures(tmp_path / "fewer", count=8)))
     with pytest.raises(UsageError, match="another configuration"):
-        train(tiny_recipe(), fewer, tmp_path / "run", resume=True, show=False)
+        train(tiny_recipe(), fewer, tmp_path / "run", resume=True)
 
 
 def test_a_second_stage_goes_on_from_the_weights_of_the_first(run, data, tmp_path, monkeypatch):
     still = tiny_recipe(steps=1, lr=1e-12, weight_decay=0.0)
-    train(still, data, tmp_path / "second", start=run, show=False)
+    train(still, data, tmp_path / "second", start=run)
     first, second = weights(run), weights(tmp_path / "second")
     assert all(torch.allclose(first[name], second[name], atol=1e-6) for name in first)
     with monkeypatch.context() as patch:
         stop_before(2, patch)
         with pytest.raises(KeyboardInterrupt):
-            train(tiny_recipe(), data, tmp_path / "stopped", start=run, show=False)
-    train(tiny_recipe(), data, tmp_path / "stopped", resume=True, show=False)
-    train(tiny_recipe(), data, tmp_path / "straight", start=run, show=False)
+            train(tiny_recipe(), data, tmp_path / "stopped", start=run)
+    train(tiny_recipe(), data, tmp_path / "stopped", resume=True)
+    train(tiny_recipe(), data, tmp_path / "straight", start=run)
     assert equal(weights(tmp_path / "stopped"), weights(tmp_path / "straight"))
 
 
 def test_a_start_of_other_shapes_or_words_is_refused(run, data, tmp_path):
     with pytest.raises(UsageError, match="other shapes than the recipe"):
-        train(tiny_recipe(width=16), data, tmp_path / "a", start=run, show=False)
+        train(tiny_recipe(width=16), data, tmp_path / "a", start=run)
     with pytest.raises(UsageError, match="knows other words"):
-        train(tiny_recipe(), open_data("digits"), tmp_path / "b", start=run, show=False)
+        train(tiny_recipe(), open_data("digits"), tmp_path / "b", start=run)
 
 
 def test_a_folder_in_use_is_refused(run, data, tmp_path):
     with pytest.raises(UsageError, match="trained to its end"):
-        train(tiny_recipe(), data, run, show=False)
+        train(tiny_recipe(), data, run)
     with pytest.raises(UsageError, match="there is no checkpoint"):
-        train(tiny_recipe(), data, tmp_path / "new", resume=True, show=False)
+        train(tiny_recipe(), data, tmp_path / "new", resume=True)
     with pytest.raises(UsageError, match="precision bf16"):
-        train(tiny_recipe(precision="bf16"), data, tmp_path / "new", device="cpu", show=False)
+        train(tiny_recipe(precision="bf16"), data, tmp_path / "new", device="cpu")
 
 
 def test_training_learns_what_the_captions_say(data, tmp_path):
     recipe = tiny_recipe(steps=150, batch_size=8, lr=4e-3, warmup_steps=10, sample_every=150, width=16)
-    train(recipe, data, tmp_path / "run", show=False)
+    train(recipe, data, tmp_path / "run")
     pipeline = load_pipeline(tmp_path / "run")
 
     def shades(name):

@@ -43,14 +43,14 @@ def data() -> Data:
 @pytest.fixture(scope="module")
 def teacher(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "teacher"
-    train(TEACHER, data, folder, threads=1, show=False)
+    train(TEACHER, data, folder, threads=1)
     return folder
 
 
 @pytest.fixture(scope="module")
 def compressed(data: Data, teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "compressed"
-    train(COMPRESS, data, folder, start=teacher, threads=1, show=False)
+    train(COMPRESS, data, folder, start=teacher, threads=1)
     return folder
 
 
@@ -112,7 +112,7 @@ def test_settings_of_the_teacher_are_taken_over(compressed: Path) -> None:
 
 def test_a_teachers_model_can_be_the_start(teacher: Path, data: Data, tmp_path: Path) -> None:
     recipe = COMPRESS.replaced(steps=1, wanted="truth", warm=False, gan_mode="hinge", random_subnets=0)
-    folder = train(recipe, data, tmp_path / "run", start=teacher / "model", threads=1, show=False)
+    folder = train(recipe, data, tmp_path / "run", start=teacher / "model", threads=1)
     assert load_model(folder).info["pairs"] == "blur"
 
 
@@ -127,7 +127,7 @@ def test_a_generator_of_any_task_is_compressed_beside_itself(
     config = json.loads((imported / "supernet.json").read_text())
     (imported / "supernet.json").write_text(json.dumps({**config, "info": {"data": "imported"}}))
     recipe = COMPRESS.replaced(steps=1, pairs="same", wanted="truth")
-    folder = train(recipe, data, tmp_path / "run", start=imported, threads=1, show=False)
+    folder = train(recipe, data, tmp_path / "run", start=imported, threads=1)
     info = load_model(folder).info
     assert info["pairs"] == "same" and [*info["val_psnr_db"]] == ["given", "largest", "smallest"]
     with Image.open(tmp_path / "run" / "samples" / "0000001.png") as sheet:
@@ -199,21 +199,21 @@ def test_wrong_starts_and_folders_cost_one_sentence(
     data: Data, teacher: Path, compressed: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match="needs a teacher"):
-        train(COMPRESS, data, tmp_path / "a", threads=1, show=False)
+        train(COMPRESS, data, tmp_path / "a", threads=1)
     with pytest.raises(UsageError, match="starts from nothing"):
-        train(TEACHER, data, tmp_path / "b", start=teacher, threads=1, show=False)
+        train(TEACHER, data, tmp_path / "b", start=teacher, threads=1)
     with pytest.raises(UsageError, match="is a run of stage 'compress'"):
-        train(COMPRESS, data, tmp_path / "c", start=compressed, threads=1, show=False)
+        train(COMPRESS, data, tmp_path / "c", start=compressed, threads=1)
     with pytest.raises(UsageError, match="was trained for 'blur'"):
-        train(COMPRESS.replaced(pairs="grey"), data, tmp_path / "d", start=teacher, threads=1, show=False)
+        train(COMPRESS.replaced(pairs="grey"), data, tmp_path / "d", start=teacher, threads=1)
     with pytest.raises(UsageError, match="expected gan-compression"):
-        train(COMPRESS, data, tmp_path / "e", start="mbv3-cifar10", threads=1, show=False)
+        train(COMPRESS, data, tmp_path / "e", start="mbv3-cifar10", threads=1)
     with pytest.raises(UsageError, match="pairs is not set"):
-        train(TEACHER.replaced(pairs=""), data, tmp_path / "f", threads=1, show=False)
+        train(TEACHER.replaced(pairs=""), data, tmp_path / "f", threads=1)
     with pytest.raises(UsageError, match="trained to its end"):
-        train(TEACHER, data, teacher, threads=1, show=False)
+        train(TEACHER, data, teacher, threads=1)
     with pytest.raises(UsageError, match="there is no checkpoint"):
-        train(TEACHER, data, tmp_path / "g", resume=True, threads=1, show=False)
+        train(TEACHER, data, tmp_path / "g", resume=True, threads=1)
     assert not any((tmp_path / name).exists() for name in "abcdefg")
 
 

@@ -49,7 +49,7 @@ def tiny(stage: str = "multires", **changes) -> Recipe:
 
 
 def run(folder: Path, recipe: Recipe, data: Data | None, **options) -> Path:
-    return train(recipe, data, folder, threads=1, device="cpu", show=False, **options)
+    return train(recipe, data, folder, threads=1, device="cpu", **options)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

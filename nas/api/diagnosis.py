@@ -1,4 +1,4 @@
-"""What `nas doctor` looks at: every check reports a fact, and what is wrong with it in a sentence."""
+"""Is this installation sound? Every check reports a fact, and what is wrong with it in a sentence."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING
 
+from nas import api, latency
 from nas._files import cache_folder
 
 if TYPE_CHECKING:
@@ -32,6 +33,20 @@ class Check:
     def to_dict(self) -> dict[str, str]:
         """Return the JSON object, without what is empty."""
         return {key: text for key, text in vars(self).items() if text}
+
+
+def diagnose() -> dict[str, list[Check]]:
+    """Return all checks by what they are about: packages, imports, devices, runtimes, folders.
+
+    Nothing is changed. What is broken has a `problem`, one sentence, and a `hint` that says what to do.
+    """
+    return {
+        "packages": [*check_packages()],
+        "imports": [*api.check_ownership(), *check_imports()],
+        "devices": [*check_devices()],
+        "runtimes": [*check_runtimes()],
+        "folders": [check_cache()],
+    }
 
 
 def distribution() -> metadata.Distribution | None:
@@ -106,13 +121,10 @@ def check_devices() -> Iterator[Check]:
     """Report the processor, the cores and memory this process may use, and every GPU."""
     import psutil
 
-    from nas.latency.fingerprint import machine_fingerprint
-    from nas.latency.workload import available_cores
-
-    machine = machine_fingerprint()
+    machine = latency.machine_fingerprint()
     memory = psutil.virtual_memory()
     yield Check("processor", machine.processor)
-    yield Check("cores", f"{available_cores()} of {machine.cores}")
+    yield Check("cores", f"{latency.available_cores()} of {machine.cores}")
     yield Check("memory", f"{memory.available / _GIB:.1f} of {memory.total / _GIB:.1f} GiB free")
     yield Check("gpu", ", ".join(_gpus()) or "none")
 
@@ -127,11 +139,9 @@ def _gpus() -> list[str]:
 
 def check_runtimes() -> Iterator[Check]:
     """Report what can run a network here; one that cannot is no fault of the installation."""
-    from nas.latency.runtimes import default_runtime, get_runtime, runtime_names
-
-    default = default_runtime().name
-    for name in runtime_names():
-        runtime = get_runtime(name)
+    default = latency.default_runtime().name
+    for name in latency.runtime_names():
+        runtime = latency.get_runtime(name)
         if reason := runtime.unavailable():
             yield Check(name, "not available", hint=reason)
         else:

@@ -11,7 +11,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 import nas
-from nas.cli._diagnosis import Check, distribution
+from nas.api.diagnosis import Check, distribution
 
 PACKAGES = ("nas", "gan_compress", "diffusion", "app")
 _HINT = "use a fresh environment with nothing but anyfit, and run from another folder"

@@ -1,0 +1,31 @@
+from .bits import write_with_bits as write_with_bits
+from .costs import Costs as Costs, costs_of as costs_of
+from .greedy import fit as fit
+from .importance import (
+    IMPORTANCES as IMPORTANCES,
+    L1 as L1,
+    BatchNormScale as BatchNormScale,
+    Importance as Importance,
+    OutputChange as OutputChange,
+    Taylor as Taylor,
+    get_importance as get_importance,
+)
+from .int8 import (
+    SCOPES as SCOPES,
+    quantize_onnx as quantize_onnx,
+    quantize_onnx_dynamically as quantize_onnx_dynamically,
+)
+from .model import prune_model as prune_model
+from .prune import Cut as Cut, PruneConfig as PruneConfig, cuts_entries as cuts_entries, decide as decide
+from .sensitivity import (
+    Sensitivity as Sensitivity,
+    read_sensitivity as read_sensitivity,
+    write_sensitivity as write_sensitivity,
+)
+from .worth import (
+    PURPOSES as PURPOSES,
+    WORTH as WORTH,
+    Purpose as Purpose,
+    Tried as Tried,
+    recommend as recommend,
+)
