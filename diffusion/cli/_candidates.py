@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from diffusion import evaluation
 from diffusion import pipeline as pipelines
 from diffusion.cli._options import DEFAULT_PIPELINE
+from nas import export
 from nas.api.figures import load_supernet, read_answer, read_subnet, whole_run
 from nas.api.targets import find_target
 from nas.errors import NasError, UsageError
-from nas.export import Network, artifact_family, artifact_model, artifact_subnet, load_artifact, read_manifest
 from nas.families import get_family
 from nas.latency.units import format_ms
 from nas.search import RunFolder
@@ -80,17 +80,17 @@ def _plain(text: str, target: Target, told: Mapping[str, Any]) -> evaluation.Can
         family = get_family(family.name, **{**family.options, **changed})
         subnet = family.space.subnet({name: subnet[name] for name in family.space.names if name in subnet})
     name = model.name if target.kind == "model" and "@" not in text else _short(text)
-    return evaluation.Candidate(name, model, Network(network, family, subnet))
+    return evaluation.Candidate(name, model, export.Network(network, family, subnet))
 
 
 def _artifact(target: Target) -> evaluation.Candidate:
 
-    family = artifact_family(target.where, read_manifest(target.where))
+    family = export.artifact_family(target.where, export.read_manifest(target.where))
     _require_pipeline(target.text, family)
-    network = Network(
-        load_artifact(target.where), family, artifact_subnet(target.where, family), target.where
+    network = export.Network(
+        export.load_artifact(target.where), family, export.artifact_subnet(target.where, family), target.where
     )
-    return evaluation.Candidate(_short(target.text), artifact_model(target.where), network)
+    return evaluation.Candidate(_short(target.text), export.artifact_model(target.where), network)
 
 
 def _answers(target: Target, ladder: bool) -> list[evaluation.Candidate]:
@@ -113,7 +113,7 @@ def _answers(target: Target, ladder: bool) -> list[evaluation.Candidate]:
 
 def _network(model: Model, subnet: Any) -> Any:
 
-    return Network(model.supernet.extract(subnet), model.family, subnet)
+    return export.Network(model.supernet.extract(subnet), model.family, subnet)
 
 
 def _require_pipeline(text: str, family: Family) -> None:

@@ -80,8 +80,12 @@ class Pruning:
             loads = (
                 "diffusers alone loads it" if found.stock else "diffusers loads it after `import diffusion`"
             )
-            near = f"; PSNR to the original {found.psnr_db:.1f} dB ({found.images} images)"
-            said.append(f"wrote {found.path}: {loads}{'' if found.psnr_db is None else near}")
+            near = (
+                ""
+                if found.psnr_db is None
+                else f"; PSNR to the original {found.psnr_db:.1f} dB ({found.images} images)"
+            )
+            said.append(f"wrote {found.path}: {loads}{near}")
         return said
 
     def _repr_html_(self) -> str:

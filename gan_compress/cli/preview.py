@@ -18,6 +18,7 @@ from gan_compress.cli._options import (
     subnet_words,
     truncation_option,
 )
+from nas import export
 from nas.api.tables import latency_words, plain_table
 from nas.cli.commands import (
     emit_json,
@@ -27,7 +28,6 @@ from nas.cli.commands import (
     runtime_option,
     threads_option,
 )
-from nas.export import Network, measure_networks
 from nas.files import new_folder
 from nas.latency.runtimes import default_runtime, get_runtime
 from nas.latency.units import format_count, format_ms
@@ -119,9 +119,11 @@ def _measure(
 ) -> dict[str, Latency]:
 
     chosen = get_runtime(runtime) if runtime else default_runtime()
-    measured = {name: Network(network, model.family, subnets[name]) for name, network in networks.items()}
+    measured = {
+        name: export.Network(network, model.family, subnets[name]) for name, network in networks.items()
+    }
     with progress_bar("measuring") as advance:
-        return measure_networks(measured, chosen, Workload(1, threads), advance)
+        return export.measure_networks(measured, chosen, Workload(1, threads), advance)
 
 
 def _show(

@@ -11,6 +11,7 @@ import click
 
 from gan_compress import pix2pix
 from gan_compress.cli._options import say, subnets_option, target_of, zoom_option
+from nas import export
 from nas.api.figures import load_supernet, read_subnet
 from nas.api.tables import latency_words, plain_table
 from nas.api.targets import Target
@@ -22,7 +23,6 @@ from nas.cli.commands import (
     runtime_option,
     threads_option,
 )
-from nas.export import Network, measure_networks
 from nas.files import new_folder
 from nas.latency.runtimes import default_runtime, get_runtime
 from nas.latency.units import format_count, format_ms
@@ -147,9 +147,11 @@ def _measure(
 ) -> dict[str, Latency]:
 
     chosen = get_runtime(runtime) if runtime else default_runtime()
-    measured = {name: Network(network, model.family, subnets[name]) for name, network in networks.items()}
+    measured = {
+        name: export.Network(network, model.family, subnets[name]) for name, network in networks.items()
+    }
     with progress_bar("measuring") as advance:
-        return measure_networks(measured, chosen, Workload(1, threads), advance)
+        return export.measure_networks(measured, chosen, Workload(1, threads), advance)
 
 
 def _write(output: Path, rows: list[tuple[Tensor, list[_Made], Tensor | None]], zoom: int) -> None:

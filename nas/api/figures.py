@@ -8,22 +8,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nas import export, latency, search
 from nas._errors import NasError, UsageError
 from nas._files import read_json
 from nas.api.targets import Target, model_of
-from nas.export import (
-    Latency,
-    Manifest,
-    QualityFigure,
-    artifact_family,
-    artifact_subnet,
-    is_artifact,
-    read_manifest,
-    refuse_pickle,
-)
+from nas.export import Latency, Manifest, QualityFigure, is_artifact, read_manifest
 from nas.families import Model, load_model
-from nas.latency import Runtime, Workload, load_profile, machine_fingerprint, profile_path
-from nas.search import Predictor, RunFolder
 from nas.space import Subnet
 
 VALIDATION = "the model's table"
@@ -78,7 +68,7 @@ def load_supernet(target: Target, given: str | None, default: str) -> Model:
         UsageError: An exported network in its place, or an unknown name.
     """
     name = model_of(target, given, default)
-    refuse_pickle(name)
+    export.refuse_pickle(name)
     if is_artifact(name):
         raise UsageError(f"{name} is an exported network and not a supernet; give a supernet with --model")
     return load_model(name)
@@ -120,7 +110,7 @@ def subnet_figures(target: Target, model: Model) -> Figures:
 def artifact_figures(target: Target) -> tuple[Figures, Manifest]:
     """Return the figures of an exported artifact, which need no supernet."""
     manifest = read_manifest(target.where)
-    subnet = artifact_subnet(target.where, artifact_family(target.where, manifest))
+    subnet = export.artifact_subnet(target.where, export.artifact_family(target.where, manifest))
     figures = Figures(
         target.text,
         "artifact",
@@ -148,7 +138,7 @@ def table_quality(model: Model, subnet: Subnet) -> list[QualityFigure]:
         if len(rows):
             kind, value = "measured", float(values[rows[0]])
         else:
-            kind, value = "predicted", float(Predictor(model, quality).values(codes)[0])
+            kind, value = "predicted", float(search.Predictor(model, quality).values(codes)[0])
         found.append(QualityFigure(name=name, value=value, kind=kind, data=VALIDATION, unit=quality.unit))
     return found
 
@@ -156,18 +146,18 @@ def table_quality(model: Model, subnet: Subnet) -> list[QualityFigure]:
 def predicted_latency(
     model: Model,
     subnet: Subnet,
-    runtime: Runtime,
-    workload: Workload,
+    runtime: latency.Runtime,
+    workload: latency.Workload,
     report: Callable[[str], None] = lambda text: None,
 ) -> list[Latency]:
     """Return the latency that this machine's cached profile predicts; nothing where there is no such profile.
 
     `report` hears why a profile that is there cannot be used.
     """
-    if not profile_path(model, runtime, workload).is_file():
+    if not latency.profile_path(model, runtime, workload).is_file():
         return []
     try:
-        profile = load_profile(model, runtime, workload)
+        profile = latency.load_profile(model, runtime, workload)
     except NasError as error:
         report(f"no predicted latency: {error}")
         return []
@@ -175,7 +165,7 @@ def predicted_latency(
         kind="predicted",
         median_ms=float(profile.predict_ms(model.space.codes([subnet]))[0]),
         runtime=f"{runtime.name} {runtime.version}",
-        machine=str(machine_fingerprint(runtime.device)),
+        machine=str(latency.machine_fingerprint(runtime.device)),
         **workload.to_dict(),
     )
     return [predicted]
@@ -194,7 +184,7 @@ def whole_run(folder: Path) -> Iterator[None]:
 
 def read_answer(folder: Path) -> dict[str, Any]:
     """Return the answer of a run, as `nas search --json` prints it; raises `NasError` when it has none."""
-    result = RunFolder.open(folder).info.get("result")
+    result = search.RunFolder.open(folder).info.get("result")
     answer = result.get("answer") if isinstance(result, dict) else None
     if not isinstance(answer, Mapping) or not (folder / "subnet.json").is_file():
         raise NasError(
