@@ -1,4 +1,4 @@
-"""The names and subnets of the published once-for-all MobileNetV3 (github.com/mit-han-lab/once-for-all).
+"""The names of the published once-for-all MobileNetV3 (github.com/mit-han-lab/once-for-all).
 
 The published supernet numbers its blocks through all stages and calls its layers otherwise; older checkpoints say
 `mobile_inverted_conv` where newer ones say `conv`.
@@ -8,13 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from nas._errors import NasError
-from nas.space import Subnet
-
-if TYPE_CHECKING:
-    from nas.families.mobilenetv3 import MobileNetV3
 
 _BLOCK = re.compile(r"blocks\.(\d+)\.(?:conv|mobile_inverted_conv)\.(.+)")
 _LAYERS = {"inverted_bottleneck": "expand", "depth_conv": "depthwise", "point_linear": "project"}
@@ -52,18 +47,3 @@ def rename(key: str, positions: Sequence[str]) -> str:
     leaf = inner.rpartition(".")[2]
     kind = "norm" if inner.startswith("bn.") else "conv"
     return f"{prefix}.{_LAYERS[layer]}.{kind}.{leaf}"
-
-
-def published_subnet(
-    family: MobileNetV3, ks: Sequence[int], e: Sequence[int], d: Sequence[int], resolution: int
-) -> Subnet:
-    """Return the subnet that `set_active_subnet(ks, e, d)` activates in the published code, at `resolution`."""
-    choices: dict[str, int] = {"resolution": resolution}
-    entry = 0
-    for s, stage in enumerate(family.shape.stages, 1):
-        choices[f"stage{s}.depth"] = d[s - 1]
-        for b in range(1, stage.depths[-1] + 1):
-            choices[f"stage{s}.block{b}.kernel"] = ks[entry]
-            choices[f"stage{s}.block{b}.expand"] = e[entry]
-            entry += 1
-    return family.space.subnet(choices)

@@ -164,6 +164,20 @@ class MobileNetV3(Family):
         blocks = [f"stages.{s}.{b}" for s, stage in stages for b in range(1, stage.depths[-1] + 1)]
         return rename(key, ["first", *blocks])
 
+    def published_subnet(
+        self, ks: Sequence[int], e: Sequence[int], d: Sequence[int], resolution: int
+    ) -> Subnet:
+        """Return the subnet that `set_active_subnet(ks, e, d)` activates in the published code, at `resolution`."""
+        choices: dict[str, int] = {"resolution": resolution}
+        entry = 0
+        for s, stage in enumerate(self.shape.stages, 1):
+            choices[f"stage{s}.depth"] = d[s - 1]
+            for b in range(1, stage.depths[-1] + 1):
+                choices[f"stage{s}.block{b}.kernel"] = ks[entry]
+                choices[f"stage{s}.block{b}.expand"] = e[entry]
+                entry += 1
+        return self.space.subnet(choices)
+
     def initialise(self, network: nn.Module) -> None:
         for layer in network.modules():
             if isinstance(layer, nn.Conv2d):

@@ -5,63 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from nas._errors import NasError
 from nas.train._large import large_batches
+from nas.train._plan import BatchPlan
 from nas.train.augment import crop_and_flip, draw, normalize
 from nas.train.data import Data, Images
-from nas.train.processes import Processes
 from nas.train.recipe import Recipe
-from nas.train.seeds import augment_rng, epoch_order, seed_globals
+from nas.train.seeds import augment_rng, seed_globals
 
 Batch = tuple[Tensor, Tensor]
 """Normalised float images (n, 3, h, w), channels_last, and targets: int64 (n,) or probabilities (n, classes)."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Which images belong to which step and rank."""
-
-    count: int
-    batch_size: int
-    seed: int
-    rank: int
-    ranks: int
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Whole batches in an epoch; the few images left over differ from epoch to epoch."""
-        return self.count // self.batch_size
-
-    @property
-    def share(self) -> tuple[int, int]:
-        """Start and stop of this rank's part of every batch."""
-        return self.rank * self.batch_size // self.ranks, (self.rank + 1) * self.batch_size // self.ranks
-
-    def indices(self, step: int) -> np.ndarray:
-        """Return the images of this rank's part of `step`."""
-        epoch, within = divmod(step, self.steps_per_epoch)
-        order = epoch_order(self.seed, epoch, self.count)
-        start, stop = self.share
-        return order[within * self.batch_size + start : within * self.batch_size + stop]
-
-
-def make_plan(recipe: Recipe, count: int, processes: Processes) -> Plan:
-    """Return the plan of this process; a batch is the whole data set at most, and an equal share for every rank."""
-    several = processes.size
-    size = min(recipe.batch_size, count) // (2 * several) * (2 * several)
-    if size == 0:
-        raise NasError(
-            f"{count} training images are too few for {several} processes; at least 2 for each are needed"
-        )
-    return Plan(count, size, recipe.seed, processes.rank, several)
-
-
 def batches(
-    recipe: Recipe, data: Data, plan: Plan, device: torch.device, start: int, stats: Stats
+    recipe: Recipe, data: Data, plan: BatchPlan, device: torch.device, start: int, stats: Stats
 ) -> Iterator[Batch]:
     """Yield the batches of the steps from `start` on, without end."""
     finish = _finisher(recipe, len(data.classes), device)
@@ -75,7 +34,9 @@ def batches(
         yield finish(normalize(images, mean, std), labels)
 
 
-def _memory_batches(recipe: Recipe, images: Images, plan: Plan, step: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _memory_batches(
+    recipe: Recipe, images: Images, plan: BatchPlan, step: int
+) -> Iterator[tuple[Tensor, Tensor]]:
     padding = recipe.crop_padding
     while True:
         index = torch.from_numpy(plan.indices(step)).to(images.labels.device)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from nas.train._plan import BatchPlan
 from nas.train.data import Data
 from nas.train.recipe import Recipe
 from nas.train.seeds import seed_globals
 from nas.train.sources import Table
-
-if TYPE_CHECKING:
-    from nas.train._batches import Plan
 
 
 class _Pictures(Dataset[tuple[Tensor, int]]):
@@ -43,7 +41,7 @@ class _Pictures(Dataset[tuple[Tensor, int]]):
 class _Schedule:
     """A batch sampler without end that starts at any step."""
 
-    def __init__(self, plan: Plan, start: int) -> None:
+    def __init__(self, plan: BatchPlan, start: int) -> None:
         self.plan = plan
         self.start = start
 
@@ -56,7 +54,7 @@ class _Schedule:
 
 
 def large_batches(
-    recipe: Recipe, data: Data, plan: Plan, start: int, size: tuple[int, int], device: torch.device
+    recipe: Recipe, data: Data, plan: BatchPlan, start: int, size: tuple[int, int], device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield uint8 images (n, 3, *size) and labels of this rank's part of each step from `start` on."""
     from timm.data.transforms import RandomResizedCropAndInterpolation

@@ -18,7 +18,8 @@ from nas.elastic import Supernet, channels_last
 from nas.families import get_family, save_model
 from nas.space import Subnet
 from nas.train import schedules
-from nas.train._batches import batches, make_plan, measure_stats
+from nas.train._batches import batches, measure_stats
+from nas.train._plan import make_plan
 from nas.train._validate import Validation, evaluate
 from nas.train.data import Data
 from nas.train.distil import distil, with_statistics

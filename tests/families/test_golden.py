@@ -13,7 +13,6 @@ import torch
 from nas._errors import NasError
 from nas.elastic import Supernet
 from nas.families import get_family, load_model
-from nas.families._once_for_all import published_subnet
 from nas.families._published import load_published, read_published
 from nas.families.mobilenetv3 import MobileNetV3
 
@@ -65,7 +64,7 @@ def supernet(golden: dict) -> Supernet:
 def test_reproduces_the_published_logits(golden: dict, supernet: Supernet, index: int) -> None:
     case = golden["cases"][index]
     assert isinstance(supernet.family, MobileNetV3)
-    subnet = published_subnet(supernet.family, **case["subnet"], resolution=case["resolution"])
+    subnet = supernet.family.published_subnet(**case["subnet"], resolution=case["resolution"])
     r = case["resolution"]
     x = torch.tensor(
         np.random.RandomState(case["input_seed"]).standard_normal((2, 3, r, r)), dtype=torch.float32
