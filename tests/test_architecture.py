@@ -23,7 +23,7 @@ LARGE_FOLDERS = {
     "nas/elastic": 16,
     "nas/latency": 18,
     "nas/search": 30,
-    "nas/train": 27,
+    "nas/train": 28,
 }
 """Folders of more than a dozen modules, with how many they have at most."""
 FILE_CIRCLES: list[set[str]] = []
