@@ -5,8 +5,8 @@ They need pytest and hypothesis, which the extra "testing" installs: `pip instal
 
 from importlib import import_module
 
-from nas._errors import NasError
 from nas._extras import missing
+from nas.errors import NasError
 
 for _package in ("hypothesis", "pytest"):
     try:

@@ -23,8 +23,8 @@ import pytest
 import torch
 from PIL import Image
 
-from nas._errors import UsageError
 from nas.elastic import Inputs, batch_of, call, named_inputs
+from nas.errors import UsageError
 from nas.export import Export, load_artifact, parse_formats, read_manifest
 from nas.families import Evaluator, Model, Quality, Task, get_task, load_model
 from nas.families._task import SPLIT_WORDS, Split

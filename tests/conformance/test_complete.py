@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import nas.testing
-from nas._errors import NasError
+from nas.errors import NasError
 from nas.families import families
 from nas.latency.runtimes import runtime_names
 

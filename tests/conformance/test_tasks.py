@@ -12,7 +12,7 @@ from nas.train.evaluate import pictures
 from tests.conformance.trainers import few_digits
 from tests.diffusion.small import write_tiny
 from tests.gan_compress.conftest import save_tiny as save_generator
-from tests.gan_compress.translation.conftest import save_tiny as save_translator
+from tests.gan_compress.pix2pix.conftest import save_tiny as save_translator
 
 
 def digits() -> Data:

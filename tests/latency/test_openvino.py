@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from nas._errors import NasError, UsageError
 from nas.elastic import Pass, quantize_layers
+from nas.errors import NasError, UsageError
 from nas.latency.measure import measure
 from nas.latency.programs import write_sequence
 from nas.latency.runtimes import _openvino, get_runtime

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from nas._errors import NasError, UsageError
 from nas.elastic import Supernet
+from nas.errors import NasError, UsageError
 from nas.families import get_family
 from nas.latency._turns import Plan
 from nas.latency.fingerprint import machine_fingerprint
