@@ -24,10 +24,15 @@ from nas.space import Choice, SearchSpace, Subnet
 class Part:
     """A block of the network.
 
-    `build` makes the ordinary module from the choices; `layouts` names, for each of its tensors that is not the same
-    in every subnet, the axes. `matrices` are the sizes of square learned matrices that only the supernet holds (see
-    `Kernel`). `active_if` leaves the part out, as for a dimension; `reads` names dimensions that `build` reads beside
-    those of the layouts. `group` is the row of a readable table that tells of the part; by default its container.
+    Attributes:
+        name: Path of its module in the network, such as "stages.1.blocks.0"; the same in every subnet that has it.
+        build: Makes the ordinary module from the choices, on the current default device. Equal choices in
+            `dimensions` make equal modules.
+        layouts: The axes of each tensor, by its name in the module, that is not of the same size in every subnet.
+        active_if: A dimension and those of its choices for which subnets have the part; None: all have it.
+        reads: Dimensions that `build` reads beside those of the layouts: a flag, bits, a stride.
+        matrices: Sizes of square learned matrices that only the supernet holds, by name in the module (see `Kernel`).
+        group: Row of a readable table that tells of the part; by default its container.
     """
 
     name: str
@@ -49,7 +54,7 @@ class Part:
         return self.active_if is None or choices.get(self.active_if[0]) in self.active_if[1]
 
     def key(self, choices: Choices) -> tuple[Choice | None, ...]:
-        """The block configuration, None for inactive dimensions: equal keys make equal modules."""
+        """Return the block configuration, None for inactive dimensions: equal keys make equal modules."""
         return tuple(choices.get(name) for name in self.dimensions)
 
 
@@ -66,8 +71,10 @@ class Pass:
 class Program:
     """A static module that is run for an output: the whole network, or one of several that together make the output.
 
-    `view` gives the module of a static network, with the network's own weights; `example` its deterministic `Inputs`
-    for a batch size. `dimensions` decide module and cost: subnets of equal choices there have equal programs.
+    Attributes:
+        view: Gives the module of a static network, with the network's own weights.
+        example: Gives its deterministic `Inputs` for a subnet and a batch size.
+        dimensions: What decides module and cost: subnets of equal choices there have equal programs.
     """
 
     view: Callable[[nn.Module], nn.Module]
@@ -84,15 +91,32 @@ Forward = Callable[[Any], torch.Tensor]
 
 
 class Family(ABC):
-    """A kind of model with its search space.
+    """A kind of model with its search space: all that the mechanism needs to know of a network.
+
+    A subnet is the same plain model at a smaller size, and its weights are slices of the largest model's. A family
+    gives the space, the parts with their axes, and `assemble`; from these follow running, extracting, sorting,
+    calibrating, counting, profiling and exporting subnets, which no family does itself.
+
+    Life cycle: a function registered in the entry point group "anyfit.families" makes a family from its options, here
+    and again in every process that builds a network; the family is not changed after that. `Supernet` builds the
+    largest network once and calls `initialise` for its first weights. For a subnet, the parts that are active are
+    built, once a block configuration, and assembled; `example_input` is what it is traced, counted and measured on.
 
     A tensor's name is the same in every subnet that has it: a static module of a subnet has a subset of the names of
     the largest. So blocks that may be left out stand in containers with stable names, such as `nn.ModuleDict`.
+
+    `nas.testing.families` has the tests that a family must pass; CONTRIBUTING.md shows one of another package.
+
+    Source: weight slices of one supernet are those of once-for-all networks (Cai et al. 2020, "Once-for-All: Train One
+    Network and Specialize it for Efficient Deployment") and slimmable networks (Yu et al. 2019).
     """
 
     name: str
+    """The entry point in the group "anyfit.families" that makes it."""
     space: SearchSpace
+    """The named dimensions with their choices, each from the smallest network to the largest."""
     options: Mapping[str, object]
+    """What the entry point is called with to make an equal family: values of JSON."""
     task: str = "classification"
     """The entry point in the group "anyfit.tasks" that says how its subnets are judged."""
     published_scale: tuple[tuple[float, ...], tuple[float, ...]] = (
@@ -108,15 +132,36 @@ class Family(ABC):
     @property
     @abstractmethod
     def parts(self) -> Sequence[Part]:
-        """Every part of the largest network; a part's name is its module's path in the network."""
+        """Every part of the largest network; a part's name is its module's path in the network.
+
+        Each tensor of the network belongs to exactly one. Asked for often: make them once.
+        """
 
     @abstractmethod
     def assemble(self, modules: Mapping[str, nn.Module], subnet: Subnet) -> nn.Module:
-        """Make the static network of `subnet` from its parts' modules, by the part's name."""
+        """Make the static network of a subnet from its parts.
+
+        Args:
+            modules: The module of each part that is active, by the part's name, in the order of `parts`. They are put
+                in at that path as they are: one may be shared with other subnets.
+            subnet: What is made.
+
+        Returns:
+            An ordinary module without any tensor but those of the parts. It takes `Inputs` as `example_input` makes
+            them, and returns one tensor whose first axis is the batch.
+        """
 
     @abstractmethod
     def example_input(self, subnet: Subnet, batch_size: int = 1) -> Any:
-        """Return deterministic `Inputs` of the static network of `subnet`: one batch, or several by argument's name."""
+        """Make inputs that are always the same, on the processor.
+
+        Args:
+            subnet: Whose static network takes them: its resolution, for example.
+            batch_size: The length of the first axis.
+
+        Returns:
+            One tensor (batch_size, ...), or several by the name of the network's argument.
+        """
 
     @property
     def programs(self) -> Mapping[str, Program]:
@@ -125,34 +170,58 @@ class Family(ABC):
         return {"": Program(lambda network: network, self.example_input, names)}
 
     def passes(self, subnet: Subnet) -> Sequence[Pass]:
-        """Return what is run for one output of `subnet`, in order; only `pass_dimensions` decide it."""
+        """Return what is run for one output of `subnet`, in order; only `pass_dimensions` decide it.
+
+        By default the whole network, once.
+        """
         return (Pass(),)
 
     def compose(self, programs: Mapping[str, Forward], subnet: Subnet) -> Forward:
         """Return what computes the network's output from its programs, whatever runs them.
 
-        It calls each program as often, and on as many inputs, as `passes` says.
+        Args:
+            programs: What computes each program that `passes` names: a module, or a session of a runtime.
+            subnet: Whose output it is.
+
+        Returns:
+            A function of `Inputs`. It calls each program as often, and on as many inputs, as `passes` says.
         """
         return programs[""]
 
     def prepare(self, x: Any, subnet: Subnet) -> Any:
-        """Fit a batch made for the largest subnet to this one (images: to its resolution)."""
+        """Fit a batch made for the largest subnet to this one (images: to its resolution); the batch itself by default.
+
+        Args:
+            x: `Inputs` of the largest subnet's network; not changed.
+            subnet: Whose network is to take them.
+        """
         return x
 
     def initialise(self, network: nn.Module) -> None:  # noqa: B027 (optional to override)
-        """Set the first weights of the largest network; the modules' own by default."""
+        """Set the first weights of the largest network, in place; the modules' own by default."""
 
     def published_name(self, key: str) -> str | None:
         """Return our name of a tensor of the reference implementation's checkpoints; the same by default.
 
-        None is for one that is not needed. Raises `NasError` for a name that no such checkpoint has.
+        Args:
+            key: The name in a checkpoint.
+
+        Returns:
+            The name in the largest network; None for one that is not needed.
+
+        Raises:
+            NasError: No such checkpoint has the name.
         """
         return key
 
     def published_options(self, state: Mapping[str, torch.Tensor]) -> Mapping[str, object]:
         """Return the family's options that a reference implementation's checkpoint tells; none by default.
 
-        Raises `NasError` for a checkpoint of another layout.
+        Args:
+            state: The checkpoint's tensors by name.
+
+        Raises:
+            NasError: The checkpoint has another layout.
         """
         return {}
 
@@ -193,6 +262,10 @@ class Family(ABC):
         }
 
     def build(self, subnet: Subnet) -> nn.Module:
-        """Build the ordinary static network of `subnet`, freshly initialised, on the current default device."""
+        """Build the ordinary static network of `subnet`, freshly initialised, on the current default device.
+
+        Raises:
+            SpaceError: The subnet belongs to another space.
+        """
         self.space.validate(subnet)
         return self.assemble({p.name: p.build(subnet) for p in self.parts if p.is_active(subnet)}, subnet)

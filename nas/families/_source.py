@@ -18,7 +18,13 @@ GROUP = "anyfit.sources"
 
 
 class Source(ABC):
-    """A kind of folder that is a model. Its module imports no heavy library before a method is called."""
+    """A kind of folder that is a model, though another library wrote it.
+
+    Life cycle: registered in the entry point group "anyfit.sources" under the KIND of "KIND:PLACE", and made once a
+    process without arguments, even for `nas list`: its module imports no heavy library before a method is called.
+    `find` turns what the user typed into a folder; `describe` is asked for lists and tables, `load` for work. Folders
+    are never changed but for `notes`.
+    """
 
     mark: str
     """The file that tells such a folder."""
@@ -27,19 +33,38 @@ class Source(ABC):
 
     @abstractmethod
     def find(self, place: str) -> Path:
-        """Return the folder that `place` names, a path or a name in a hub; raises `NasError` in one sentence."""
+        """Find a folder.
+
+        Args:
+            place: A path, or a name in a hub from which the folder is fetched.
+
+        Raises:
+            NasError: There is none, or it is of another kind; in one sentence.
+        """
 
     @abstractmethod
     def describe(self, path: Path) -> dict[str, Any]:
-        """Return what `read_model_config` returns, but for the space's digest, without loading weights."""
+        """Return what `read_model_config` returns, but for the space's digest, without loading weights.
+
+        That is "name", "family", "options", "classes", "mean", "std" and "info".
+
+        Raises:
+            NasError: The folder is damaged, or of a model that is not supported.
+        """
 
     @abstractmethod
     def digest(self, path: Path) -> str:
-        """Return a hash of the weights in a folder."""
+        """Return a hash of the weights in a folder: figures that were measured with others are refused by it."""
 
     @abstractmethod
     def load(self, path: Path) -> families.Model:
-        """Load the model in a folder; raises `NasError` for a damaged or unsupported one."""
+        """Load the model in a folder, its supernet in evaluation mode.
+
+        Nothing is unpickled, and no code that comes with the folder is run.
+
+        Raises:
+            NasError: The folder is damaged, or of a model that is not supported.
+        """
 
 
 @cache

@@ -35,7 +35,15 @@ SPLIT_WORDS: dict[Split, str] = {"train": "training", "val": "validation", "test
 
 @dataclass(frozen=True)
 class Quality:
-    """A quality that subnets have: its name in files, its name for readers, its unit, and which way is better."""
+    """A quality that subnets have: top-1, PSNR, a distance between distributions.
+
+    Attributes:
+        name: Its name in files and commands.
+        label: Its name for readers.
+        unit: "%", "dB", or "" for a plain number.
+        higher_is_better: Which way is better.
+        bounds: The least and the greatest value it can have.
+    """
 
     name: str
     label: str
@@ -83,7 +91,12 @@ class Examples:
 
 
 class Evaluator(ABC):
-    """Finds a quality of static networks on fixed inputs. It can be pickled, so that processes can share the work."""
+    """Finds a quality of static networks on fixed inputs.
+
+    Life cycle: `Task.evaluator` makes one for a model; it is then called for one subnet after another, by several
+    threads or, pickled, by several processes, so what it remembers between calls (inputs fitted to a size, what the
+    full network makes) must not travel: leave it out in `__getstate__`. The same network has the same quality again.
+    """
 
     quality: Quality
     data: str
@@ -95,7 +108,17 @@ class Evaluator(ABC):
 
     @abstractmethod
     def __call__(self, model: Model, forward: Forward, subnet: Subnet) -> float:
-        """Return the quality of a network of `model` that computes `forward` on the inputs of `subnet`."""
+        """Judge a network.
+
+        Args:
+            model: Whose subnet it is; the weights of its supernet may be missing (an exported network's).
+            forward: What computes the network, from `Inputs` of the size that `subnet` takes to its output: a static
+                module in evaluation mode, or programs of a runtime.
+            subnet: Which one.
+
+        Returns:
+            The quality in its own unit, within its bounds.
+        """
 
 
 @dataclass(frozen=True)
@@ -138,7 +161,12 @@ class Training:
 
 
 class Task(ABC):
-    """A kind of model: classification, generation."""
+    """A kind of model: what goes in and comes out of its networks, and by which qualities they are judged.
+
+    Life cycle: registered in the entry point group "anyfit.tasks", made once a process without arguments, named by
+    families. It holds nothing that a model or a user's data decide: those are handed to its methods. Its module is
+    imported with the first model; `nas.testing.tasks` has the tests that a task must pass.
+    """
 
     name: str
     qualities: tuple[Quality, ...]
@@ -147,7 +175,11 @@ class Task(ABC):
     """The command that quantizes exported networks of this kind."""
 
     def quality(self, name: str | None = None) -> Quality:
-        """Return the quality called `name`, or the first; raises `UsageError` for another."""
+        """Return the quality called `name`, without one the first.
+
+        Raises:
+            UsageError: The task has no such quality.
+        """
         for quality in self.qualities:
             if name in (None, quality.name):
                 return quality
@@ -172,18 +204,34 @@ class Task(ABC):
         split: Split = "val",
         limit: int | None = None,
     ) -> Evaluator:
-        """Return what measures subnets of `model` on up to `limit` images of a split of `data` (`nas.train.data.Data`).
+        """Return what measures subnets of a model.
 
-        Raises `UsageError` when `data` does not fit the model, or is missing and needed.
+        Args:
+            model: Whose subnets.
+            quality: One of `qualities_of(model)`.
+            data: Images of the user's (`nas.train.data.Data`), for a quality that needs some.
+            split: Which of them: subnets are ranked on "val", figures are given of "test".
+            limit: How many images at most; None: all.
+
+        Raises:
+            UsageError: `data` does not fit the model, or is missing and needed.
         """
 
     @abstractmethod
     def inputs(
         self, model: Model, subnet: Subnet, count: int, images: Tensor | None = None
     ) -> tuple[Any, str]:
-        """Return `count` inputs of `subnet` that are like those in use, and in a few words what they are.
+        """Make inputs that are like those in use: what exported files are compared on.
 
-        Where the network takes images they are made of `images`, uint8, by default the model's calibration images.
+        Args:
+            model: Whose subnet.
+            subnet: Whose network takes them.
+            count: How many.
+            images: uint8 (n, channels, height, width) of the largest subnet's size, which they are made of where the
+                network takes images; by default the model's calibration images, without these noise.
+
+        Returns:
+            `Inputs` of `count` examples, always the same, and in a few words what they are.
         """
 
     def examples(self, model: Model, count: int, data: Any = None, *, seed: int = 0) -> Examples:
@@ -223,22 +271,44 @@ class Task(ABC):
         )
 
     def finish_artifact(self, model: Model, network: Any, subnet: Subnet, folder: Path) -> None:  # noqa: B027
-        """Write into an artifact's `folder` what else users of this kind of model expect; nothing by default.
+        """Write into an artifact what else users of this kind of model expect; nothing by default.
 
-        `network` is the extracted network of `subnet`; the files of the formats are there already.
+        Args:
+            model: What is exported from.
+            network: The extracted network of `subnet`.
+            subnet: Which one.
+            folder: The artifact's; the files of the formats are there already.
         """
 
     @abstractmethod
     def interface(
         self, shape: tuple[int, ...], mean: tuple[float, ...], std: tuple[float, ...], classes: list[str]
     ) -> str:
-        """Return for a model card what the network takes (`shape` is without the batch) and gives, as Markdown."""
+        """Say for a model card what the network takes and gives.
+
+        Args:
+            shape: Of one input (the first of several), without the batch.
+            mean: Of images in [0, 1], channel by channel; () where nothing is normalised.
+            std: Likewise.
+            classes: Names of the model's classes, in order.
+
+        Returns:
+            Markdown that begins with the input and goes on with the output.
+        """
 
     @abstractmethod
     def example_code(
         self, shape: tuple[int, ...], mean: tuple[float, ...], std: tuple[float, ...], classes: list[str]
     ) -> tuple[str, str]:
-        """Return a title and Python lines that make an input batch `x`, a NumPy array."""
+        """Say for a model card how an input is made.
+
+        Args:
+            shape: As for `interface`, and so are `mean`, `std` and `classes`.
+
+        Returns:
+            A title, and Python lines that make an input batch `x` of one, a NumPy array (1, *shape). They may read
+            `name`, a picture file, or `names`, several. A task with a `usage` of its own may give whole programs.
+        """
 
     def usage(self) -> Sequence[tuple[str, str, str]] | None:
         """Return for a model card how files are used after that: file, title, Python lines; None for the usual ways."""

@@ -27,7 +27,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from nas._errors import NasError, UsageError
+from nas.errors import NasError, UsageError
 from nas.train.checkpoint import CHECKPOINT, read_checkpoint
 from nas.train.log import read_log
 from nas.train.trainer import MODEL, TrainingStopped

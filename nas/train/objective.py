@@ -50,12 +50,15 @@ class Lengths:
 
 
 class Objective(ABC):
-    """One kind of training.
+    """One kind of training: what `nas.train.trainer.Trainer` does not know of it.
 
-    Its life: it is made with what it needs (a recipe, data, a `Setup`) and settles what the recipe leaves open;
+    Life cycle: it is made with what it needs (a recipe, data, a `Setup`) and settles what the recipe leaves open;
     `build` makes the networks of step 0; then a checkpoint is loaded into `state`, or `begin` gives them the weights
     of a start. Each `step` adds gradients and updates weights; every few steps `evaluate` shows what is learned; at
-    the end `finish` writes the model's folder.
+    the end `finish` writes the model's folder. Whatever is random in `build` and `step` is a function of the recipe's
+    seed and the step (`nas.train.seeds`), so that a training that was stopped goes on to the same bits.
+
+    `nas.testing.trainers` has the tests that a training must pass.
 
     Attributes:
         columns: Of `log.csv`, in order; what a row lacks stays empty.
@@ -94,25 +97,47 @@ class Objective(ABC):
 
     @abstractmethod
     def build(self) -> TrainingState:
-        """Return the state of step 0, a function of the recipe's seed, on the setup's device."""
+        """Make the state of step 0, a function of the recipe's seed, on the setup's device.
+
+        Returns:
+            Networks, averages, optimizers: everything that a checkpoint holds.
+        """
 
     def begin(self) -> None:  # noqa: B027 (most trainings begin as they were built)
         """Make a new run's networks ready: with the weights of a start, their channels sorted."""
 
     @abstractmethod
     def step(self) -> Losses:
-        """Take one step, a function of the recipe's seed and `state.step`; the trainer counts it."""
+        """Take one step, a function of the recipe's seed and `state.step`; the trainer counts it.
+
+        A process takes its share of the batch (`setup.processes`), and updates weights through `update`, which
+        averages the gradients over all processes.
+
+        Returns:
+            The losses by name, detached scalars. Where one is not finite the trainer stops and keeps the last
+            checkpoint.
+        """
 
     def evaluate(self, samples: Path, log: Log) -> Mapping[str, Any]:
-        """Show what is learned: write the picture `samples`, say figures; return those for columns of `log.csv`.
+        """Show what is learned; the main process alone is asked.
 
-        The main process alone is asked.
+        Args:
+            samples: The picture to write, if there is something to look at.
+            log: Says figures.
+
+        Returns:
+            Figures for columns of `log.csv`.
         """
         return {}
 
     @abstractmethod
     def finish(self, folder: Path, log: Log) -> None:
-        """Write the trained model as `folder`, as a whole; the main process alone is asked."""
+        """Write the trained model, as a whole or not at all; the main process alone is asked.
+
+        Args:
+            folder: The model's; it does not exist.
+            log: Says figures.
+        """
 
 
 def update(

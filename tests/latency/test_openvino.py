@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from nas._errors import NasError, UsageError
 from nas.elastic import Pass, quantize_layers
+from nas.errors import NasError, UsageError
 from nas.latency.measure import measure
 from nas.latency.programs import write_sequence
 from nas.latency.runtimes import _openvino, get_runtime
@@ -91,12 +91,3 @@ def test_bfloat16_is_run_where_the_processor_has_it(
     runtime.require(ONE)
     with pytest.raises(UsageError, match="ask for fp32"):
         runtime.require(workload)
-
-
-def test_files_of_other_kinds_are_one_sentence(runtime: Runtime, tmp_path: Path) -> None:
-    (tmp_path / "broken.onnx").write_bytes(b"no model")
-    with pytest.raises(NasError) as caught:
-        measure({"a": tmp_path / "broken.onnx"}, runtime, ONE, plan=QUICK)
-    assert "\n" not in str(caught.value)
-    with pytest.raises(NotImplementedError, match="no ONNX files"):
-        get_runtime("torch").function(tmp_path / "broken.onnx", 1)

@@ -27,12 +27,20 @@ class Runtime(ABC):
     Life cycle: the measuring program calls `require`, then `lower` once for each module. A worker process, its threads
     already pinned, calls `start` once, `open` for each file and then the returned functions again and again, in turns;
     it may import only what `start` and `load` import. `version` belongs to a latency as much as the name does.
+
+    Registered in the entry point group "anyfit.runtimes", or a line of the table in `nas.latency.runtimes`; made
+    without arguments, even where it cannot be used: its module imports the library inside methods.
+    `nas.testing.runtimes` has the tests that a runtime must pass.
     """
 
     name: ClassVar[str]
+    """What commands and profiles call it."""
     package: ClassVar[str]
+    """The distribution whose version is the runtime's, as pip knows it."""
     device: ClassVar[str] = "cpu"
+    """Where it runs, as torch names it."""
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
+    """The number formats it computes in, of `nas.latency.workload.PRECISIONS`."""
     extra: ClassVar[str] = ""
     """The extra of this distribution that installs the package; "" where it is always there."""
     reads_onnx: ClassVar[bool] = False
@@ -51,14 +59,19 @@ class Runtime(ABC):
             return "absent"
 
     def unavailable(self) -> str | None:
-        """Return why this runtime cannot be used here, and what to do; None if it can."""
+        """Return why this runtime cannot be used here, and what to do, in one line; None if it can."""
         if self.version != "absent":
             return None
         wanted = f"'anyfit[{self.extra}]'" if self.extra else self.package
         return f"{self.package} is not installed; pip install {wanted}"
 
     def require(self, workload: Workload) -> None:
-        """Raise a `NasError` unless this runtime is here and runs `workload`."""
+        """Check that this runtime is here and runs a workload.
+
+        Raises:
+            NasError: It cannot be used here.
+            UsageError: It does not compute in this precision, or there are fewer cores than threads.
+        """
         if reason := self.unavailable():
             raise NasError(f"the runtime {self.name!r} cannot be used: {reason}")
         if workload.precision not in self.precisions:
@@ -76,10 +89,21 @@ class Runtime(ABC):
     def lower(
         self, module: nn.Module, example: elastic.Inputs, path: Path, recipe: Recipe | None = None
     ) -> Path:
-        """Write the static module as a program and return its path: `path` with the runtime's suffix.
+        """Write a static module as a program.
 
-        `example` is one batch of the input, or of the inputs by name. `recipe` says how the module is built; a runtime
-        that runs Python modules uses it, so that no module is ever unpickled.
+        Args:
+            module: In evaluation mode; it is left as it is. Its weights may be on the meta device, where the runtime
+                `builds` and there is a recipe.
+            example: One batch of its input, or of its inputs by name.
+            path: Where, without a suffix.
+            recipe: How the module is built: "family", "options", "subnet" and, of several, "program". A runtime that
+                runs Python modules uses it, so that no module is ever unpickled.
+
+        Returns:
+            The program's path: `path` with the runtime's suffix. With a recipe it runs any batch size.
+
+        Raises:
+            NasError: The module cannot be written.
         """
 
     def start(self, workload: Workload) -> None:
@@ -92,17 +116,38 @@ class Runtime(ABC):
 
     @abstractmethod
     def load(self, path: Path, workload: Workload) -> Run:
-        """Open a program and return a function that runs it once on noise, to the end."""
+        """Open a program.
+
+        Args:
+            path: What `lower` returned.
+            workload: Batch size, threads and number format.
+
+        Returns:
+            A function that runs it once, to the end, on noise that is the same each time: standard normal numbers,
+            zeros for whole ones. It returns the output: a tensor, or a sequence of which the first is it.
+        """
 
     def function(self, path: Path, threads: int) -> ArrayFunction:
-        """Return a function of arrays by the inputs' names that runs an ONNX file in fp32 and gives its first output.
+        """Open an ONNX file to compute with, in fp32; only for a runtime that `reads_onnx`.
 
-        What the file does not take is left out. Only for a runtime that `reads_onnx`.
+        Args:
+            path: The file.
+            threads: How many it may use.
+
+        Returns:
+            A function of arrays by the inputs' names that gives the first output. What the file does not take is left
+            out.
+
+        Raises:
+            NotImplementedError: The runtime reads none.
         """
         raise NotImplementedError(f"the programs of {self.name} are no ONNX files")
 
     def open(self, path: Path, workload: Workload) -> Run:
-        """Open a program, or a sequence of programs, and return a function that runs it once."""
+        """Open a program, or a sequence of programs, and return a function that runs it once.
+
+        That of a sequence returns nothing. Args are those of `load`.
+        """
         if path.suffix != SUFFIX:
             return self.load(path, workload)
         return open_sequence(path, workload, self.load, self._opened)

@@ -1,0 +1,14 @@
+"""Families of classifiers through the one suite: the shipped shapes, with few classes and small images."""
+
+from __future__ import annotations
+
+from nas.families import get_family
+from nas.testing.families import FamilyCase, RegisteredFamilySuite
+
+
+class TestSmallImages(RegisteredFamilySuite):
+    case = FamilyCase(lambda: get_family("mbv3-small-image", classes=7))
+
+
+class TestOnceForAll(RegisteredFamilySuite):
+    case = FamilyCase(lambda: get_family("ofa-mbv3", classes=7, resolutions=(32, 40, 48)))

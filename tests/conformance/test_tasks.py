@@ -1,0 +1,53 @@
+"""Every task through the one suite, with tiny untrained models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nas.elastic import Supernet
+from nas.families import Calibration, get_family, save_model
+from nas.testing.tasks import TaskCase, TaskSuite
+from nas.train.data import Data
+from nas.train.evaluate import pictures
+from tests.conformance.trainers import few_digits
+from tests.diffusion.small import write_tiny
+from tests.gan_compress.conftest import save_tiny as save_generator
+from tests.gan_compress.pix2pix.conftest import save_tiny as save_translator
+
+
+def digits() -> Data:
+    """Return so many digits that a validation split has twenty."""
+    return few_digits(300)
+
+
+def save_classifier(folder: Path) -> Path:
+    """Write an untrained classifier of digits; calibrated on some, it does not take all for the same."""
+    supernet = Supernet(get_family("mbv3-small-image", classes=10))
+    data, half = digits(), [0.5] * 3
+    images, _ = pictures(data, "train", (32, 32), 64)
+    save_model(
+        folder,
+        supernet,
+        name="tiny",
+        classes=data.classes,
+        mean=half,
+        std=half,
+        calibration=Calibration(images),
+    )
+    return folder
+
+
+class TestClassification(TaskSuite):
+    case = TaskCase("classification", save_classifier, digits)
+
+
+class TestGeneration(TaskSuite):
+    case = TaskCase("generation", save_generator, few_digits)
+
+
+class TestTranslation(TaskSuite):
+    case = TaskCase("translation", save_translator, few_digits)
+
+
+class TestDiffusion(TaskSuite):
+    case = TaskCase("diffusion", write_tiny)
