@@ -11,10 +11,11 @@ from typing import Any
 
 import diffusion
 from diffusion.compress.pruning import PruneConfig, Pruned, prune
-from diffusion.compress.quantization import LEAST_PSNR, WORTH, Purpose, Trial, Tried, recommend, refusal, ways
+from diffusion.compress.quantization import LEAST_PSNR, Trial, Tried, refusal, ways
 from diffusion.compress.quantized import write_quantized
 from diffusion.pipeline.inputs.captions import open_described
 from nas.api import Table
+from nas.compress import WORTH, Purpose, recommend
 from nas.errors import UsageError
 from nas.families import Model
 from nas.latency import Workload, chosen_runtime, format_bytes, format_count, format_ms
@@ -225,7 +226,7 @@ def quantize_pipeline(
     with tempfile.TemporaryDirectory(prefix="anyfit-") as scratch:
         trial = Trial(model, chosen, workload, Path(scratch), with_match=with_match, report=hear)
         tried = trial.run(ways(model, subnet, chosen.name))
-        best = recommend(tried, purpose, least_psnr=least_psnr)
+        best = recommend(tried[0], tried[1:], purpose, least=least_psnr)
         folder = output if best is not None else None
         if best is not None and folder is not None:
             hear(f"writing {folder}")
