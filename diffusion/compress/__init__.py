@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from nas import lazy
 
 if TYPE_CHECKING:
-    from diffusion.compress.pruning import PruneConfig, Pruned, prune
+    from diffusion.compress.pruning import PipelinePruneConfig, Pruned, prune
     from diffusion.compress.quantization import LEAST_PSNR, Trial, Tried, refusal, ways
     from diffusion.compress.quantized import write_quantized
     from diffusion.compress.verbs import PipelineQuantization, Pruning, prune_pipeline, quantize_pipeline
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LEAST_PSNR",
     "PipelineQuantization",
-    "PruneConfig",
+    "PipelinePruneConfig",
     "Pruned",
     "Pruning",
     "Trial",
@@ -32,7 +32,7 @@ __getattr__ = lazy.attributes(
     __name__,
     {
         "LEAST_PSNR": "diffusion.compress.quantization",
-        "PruneConfig": "diffusion.compress.pruning",
+        "PipelinePruneConfig": "diffusion.compress.pruning",
         "Pruned": "diffusion.compress.pruning",
         "PipelineQuantization": "diffusion.compress.verbs",
         "Pruning": "diffusion.compress.verbs",

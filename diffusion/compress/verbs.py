@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import diffusion
-from diffusion.compress.pruning import PruneConfig, Pruned, prune
+from diffusion.compress.pruning import PipelinePruneConfig, Pruned, prune
 from diffusion.compress.quantization import LEAST_PSNR, Trial, Tried, refusal, ways
 from diffusion.compress.quantized import write_quantized
 from diffusion.pipeline.inputs.captions import open_described
@@ -117,17 +117,17 @@ def prune_pipeline(
         device: Where the pipeline runs: "cpu", "cuda", "cuda:1".
         threads: Of torch and of what is measured; None for all cores.
         progress: Hears stages and steps.
-        **settings: Of `PruneConfig`: subnet, macs, params, table, images, samples, steps, seed.
+        **settings: Of `PipelinePruneConfig`: subnet, macs, params, table, images, samples, steps, seed.
 
     Raises:
         UsageError: A pipeline, subnet or limit that makes no sense.
         InfeasibleError: A limit below the smallest subnet.
     """
     try:
-        config = PruneConfig(**settings)
+        config = PipelinePruneConfig(**settings)
     except TypeError as error:
         raise UsageError(
-            f"pruning does not take these settings ({error}); see `diffusion.compress.PruneConfig`"
+            f"pruning does not take these settings ({error}); see `diffusion.compress.PipelinePruneConfig`"
         ) from error
     examples = None
     if data is not None:
