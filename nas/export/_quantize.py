@@ -6,7 +6,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import NoReturn
 
@@ -100,7 +99,7 @@ def quantize_artifact(
         ways = [_File(scope, file, tried[scope], judged, fp32) for scope, file in files.items()]
         best = recommend(_File("fp32", fp32, 1.0, judged, fp32), ways, worth=worth)
         if best is None:
-            raise NasError("what int8 gives is no number; nothing was written, use fp32")
+            raise NasError("int8 gives outputs that are no finite numbers; nothing was written, use fp32")
         scope = best.scope
         shutil.copyfile(files[scope], beside / INT8)
         times = measured["fp32"].median_ms, measured[scope].median_ms
@@ -163,13 +162,18 @@ class _Judged:
     model: Model
     subnet: Subnet
     inputs: Inputs
-    _known: dict[tuple[int, Path], float] = field(default_factory=dict)
+    _scores: dict[Path, float] = field(default_factory=dict)
+    _values: dict[tuple[int, Path], float] = field(default_factory=dict)
 
     def score(self, fp32: Path, file: Path) -> float:
         """Return how accurate a file is, higher being better."""
-        if not self.evaluators:
-            return -self._error(fp32, file)
-        return self.evaluators[0].quality.sign * self._value(self.evaluators[0], file)
+        if file not in self._scores:
+            if self.evaluators:
+                first = self.evaluators[0]
+                self._scores[file] = first.quality.sign * self._value(first, file)
+            else:
+                self._scores[file] = -self._error(fp32, file)
+        return self._scores[file]
 
     def pairs(self, fp32: Path, int8: Path) -> tuple[tuple[QualityFigure, QualityFigure], ...]:
         """Return every quality of both files."""
@@ -180,9 +184,9 @@ class _Judged:
 
     def _value(self, evaluator: Evaluator, file: Path) -> float:
         key = id(evaluator), file
-        if key not in self._known:
-            self._known[key] = evaluator(self.model, Onnx(exact=False).open(file, _never), self.subnet)
-        return self._known[key]
+        if key not in self._values:
+            self._values[key] = evaluator(self.model, Onnx(exact=False).open(file, _never), self.subnet)
+        return self._values[key]
 
     def _error(self, fp32: Path, int8: Path) -> float:
         first, second = (Onnx(exact=False).open(file, _never)(self.inputs) for file in (fp32, int8))
@@ -206,7 +210,7 @@ class _File:
     def size_bytes(self) -> int:
         return self.path.stat().st_size
 
-    @cached_property
+    @property
     def score(self) -> float:
         return self.judged.score(self.fp32, self.path)
 

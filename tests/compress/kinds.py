@@ -16,7 +16,9 @@ from tests.conformance.families import randomise
 def classifier() -> Supernet:
     """Return a supernet with resolutions, kernels, depths and expansions."""
     torch.manual_seed(0)
-    return Supernet(mbv3_small_image(width=0.5)).eval()
+    supernet = Supernet(mbv3_small_image(width=0.5))
+    randomise(supernet)
+    return supernet.eval()
 
 
 def denoiser() -> Supernet:

@@ -9,7 +9,7 @@ from nas.compress.distil import feature_error, feature_sizes, features_of, outpu
 from nas.elastic import call
 from tests.compress.kinds import KINDS, examples
 
-PLACES = {"classifier": ("stages.1.0", "stages.2.0"), "denoiser": ("down_blocks.0", "up_blocks.1")}
+PLACES = {"classifier": ("stages.1.1", "stages.2.1"), "denoiser": ("down_blocks.0", "up_blocks.1")}
 
 
 @pytest.mark.parametrize("kind", [*KINDS])

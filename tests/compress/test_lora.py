@@ -33,15 +33,16 @@ def test_adapters_are_all_that_is_trained_and_come_off(network_and_inputs: tuple
         torch.testing.assert_close(call(network, inputs), plain, rtol=0, atol=0)
     trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
     assert len(trained) == 2 * len(layers) and all(".lora_" in name for name in trained)
-    optimizer = torch.optim.SGD(trained.values(), lr=0.1)
+    optimizer = torch.optim.Adam(trained.values(), lr=0.01)
     for _ in range(2):  # the first step moves the second matrices alone
         optimizer.zero_grad()
         call(network, inputs).square().mean().backward()
         optimizer.step()
     with torch.no_grad():
         changed, made = call(network, inputs), merged(network)
-        assert not torch.allclose(changed, plain, rtol=1e-3, atol=1e-6)
-        torch.testing.assert_close(call(made, inputs), changed, rtol=1e-3, atol=1e-4)
+        size = float(plain.abs().max())
+        assert float((changed - plain).abs().max()) > 1e-2 * size
+        torch.testing.assert_close(call(made, inputs), changed, rtol=0, atol=1e-4 * size)
     after = made.state_dict()
     assert after.keys() == before.keys()
     assert not any(p.requires_grad for p in made.parameters())
@@ -71,11 +72,12 @@ def test_depthwise_convolutions_are_left_out_and_wrong_layers_refused() -> None:
     network = KINDS["classifier"]().network
     depthwise = "stages.2.1.depthwise.conv"
     assert depthwise not in adaptable(network)
-    for given, why in (
-        ({"rank": 2, "layers": [depthwise]}, "depthwise.conv is none"),
-        ({"rank": 2, "layers": []}, "the network has none"),
-        ({"rank": 0}, "at least 1"),
-    ):
+    cases: list[tuple[int, list[str] | None, str]] = [
+        (2, [depthwise], "depthwise.conv is none"),
+        (2, [], "the network has none"),
+        (0, None, "at least 1"),
+    ]
+    for rank, layers, why in cases:
         with pytest.raises(UsageError, match=why):
-            add_adapters(network, **given)
+            add_adapters(network, rank, layers)
     assert all(p.requires_grad for p in network.parameters())

@@ -160,7 +160,7 @@ def test_choices_are_read_in_every_form(deep: Path, tmp_path: Path) -> None:
         ('{"layers": 1', "is not complete"),
         ('{"colour": 1}', "has 'colour', which is no dimension"),
         ('{"layers": 7}', "must be one of|7"),
-        ("elephant", "give one of largest, half, bk-sdm-base"),
+        ("elephant", "give one of largest, half, smallest, bk-sdm-base"),
         (str(deep), "was not pruned by anyfit"),
     ):
         with pytest.raises(UsageError, match=words):
