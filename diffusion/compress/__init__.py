@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from nas import lazy
 
 if TYPE_CHECKING:
-    from diffusion.compress.pruning import PruneConfig, Pruned, prune
-    from diffusion.compress.quantization import WORTH, Trial, Tried, recommend, refusal, ways
+    from diffusion.compress.pruning import PipelinePruneConfig, Pruned, prune
+    from diffusion.compress.quantization import LEAST_PSNR, Trial, Tried, refusal, ways
     from diffusion.compress.quantized import write_quantized
     from diffusion.compress.verbs import PipelineQuantization, Pruning, prune_pipeline, quantize_pipeline
 
 __all__ = [
-    "WORTH",
+    "LEAST_PSNR",
     "PipelineQuantization",
-    "PruneConfig",
+    "PipelinePruneConfig",
     "Pruned",
     "Pruning",
     "Trial",
@@ -23,7 +23,6 @@ __all__ = [
     "prune",
     "prune_pipeline",
     "quantize_pipeline",
-    "recommend",
     "refusal",
     "ways",
     "write_quantized",
@@ -32,8 +31,8 @@ __all__ = [
 __getattr__ = lazy.attributes(
     __name__,
     {
-        "WORTH": "diffusion.compress.quantization",
-        "PruneConfig": "diffusion.compress.pruning",
+        "LEAST_PSNR": "diffusion.compress.quantization",
+        "PipelinePruneConfig": "diffusion.compress.pruning",
         "Pruned": "diffusion.compress.pruning",
         "PipelineQuantization": "diffusion.compress.verbs",
         "Pruning": "diffusion.compress.verbs",
@@ -42,7 +41,6 @@ __getattr__ = lazy.attributes(
         "Trial": "diffusion.compress.quantization",
         "Tried": "diffusion.compress.quantization",
         "prune": "diffusion.compress.pruning",
-        "recommend": "diffusion.compress.quantization",
         "refusal": "diffusion.compress.quantization",
         "ways": "diffusion.compress.quantization",
         "write_quantized": "diffusion.compress.quantized",

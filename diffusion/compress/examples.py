@@ -22,6 +22,8 @@ Example = tuple[dict[str, Tensor], Tensor]
 ExampleSource = Callable[[ElasticPipeline, int, int], tuple[list[Example], str]]
 """Makes examples of so many latents or images by a seed, and says what they are of."""
 TIMESTEPS = 12
+EASY = 0.05
+"""Of timesteps whose loss is below this share of the largest one's Taylor scores only get noise (see `Taylor`)."""
 _SMALL = 32 * 32
 """Pixels of latents up to which a batch of several timesteps is quicker than a batch for each."""
 _THINGS = (

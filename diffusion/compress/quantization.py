@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor
 from diffusion.evaluation.quality import psnr
 from diffusion.evaluation.task import MATCH, PSNR, fixed_inputs, pictures
 from diffusion.pipeline.family import DiffusionPipeline
-from nas.compress import SCOPES, quantize_onnx, quantize_onnx_dynamically
+from nas.compress import SCOPES, Purpose, quantize_onnx, quantize_onnx_dynamically
 from nas.elastic import FULL, call
 from nas.errors import UsageError
 from nas.latency.measure import Plan, measure
@@ -34,10 +34,6 @@ if TYPE_CHECKING:
     from nas.latency.workload import Workload
     from nas.space import Subnet
 
-Purpose = Literal["speed", "size"]
-PURPOSES: tuple[Purpose, ...] = ("speed", "size")
-WORTH = 1.2
-"""How many times as fast as floats a choice must be to be recommended for speed."""
 LEAST_PSNR = 25.0
 """Below so many dB to the original's pictures nothing is recommended."""
 FLOAT, DYNAMIC = "fp32", "dynamic int8"
@@ -73,6 +69,11 @@ class Tried:
     speedup: float
     psnr_db: float
     match: float | None
+
+    @property
+    def score(self) -> float:
+        """What `nas.compress.recommend` ranks it by: the PSNR in dB."""
+        return self.psnr_db
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object."""
@@ -248,23 +249,6 @@ def _bytes(path: Path) -> int:
 
     weights = path.with_suffix(".safetensors")
     return onnx_bytes(path) + (weights.stat().st_size if weights.exists() else 0)
-
-
-def recommend(
-    tried: Sequence[Tried], purpose: Purpose, *, worth: float = WORTH, least_psnr: float = LEAST_PSNR
-) -> Tried | None:
-    """Return the way to take, or None for floats, which `tried` begins with.
-
-    For speed it is the most accurate of those that are `worth` times as fast as floats; for size the smallest, however
-    slow. One whose pictures are below `least_psnr` dB is never taken.
-    """
-    floats, *others = tried
-    fine = [each for each in others if each.psnr_db >= least_psnr]
-    if purpose == "size":
-        smaller = [each for each in fine if each.size_bytes < floats.size_bytes]
-        return min(smaller, key=lambda each: (each.size_bytes, -each.psnr_db), default=None)
-    faster = [each for each in fine if each.speedup >= worth]
-    return max(faster, key=lambda each: (each.psnr_db, each.speedup), default=None)
 
 
 def refusal(tried: Sequence[Tried], purpose: Purpose, worth: float, least_psnr: float) -> str:

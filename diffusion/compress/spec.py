@@ -1,43 +1,31 @@
-"""Which subnet a word, a JSON text, a file or a folder means."""
+"""Which subnet a word, a JSON text, a file or a folder means: a pruned pipeline's is one of them."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from diffusion.denoisers.family import DenoiserFamily
 from diffusion.pipeline.files.folder import INDEX, INFO, read_info
+from nas.elastic import Family, find_subnet, subnet_of_choices
 from nas.errors import UsageError
-from nas.files import read_json
 from nas.space import Subnet
 
 PRUNED = "pruned"
 """The entry of a pruned pipeline's `anyfit.json` that says which subnet its denoiser is."""
 
 
-def read_subnet(family: DenoiserFamily, text: str) -> Subnet:
-    """Return the subnet that `text` means.
+def read_subnet(family: Family, text: str) -> Subnet:
+    """Return the subnet that `text` means: all that `nas.elastic.find_subnet` takes, or a pruned pipeline's folder.
 
-    It is a name ("half", "bk-sdm-base", "smallest"), a JSON object or file of choices by dimension or its last word
-    ({"layers": 1, "mid": false}, the rest being the largest), a subnet.json, or the folder of a pruned pipeline. Raises
-    `UsageError` for anything else.
+    Raises `UsageError` for anything else, and for the folder of a pipeline that was not pruned.
     """
-    named = {**family.named(), "smallest": family.space.smallest()}
-    if text in named:
-        return named[text]
-    path = Path(text).expanduser()
-    if text.lstrip().startswith("{"):
-        return _chosen(family, _parsed(text), "the JSON of --subnet")
-    if path.suffix == ".json" and path.is_file():
-        return _chosen(family, read_json(path), str(path))
-    if folder := pruned_folder(text):
-        return _chosen(family, read_info(folder)[PRUNED], str(folder / INFO))
-    raise UsageError(
-        f"there is no subnet {text!r}; give one of {', '.join(named)}, a JSON object or file of choices, or the folder "
-        "of a pruned pipeline"
-    )
+    if names_folder(family, text) and (folder := pruned_folder(text)):
+        return subnet_of_choices(family, read_info(folder)[PRUNED], str(folder / INFO))
+    return find_subnet(family, text)
+
+
+def names_folder(family: Family, text: str) -> bool:
+    """Whether `text` is a path, not a name of the family's and not choices in JSON."""
+    return text not in family.named() and not text.lstrip().startswith("{")
 
 
 def pruned_folder(text: str) -> Path | None:
@@ -49,31 +37,3 @@ def pruned_folder(text: str) -> Path | None:
                 return folder
             raise UsageError(f"{folder} was not pruned by anyfit: its {INFO} names no choices; give another")
     return None
-
-
-def cuts_entries(family: DenoiserFamily, subnet: Subnet) -> bool:
-    """Whether the subnet keeps some of the entries of an axis, so that their order matters."""
-    layouts = (layout for part in family.parts for layout in part.layouts.values())
-    axes = {name for layout in layouts for axis in layout.axes for name in axis.dimensions}
-    return any(name in axes and choice != family.space[name].choices[-1] for name, choice in subnet.items())
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise UsageError(f"the JSON of --subnet is not complete ({error}); mend it") from error
-
-
-def _chosen(family: DenoiserFamily, value: Any, where: str) -> Subnet:
-    if not isinstance(value, Mapping):
-        raise UsageError(f'{where} is no JSON object of choices; give one such as {{"mid": false}}')
-    choices = value["choices"] if isinstance(value.get("choices"), Mapping) else value
-    words = {name.rpartition(".")[2] for name in family.space.names}
-    for name in choices:
-        if name not in family.space and name not in words:
-            raise UsageError(
-                f"{where} has {name!r}, which is no dimension of the denoiser; its dimensions end in "
-                f"{', '.join(sorted(words))}, and the first is {family.space.names[0]}"
-            )
-    return family.uniform(1, **choices)

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import diffusion
-from diffusion.compress.pruning import PruneConfig, Pruned, prune
-from diffusion.compress.quantization import LEAST_PSNR, WORTH, Purpose, Trial, Tried, recommend, refusal, ways
+from diffusion.compress.pruning import PipelinePruneConfig, Pruned, prune
+from diffusion.compress.quantization import LEAST_PSNR, Trial, Tried, refusal, ways
 from diffusion.compress.quantized import write_quantized
 from diffusion.pipeline.inputs.captions import open_described
 from nas.api import Table
+from nas.compress import WORTH, Purpose, recommend
 from nas.errors import UsageError
 from nas.families import Model
 from nas.latency import Workload, chosen_runtime, format_bytes, format_count, format_ms
@@ -116,17 +117,17 @@ def prune_pipeline(
         device: Where the pipeline runs: "cpu", "cuda", "cuda:1".
         threads: Of torch and of what is measured; None for all cores.
         progress: Hears stages and steps.
-        **settings: Of `PruneConfig`: subnet, macs, params, table, images, samples, steps, seed.
+        **settings: Of `PipelinePruneConfig`: subnet, macs, params, table, images, samples, steps, seed.
 
     Raises:
         UsageError: A pipeline, subnet or limit that makes no sense.
         InfeasibleError: A limit below the smallest subnet.
     """
     try:
-        config = PruneConfig(**settings)
+        config = PipelinePruneConfig(**settings)
     except TypeError as error:
         raise UsageError(
-            f"pruning does not take these settings ({error}); see `diffusion.compress.PruneConfig`"
+            f"pruning does not take these settings ({error}); see `diffusion.compress.PipelinePruneConfig`"
         ) from error
     examples = None
     if data is not None:
@@ -225,7 +226,7 @@ def quantize_pipeline(
     with tempfile.TemporaryDirectory(prefix="anyfit-") as scratch:
         trial = Trial(model, chosen, workload, Path(scratch), with_match=with_match, report=hear)
         tried = trial.run(ways(model, subnet, chosen.name))
-        best = recommend(tried, purpose, least_psnr=least_psnr)
+        best = recommend(tried[0], tried[1:], purpose, least=least_psnr)
         folder = output if best is not None else None
         if best is not None and folder is not None:
             hear(f"writing {folder}")

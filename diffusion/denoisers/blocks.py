@@ -22,7 +22,7 @@ from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import nn
 
-from nas.elastic import FULL, Axis, Cat, Elastic, Fixed, Layout, Part, Repeat, quantize_layers, resized
+from nas.elastic import Axis, Cat, Elastic, Fixed, Layout, Part, Repeat, bits_dimension, resized, with_bits
 from nas.elastic import LengthChoices as Choices
 from nas.space import Choice, Dimension
 
@@ -99,7 +99,7 @@ class Plan:
         make = build or partial(resized, template, own)
         reads = self.reads
         if bits and self.shares.bits:
-            make = partial(_with_bits, make, bits, self.shares.bits[-1])
+            make = partial(with_bits, make, bits, self.shares.bits[-1])
             reads = (*reads, *self._bit_dimensions([*bits.values()]))
         self.parts.append(Part(path, make, own, condition, reads, group=_group(path)))
 
@@ -108,7 +108,7 @@ class Plan:
         choices = tuple(self.shares.bits or ())
         if len(choices) < 2:
             return ()
-        names = tuple(dict.fromkeys(f"{kind}.bits" for kind in kinds))
+        names = tuple(dict.fromkeys(map(bits_dimension, kinds)))
         known = {dimension.name for dimension in self.dimensions}
         self.dimensions += [Dimension(name, choices) for name in names if name not in known]
         return names
@@ -157,18 +157,6 @@ def counts(full: int, shares: Sequence[float], multiple: int = 1) -> tuple[int, 
     return tuple(
         sorted({number for number in found if number < full} | {full} | ({0} if 0 in shares else set()))
     )
-
-
-def _with_bits(
-    build: Callable[[Choices], nn.Module], kinds: Mapping[str, str], most: int, choices: Choices
-) -> nn.Module:
-    """Build a part and give the weights of the modules in `kinds` the bits that are chosen, `most` without a choice."""
-    module = build(choices)
-    for path, kind in kinds.items():
-        bits = choices.get(f"{kind}.bits", most)
-        if bits != FULL:
-            quantize_layers(module.get_submodule(path), int(bits))
-    return module
 
 
 def _group(path: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from itertools import combinations
 from typing import Any, ClassVar
 
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from diffusion.denoisers.blocks import Plan, Shares
 from diffusion.denoisers.configuration import read_configuration
-from nas.elastic import BITS, FULL, Family, Part, assembled
+from nas.elastic import Family, Part, assembled, require_offer
 from nas.errors import UsageError
 from nas.space import Dimension, SearchSpace, Subnet
 
@@ -118,31 +117,6 @@ class DenoiserFamily(Family):
     def inputs(self, batch_size: int, noise: Callable[..., Tensor]) -> dict[str, Tensor]:
         """Return example inputs; `noise` draws a float tensor of a shape, the batch before it."""
 
-    def uniform(self, share: float, **others: Any) -> Subnet:
-        """Return the subnet whose groups, heads and widths are those nearest to `share` of the full number.
-
-        `others` are choices of other dimensions by their name or its last word ("layers"); the rest is the largest.
-        """
-        choices: dict[str, Any] = {}
-        for dimension in self.space.dimensions:
-            word = dimension.name.rpartition(".")[2]
-            choice = dimension.choices[-1]
-            if word in ("groups", "heads", "width"):
-                numbers = [float(number) for number in dimension.choices]
-                wanted = share * numbers[-1]
-                choice = dimension.choices[
-                    min(range(len(numbers)), key=lambda i: (abs(numbers[i] - wanted), -numbers[i]))
-                ]
-            choices[dimension.name] = others.get(dimension.name, others.get(word, choice))
-        return self.space.subnet(choices)
-
-    def named(self) -> dict[str, Subnet]:
-        """Return the subnets that have a name: "largest", "half"."""
-        return {"largest": self.space.largest(), "half": self.uniform(0.5)}
-
-
-_OFFERS = [[*some] for count in (1, 2, 3) for some in combinations((*BITS, FULL), count)]
-
 
 def times(batch_size: int) -> Tensor:
     """Return example timesteps, float32 (batch)."""
@@ -159,10 +133,7 @@ def require_shares(shares: Shares, tokens: int) -> None:
             raise UsageError(
                 f"{name} is {list(offered)}, but must be shares from 0 to 1, one of them above 0; give such"
             )
-    if shares.bits is not None and [*shares.bits] not in _OFFERS:
-        raise UsageError(
-            f"bits is {list(shares.bits)}, but must be some of {', '.join(map(str, (*BITS, FULL)))}, ascending; "
-            "give such"
-        )
+    if shares.bits is not None:
+        require_offer(shares.bits)
     if type(tokens) is not int or tokens < 1:
         raise UsageError(f"tokens is {tokens!r}, but must be a whole number of at least 1; give one")

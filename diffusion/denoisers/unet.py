@@ -135,7 +135,7 @@ class DiffusionUNet(DenoiserFamily):
         return noise(self.config["projection_class_embeddings_input_dim"])
 
     def named(self) -> dict[str, Subnet]:
-        """Return the subnets that have a name: "largest", "half", and those of BK-SDM where the UNet has them."""
+        """Return the subnets that have a name: those of every family, and those of BK-SDM where the UNet has them."""
         found = super().named()
         layers = [d for d in self.space.dimensions if d.name.endswith(".layers")]
         if self.conditional and layers and "mid" in self.space and not self.within:

@@ -9,7 +9,7 @@ which costs nothing. They say how often each program runs for an image: the text
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import groupby
 from typing import Any
@@ -113,11 +113,10 @@ class DiffusionPipeline(Family):
 
     @cached_property
     def parts(self) -> Sequence[Part]:
-        kind, prefix = self.kind, f"{self.kind.denoiser}."
+        kind = self.kind
         texts = [Part(name, partial(self._make_text, name)) for name in kind.texts]
-        own = [replace(part, name=f"{prefix}{part.name}", group=part.group) for part in self.denoiser.parts]
         decoder = [Part(VAE, self._make_decoder)] if kind.has_decoder else []
-        return (*texts, *own, *decoder)
+        return (*texts, *self.denoiser.parts_within(kind.denoiser), *decoder)
 
     def _make_text(self, name: str, _choices: object) -> nn.Module:
         return make_text_encoder(self._configs[name], self.kind.texts[name], inner=TEXT_2 in self.kind.texts)
@@ -126,12 +125,10 @@ class DiffusionPipeline(Family):
         return make_decoder(self._configs[VAE], by_channel=TEXT_2 in self.kind.texts)
 
     def assemble(self, modules: Mapping[str, nn.Module], subnet: Subnet) -> nn.Module:
-        prefix = f"{self.kind.denoiser}."
-        own = {
-            name.removeprefix(prefix): module for name, module in modules.items() if name.startswith(prefix)
-        }
-        others = {name: module for name, module in modules.items() if not name.startswith(prefix)}
-        return Pipeline({self.kind.denoiser: self.denoiser.assemble(own, subnet), **others}, self, subnet)
+        path = self.kind.denoiser
+        denoiser = self.denoiser.assemble_within(path, modules, subnet)
+        others = {name: module for name, module in modules.items() if not name.startswith(f"{path}.")}
+        return Pipeline({path: denoiser, **others}, self, subnet)
 
     def example_input(self, subnet: Subnet, batch_size: int = 1) -> dict[str, Tensor]:
         return {LATENTS: self._latents(subnet, batch_size), **self.conditions.example(batch_size)}

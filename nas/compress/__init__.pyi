@@ -1,5 +1,11 @@
 from .bits import write_with_bits as write_with_bits
 from .costs import Costs as Costs, costs_of as costs_of
+from .distil import (
+    feature_error as feature_error,
+    feature_sizes as feature_sizes,
+    features_of as features_of,
+    output_error as output_error,
+)
 from .greedy import fit as fit
 from .importance import (
     IMPORTANCES as IMPORTANCES,
@@ -15,6 +21,7 @@ from .int8 import (
     quantize_onnx as quantize_onnx,
     quantize_onnx_dynamically as quantize_onnx_dynamically,
 )
+from .lora import adaptable as adaptable, add_adapters as add_adapters, merged as merged
 from .model import prune_model as prune_model
 from .prune import Cut as Cut, PruneConfig as PruneConfig, cuts_entries as cuts_entries, decide as decide
 from .sensitivity import (

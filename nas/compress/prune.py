@@ -99,6 +99,7 @@ def decide(
     keeps_order: bool,
     batches: Callable[[Sequence[Example]], Sequence[Inputs]] = lambda found: [x for x, _ in found],
     network: Callable[[Subnet], Callable[[Inputs], Tensor]] | None = None,
+    find: Callable[[Family, str], Subnet] = find_subnet,
     progress: Progress = silent,
 ) -> Cut:
     """Decide what of a supernet is kept; the supernet's entries are sorted, its weights otherwise stay as they are.
@@ -111,6 +112,7 @@ def decide(
         keeps_order: whether entries keep the order that they have: of a supernet whose subnets were trained.
         batches: what sensitivity is measured on; by default the inputs of the examples.
         network: makes what computes a subnet, where the supernet alone does not (see `sensitivity`).
+        find: reads the configuration's subnet, where there are more ways to name one.
         progress: hears the stages "importance" and "sensitivity".
 
     Raises:
@@ -120,7 +122,7 @@ def decide(
     family, space = supernet.family, supernet.space
     before = supernet.count(space.largest())
     limits = _limits(config, before)
-    subnet = None if config.subnet is None else find_subnet(family, config.subnet)
+    subnet = None if config.subnet is None else find(family, config.subnet)
     is_cut = subnet is not None and cuts_entries(family, subnet)
     if not (config.table or limits or is_cut):
         return Cut(subnet, before, before if subnet is None else supernet.count(subnet))

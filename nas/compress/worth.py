@@ -45,9 +45,9 @@ def recommend(
         worth: times as fast as floats.
         least: a score below which nothing is taken.
     """
-    fine = [each for each in tried if each.score >= least]
+    # A score is asked for only where it decides: finding it may take minutes.
     if purpose == "size":
-        smaller = [each for each in fine if each.size_bytes < floats.size_bytes]
+        smaller = [each for each in tried if each.size_bytes < floats.size_bytes and each.score >= least]
         return min(smaller, key=lambda each: (each.size_bytes, -each.score), default=None)
-    faster = [each for each in fine if each.speedup >= worth]
+    faster = [each for each in tried if each.speedup >= worth and each.score >= least]
     return max(faster, key=lambda each: (each.score, each.speedup), default=None)

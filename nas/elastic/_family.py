@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -260,6 +260,16 @@ class Family(ABC):
             "half": self.uniform(0.5),
             "smallest": self.space.smallest(),
         }
+
+    def parts_within(self, path: str) -> list[Part]:
+        """Return the parts as those of a larger network that holds this family's at `path`."""
+        return [replace(part, name=f"{path}.{part.name}") for part in self.parts]
+
+    def assemble_within(self, path: str, modules: Mapping[str, nn.Module], subnet: Subnet) -> nn.Module:
+        """Make the static network of `subnet` from those modules of a larger network's that stand at `path`."""
+        prefix = f"{path}."
+        own = {name.removeprefix(prefix): m for name, m in modules.items() if name.startswith(prefix)}
+        return self.assemble(own, subnet)
 
     def build(self, subnet: Subnet) -> nn.Module:
         """Build the ordinary static network of `subnet`, freshly initialised, on the current default device.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from itertools import combinations
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -72,7 +72,7 @@ def offer_bits(family: F, bits: Sequence[int]) -> F:
     groups = _groups(family)
     if not groups:
         raise SpaceError(f"{family.space.name} has no layer between its first and its last one for few bits")
-    made = copy.copy(family)
+    made: Any = copy.copy(family)
     offered = [Dimension(bits_dimension(group), tuple(bits)) for group in dict.fromkeys(groups.values())]
     count = len(family.space.dimensions) - len(family.pass_dimensions)
     dimensions = [*family.space.dimensions[:count], *offered, *family.space.dimensions[count:]]

@@ -36,8 +36,8 @@ def find_subnet(family: Family, text: str) -> Subnet:
     if path.suffix == ".json" and path.is_file():
         return subnet_of_choices(family, read_json(path), str(path))
     raise UsageError(
-        f"there is no subnet {text!r}; give one of {', '.join(named)}, a JSON object or file of choices, or a folder "
-        "with a subnet.json"
+        f"there is no subnet {text!r}; give one of {', '.join(named)}, a JSON object or file of choices, or the "
+        "folder of one"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from nas._errors import NasError, UsageError
 from nas._files import new_folder
-from nas.compress import SCOPES, quantize_onnx
+from nas.compress import SCOPES, WORTH, quantize_onnx, recommend
 from nas.elastic import Inputs, batch_of, split_inputs
 from nas.export._bench import measured_latency
 from nas.export._card import quality_row, table
@@ -39,7 +39,6 @@ from nas.latency.workload import Workload
 from nas.space import Subnet
 
 INT8 = "model.int8.onnx"
-WORTH = 1.2  # how many times as fast as fp32 under the same runtime int8 must be
 _INPUTS = 256
 _BATCH = 32
 
@@ -96,9 +95,12 @@ def quantize_artifact(
         tried = {scope: measured["fp32"].median_ms / measured[scope].median_ms for scope in files}
         _require_worth(measured, tried, worth, runtime)
         report("measuring what int8 costs")
-        worthy = {scope: files[scope] for scope in files if tried[scope] >= worth}
         judged = _Judged(evaluators, model, subnet, inputs)
-        scope = judged.best(fp32, worthy)
+        ways = [_File(scope, file, tried[scope], judged, fp32) for scope, file in files.items()]
+        best = recommend(_File("fp32", fp32, 1.0, judged, fp32), ways, worth=worth)
+        if best is None:
+            raise NasError("int8 gives outputs that are no finite numbers; nothing was written, use fp32")
+        scope = best.scope
         shutil.copyfile(files[scope], beside / INT8)
         times = measured["fp32"].median_ms, measured[scope].median_ms
         sizes = fp32.stat().st_size, files[scope].stat().st_size
@@ -160,15 +162,18 @@ class _Judged:
     model: Model
     subnet: Subnet
     inputs: Inputs
+    _scores: dict[Path, float] = field(default_factory=dict)
+    _values: dict[tuple[int, Path], float] = field(default_factory=dict)
 
-    def best(self, fp32: Path, files: Mapping[str, Path]) -> str:
-        """Return the scope of the most accurate file."""
-        if len(files) == 1:
-            return next(iter(files))
-        if not self.evaluators:
-            return min(files, key=lambda scope: self._error(fp32, files[scope]))
-        evaluator = self.evaluators[0]
-        return max(files, key=lambda scope: evaluator.quality.sign * self._value(evaluator, files[scope]))
+    def score(self, fp32: Path, file: Path) -> float:
+        """Return how accurate a file is, higher being better."""
+        if file not in self._scores:
+            if self.evaluators:
+                first = self.evaluators[0]
+                self._scores[file] = first.quality.sign * self._value(first, file)
+            else:
+                self._scores[file] = -self._error(fp32, file)
+        return self._scores[file]
 
     def pairs(self, fp32: Path, int8: Path) -> tuple[tuple[QualityFigure, QualityFigure], ...]:
         """Return every quality of both files."""
@@ -178,7 +183,10 @@ class _Judged:
         )
 
     def _value(self, evaluator: Evaluator, file: Path) -> float:
-        return evaluator(self.model, Onnx(exact=False).open(file, _never), self.subnet)
+        key = id(evaluator), file
+        if key not in self._values:
+            self._values[key] = evaluator(self.model, Onnx(exact=False).open(file, _never), self.subnet)
+        return self._values[key]
 
     def _error(self, fp32: Path, int8: Path) -> float:
         first, second = (Onnx(exact=False).open(file, _never)(self.inputs) for file in (fp32, int8))
@@ -186,6 +194,25 @@ class _Judged:
 
     def _figure(self, evaluator: Evaluator, file: Path, precision: str) -> QualityFigure:
         return _judged(evaluator, self._value(evaluator, file), precision)
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file as the rule of what is worth it weighs it; how accurate it is, is found when that is asked for."""
+
+    scope: str
+    path: Path
+    speedup: float
+    judged: _Judged
+    fp32: Path
+
+    @property
+    def size_bytes(self) -> int:
+        return self.path.stat().st_size
+
+    @property
+    def score(self) -> float:
+        return self.judged.score(self.fp32, self.path)
 
 
 def _never() -> NoReturn:

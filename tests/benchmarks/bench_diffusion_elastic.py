@@ -16,14 +16,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from diffusion.compress.examples import own_examples, prediction_error
-from diffusion.compress.importance import taylor_importance
+from diffusion.compress.examples import EASY, own_examples, prediction_error
 from diffusion.evaluation.quality import Match, evaluate_match
 from diffusion.pipeline.elastic import open_pipeline
 from diffusion.pipeline.files.folder import find_pipeline, load_pipeline, read_info
 from diffusion.pipeline.sampling.defaults import own_settings
 from diffusion.training.distil.state import unet_family, with_subnet
 from nas._files import write_atomic
+from nas.compress import Taylor
 from nas.elastic import Supernet
 
 RESULTS = Path(__file__).with_name("results") / "diffusion_elastic.csv"
@@ -41,7 +41,7 @@ def supernet_of(name: str) -> tuple[Any, Supernet]:
 
 def judged(name: str, pipeline: Any, supernet: Supernet, share: float, images: int) -> tuple[Any, Match]:
     """Return the counts and the prompt match of a pipeline whose UNet is cut to `share` of all widths."""
-    subnet = supernet.family.uniform(share)  # pyright: ignore[reportAttributeAccessIssue]
+    subnet = supernet.family.uniform(share)
     made = with_subnet(pipeline, supernet, subnet)
     return supernet.count(subnet), evaluate_match(made, images=images, settings=own_settings(name))
 
@@ -49,11 +49,8 @@ def judged(name: str, pipeline: Any, supernet: Supernet, share: float, images: i
 def sorted_base(name: str) -> tuple[Any, Supernet]:
     """Return a pipeline and its UNet as a supernet whose channels are sorted by importance on its own samples."""
     opened = open_pipeline(name)
-    opened.supernet.requires_grad_(True)
-    scores = taylor_importance(
-        opened.supernet, own_examples(opened, 8, seed=0, steps=25), loss=prediction_error
-    )
-    opened.supernet.sort_channels(scores)
+    examples = own_examples(opened, 8, seed=0, steps=25)
+    opened.supernet.sort_channels(Taylor(prediction_error, threshold=EASY)(opened.supernet, examples))
     return opened.pipeline, opened.supernet.eval()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -40,7 +41,8 @@ def examples(count: int = 1) -> list[tuple[torch.Tensor, torch.Tensor]]:
 @settings(max_examples=6, deadline=None)
 @given(share=st.integers(30, 95), kind=st.sampled_from(["macs", "params"]))
 def test_a_limit_is_kept_and_used(supernet: Supernet, share: int, kind: str) -> None:
-    config = PruneConfig(**{kind: f"{share}%"})
+    limit: dict[str, Any] = {kind: f"{share}%"}
+    config = PruneConfig(**limit)
     cut = decide(supernet, config, L1(), examples, keeps_order=True)
     assert cut.subnet is not None and cut.after == supernet.count(cut.subnet)
     used = getattr(cut.after, kind) / getattr(cut.before, kind)

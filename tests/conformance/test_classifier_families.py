@@ -10,5 +10,9 @@ class TestSmallImages(RegisteredFamilySuite):
     case = FamilyCase(lambda: get_family("mbv3-small-image", classes=7))
 
 
+class TestSmallImagesWithFewBits(RegisteredFamilySuite):
+    case = FamilyCase(lambda: get_family("mbv3-small-image", classes=7, width=0.5, bits=[4, 8, 32]))
+
+
 class TestOnceForAll(RegisteredFamilySuite):
     case = FamilyCase(lambda: get_family("ofa-mbv3", classes=7, resolutions=(32, 40, 48)))

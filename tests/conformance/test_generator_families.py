@@ -20,6 +20,10 @@ class TestTranslation(RegisteredFamilySuite):
     case = FamilyCase(lambda: get_family("gan-compression", ngf=8, blocks=4, resolution=16))
 
 
+class TestTranslationWithFewBits(RegisteredFamilySuite):
+    case = FamilyCase(lambda: get_family("gan-compression", ngf=8, blocks=4, resolution=16, bits=[4, 8, 32]))
+
+
 class TestTranslationWithBatchNorm(RegisteredFamilySuite):
     case = FamilyCase(
         lambda: get_family(

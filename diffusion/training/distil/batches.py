@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from diffusion.pipeline.sampling.noise import draw_timesteps
-from diffusion.training.distil.features import feature_error, feature_sizes, stage_features
+from diffusion.training.distil.features import stage_features
 from diffusion.training.distil.recipe import Recipe
 from diffusion.training.images import Captioned, step_generator
 from diffusion.training.step import NOISE, noise_of
+from nas.compress.distil import feature_error, feature_sizes, output_error
 from nas.train.precision import autocast
 from nas.train.processes import Processes
 
@@ -75,10 +76,7 @@ class Distiller:
         recipe, weights = self._recipe, batch.weights
         with stage_features(network) as features, self._autocast():
             predicted = network(**batch.inputs).float()
-        task, output = (
-            (weights * (predicted - each).square().mean((1, 2, 3))).mean()
-            for each in (batch.target, batch.wanted)
-        )
+        task, output = (output_error(predicted, each, weights) for each in (batch.target, batch.wanted))
         feature = feature_error(features, batch.truth, batch.sizes)
         loss = recipe.task_weight * task + recipe.output_weight * output + recipe.feature_weight * feature
         return Errors(loss, output, feature)

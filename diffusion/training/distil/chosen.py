@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from diffusion.compress.spec import pruned_folder, read_subnet
+from diffusion.compress.spec import names_folder, pruned_folder, read_subnet
 from diffusion.denoisers.native_config import native_names
 from diffusion.pipeline.files.folder import load_pipeline
 from diffusion.training.distil.recipe import Recipe
@@ -62,8 +62,8 @@ def choose(recipe: Recipe, pipeline: Any, folder: Path, resume: bool) -> Chosen 
         except (KeyError, TypeError) as error:
             raise NasError(f"{kept} is no subnet of a run ({error}); train anew") from error
     subnet = read_subnet(family, recipe.subnet)
-    is_name = recipe.subnet in {**family.named(), "smallest": None}
-    weights = None if is_name or recipe.subnet.lstrip().startswith("{") else pruned_folder(recipe.subnet)
+    is_name = recipe.subnet in family.named()
+    weights = pruned_folder(recipe.subnet) if names_folder(family, recipe.subnet) else None
     return Chosen(subnet, recipe.subnet if is_name else json.dumps(dict(subnet)), weights)
 
 

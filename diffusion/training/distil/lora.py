@@ -1,18 +1,16 @@
-"""Low-rank adapters (LoRA, Hu et al. 2022) of a UNet by peft: put in, merged, and written for diffusers to load."""
+"""Low-rank adapters of a UNet: which layers get them, and how they are written for diffusers to load."""
 
 from __future__ import annotations
 
-import copy
 import json
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from diffusion.denoisers.native_config import native_names
+from nas.compress.lora import adaptable, add_adapters, merged
 from nas.files import replacing
-from nas.train.seeds import seed_globals
 
 FILE = "pytorch_lora_weights.safetensors"
 _ADAPTED = (
@@ -22,35 +20,12 @@ _ADAPTED = (
 
 def adapted(network: nn.Module) -> list[str]:
     """Return the layers that get adapters: of attention, feed-forward and the convolutions of residual blocks."""
-    return [
-        name
-        for name, module in network.named_modules()
-        if isinstance(module, nn.Linear | nn.Conv2d) and name.endswith(_ADAPTED)
-    ]
+    return adaptable(network, _ADAPTED)
 
 
-def add_adapters(network: Any, rank: int, seed: int) -> None:
+def adapt(network: nn.Module, rank: int, seed: int) -> None:
     """Freeze a UNet and give it adapters of a rank; they change nothing before they are trained."""
-    from peft import LoraConfig
-
-    network.requires_grad_(False)
-    with torch.random.fork_rng(devices=[]):
-        seed_globals(seed, 0)
-        network.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=adapted(network)))
-
-
-def merged(network: nn.Module) -> nn.Module:
-    """Return a copy whose layers have their adapters added to their weights; without adapters, just a copy."""
-    from peft.tuners.lora import LoraLayer
-
-    twin = copy.deepcopy(network)
-    found = [(name, module) for name, module in twin.named_modules() if isinstance(module, LoraLayer)]
-    for name, module in found:
-        module.merge()  # pyright: ignore[reportCallIssue]
-        path, _, leaf = name.rpartition(".")
-        owner = twin.get_submodule(path)
-        owner._modules[leaf] = module.get_base_layer()
-    return twin.requires_grad_(False)
+    add_adapters(network, rank, adapted(network), seed=seed)
 
 
 def write_adapters(folder: Path, network: Any, stock: bool) -> Path:

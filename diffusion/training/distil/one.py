@@ -8,18 +8,20 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from diffusion.compress.importance import taylor_importance
-from diffusion.compress.spec import PRUNED, cuts_entries
+from diffusion.compress.examples import EASY
+from diffusion.compress.spec import PRUNED
 from diffusion.denoisers.native_config import native_config
 from diffusion.denoisers.subnets import to_diffusers
 from diffusion.denoisers.unet import DiffusionUNet
 from diffusion.pipeline.files.folder import is_elastic
 from diffusion.training.distil.batches import Distiller
 from diffusion.training.distil.chosen import take_over
-from diffusion.training.distil.lora import add_adapters, merged, write_adapters
+from diffusion.training.distil.lora import adapt, write_adapters
 from diffusion.training.distil.objective import DistillationObjective
 from diffusion.training.distil.state import build_supernet, family_of, with_unet
 from diffusion.training.step import take_step
+from nas.compress import Taylor, cuts_entries
+from nas.compress.lora import merged
 from nas.elastic import channels_last
 from nas.train.objective import Losses
 from nas.train.state import MovingAverage, TrainingState
@@ -56,13 +58,13 @@ class SubnetObjective(DistillationObjective):
         cuts = cuts_entries(self._family, chosen.subnet) and not is_elastic(job.info)
         if is_new and chosen.weights is None and cuts:
             examples = self._distiller.importance_examples()
-            supernet.sort_channels(taylor_importance(supernet, examples, average=average))
+            supernet.sort_channels(Taylor(threshold=EASY, average=average)(supernet, examples))
         network: Any = supernet.extract(chosen.subnet)
         if is_new and chosen.weights is not None:
             take_over(network, chosen)
         del supernet
         if recipe.lora_rank:
-            add_adapters(network, recipe.lora_rank, recipe.seed)
+            adapt(network, recipe.lora_rank, recipe.seed)
         network = channels_last(network.to(device)).train()
         ema = MovingAverage(network)
         if recipe.gradient_checkpointing:

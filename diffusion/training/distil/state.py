@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from diffusion.compress.importance import taylor_importance
+from diffusion.compress.examples import EASY
 from diffusion.denoisers.subnets import to_diffusers
 from diffusion.denoisers.unet import DiffusionUNet, diffusion_unet
 from diffusion.pipeline.files.folder import DENOISERS, quiet, read_config, read_index, require_parts
 from diffusion.training.distil.recipe import Recipe
+from nas.compress import Taylor
 from nas.elastic import Inputs, Supernet, channels_last
 from nas.errors import UsageError
 from nas.space import Subnet
@@ -123,7 +124,7 @@ def sort_channels(
     Of several processes each brings its own examples, and all end with the same order.
     """
     average = None if processes is None else processes.average
-    importance = taylor_importance(state.supernet, examples, average=average)
+    importance = Taylor(threshold=EASY, average=average)(state.supernet, examples)
     for supernet in (state.supernet, state.averaged):
         supernet.sort_channels(importance)
     if processes is not None:

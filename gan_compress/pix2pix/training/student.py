@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import cached_property
 
 import torch
@@ -20,7 +19,7 @@ from nas.elastic import Elastic, Family, Fixed, Layout, Part, Supernet
 from nas.elastic import LengthChoices as Choices
 from nas.space import Subnet
 
-_GENERATOR, _ADAPTORS = "generator.", "adaptors."
+_GENERATOR, _ADAPTORS = "generator", "adaptors."
 
 
 class StudentNetwork(nn.Module):
@@ -55,7 +54,7 @@ class Student(Family):
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
-        own = (replace(part, name=f"{_GENERATOR}{part.name}") for part in self.generator.parts)
+        own = self.generator.parts_within(_GENERATOR)
         stream = self.generator.axis("down2")
         return (*own, *(self._adaptor(index, stream) for index in range(len(self.places))))
 
@@ -67,12 +66,10 @@ class Student(Family):
         return Part(f"{_ADAPTORS}{index}", build, {"weight": weight})
 
     def assemble(self, modules: Mapping[str, nn.Module], subnet: Subnet) -> nn.Module:
-        def below(prefix: str) -> dict[str, nn.Module]:
-            return {name.removeprefix(prefix): m for name, m in modules.items() if name.startswith(prefix)}
-
-        generator = self.generator.assemble(below(_GENERATOR), subnet)
+        generator = self.generator.assemble_within(_GENERATOR, modules, subnet)
         assert isinstance(generator, ResNetGenerator)
-        return StudentNetwork(generator, list(below(_ADAPTORS).values()), self.places)
+        adaptors = [module for name, module in modules.items() if name.startswith(_ADAPTORS)]
+        return StudentNetwork(generator, adaptors, self.places)
 
     def example_input(self, subnet: Subnet, batch_size: int = 1) -> torch.Tensor:
         return self.generator.example_input(subnet, batch_size)
@@ -96,6 +93,10 @@ def without_adaptors(supernet: Supernet) -> Supernet:
     alone = Supernet(family.generator)
     state = supernet.network.state_dict()
     alone.network.load_state_dict(
-        {name.removeprefix(_GENERATOR): t for name, t in state.items() if name.startswith(_GENERATOR)}
+        {
+            name.removeprefix(f"{_GENERATOR}."): t
+            for name, t in state.items()
+            if name.startswith(f"{_GENERATOR}.")
+        }
     )
     return alone.eval()

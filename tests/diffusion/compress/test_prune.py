@@ -1,4 +1,4 @@
-"""Pruning: limits kept by what costs least, named subnets and choices, any kind of pipeline, wrong inputs."""
+"""Pruning pipelines: named subnets and choices, limits, any kind of pipeline, wrong inputs."""
 
 from __future__ import annotations
 
@@ -12,16 +12,13 @@ import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 from diffusion.compress import prune
-from diffusion.compress.costs import Costs, costs_of, wanted_rows
 from diffusion.compress.examples import own_examples
-from diffusion.compress.greedy import fit, read_limit
-from diffusion.compress.pruning import TABLE, PruneConfig
-from diffusion.compress.sensitivity import Sensitivity
+from diffusion.compress.pruning import TABLE, PipelinePruneConfig
 from diffusion.compress.spec import read_subnet
 from diffusion.pipeline.elastic import open_pipeline
 from diffusion.pipeline.files.folder import load_pipeline, read_info, write_pipeline
 from diffusion.pipeline.sampling.generate import Settings, generate
-from nas.errors import InfeasibleError, UsageError
+from nas.errors import UsageError
 from tests.conformance.diffusion import UNCONDITIONAL
 from tests.diffusion.cli.test_diffusion_commands import refused
 from tests.diffusion.small import tiny_pipeline, tiny_recipe, write_pictures, write_tiny
@@ -46,62 +43,11 @@ def latents(pipeline: Any) -> np.ndarray:
     return generate(pipeline, ["a dark", "a bright"], [0, 1], Settings(steps=2), latents=True)
 
 
-def test_a_limit_is_kept_by_what_costs_least(tiny: Path) -> None:
-    opened = open_pipeline(tiny)
-    space, supernet = opened.family.space, opened.supernet
-    free, dear = "mid", "up_blocks.1.attentions.0.depth"
-    table = {
-        d.name: np.linspace(1, 0, len(d.choices)) * {free: 1e-6, dear: 1e3}.get(d.name, 1.0)
-        for d in space.dimensions
-    }
-    full = supernet.count(space.largest())
-    for limits in (
-        {"macs": full.macs * 7 // 10},
-        {"params": full.params // 2},
-        {"macs": full.macs * 9 // 10, "params": full.params * 6 // 10},
-    ):
-        found = fit(supernet, Costs(space, table), limits)
-        counts = supernet.count(found)
-        assert all(getattr(counts, name) <= most for name, most in limits.items())
-        assert found[free] is False
-        assert found[dear] == 1
-        assert found == fit(supernet, Costs(space, table), limits)
-        # Nothing that is left out would still have room.
-        for row in space.codes([found]):
-            for column, name in enumerate(space.names):
-                if 0 <= row[column] < len(space[name].choices) - 1:
-                    more = space.subnet(
-                        {
-                            **dict.fromkeys([]),
-                            **dict(space.largest()),
-                            **dict(found),
-                            name: space[name].choices[row[column] + 1],
-                        }
-                    )
-                    assert any(getattr(supernet.count(more), kind) > most for kind, most in limits.items())
-    with pytest.raises(InfeasibleError, match=r"the smallest subnet has .* MACs, more than the 10 asked for"):
-        fit(supernet, Costs(space, table), {"macs": 10})
-
-
-def test_between_measured_choices_importance_decides(tiny: Path) -> None:
-    opened = open_pipeline(tiny)
-    family, name = opened.family, "mid_block.resnets.0.groups"
-    importance = {name: torch.tensor([6.0, 2.0, 1.0, 1.0])}
-    wanted = wanted_rows(family, importance)
-    assert [choice for dimension, choice in wanted if dimension == name] == [1]
-    assert {"mid", "mid_block.attentions.0.depth"} <= {dimension for dimension, _ in wanted}
-    rows = [Sensitivity(name, 1, 0.8, 0.1, 0.1)]
-    np.testing.assert_allclose(costs_of(family.space, importance, rows).table[name], [0.8, 0.4, 0.2, 0.0])
-    # A measurement that says less is worse is chance.
-    rows = [Sensitivity(name, choice, error, 0.1, 0.1) for choice, error in ((1, 0.5), (2, 0.1), (3, 0.3))]
-    np.testing.assert_allclose(costs_of(family.space, importance, rows).table[name], [0.5, 0.3, 0.3, 0.0])
-
-
 def test_an_elastic_pipeline_is_cut_in_the_order_it_was_trained_for(tiny: Path, tmp_path: Path) -> None:
     opened = open_pipeline(tiny)
     elastic = tmp_path / "elastic"
     write_pipeline(elastic, opened.pipeline, {**opened.info, "elastic": {"steps": 1}})
-    prune(elastic, tmp_path / "half", PruneConfig(subnet="half", **QUICK))
+    prune(elastic, tmp_path / "half", PipelinePruneConfig(subnet="half", **QUICK))
     made = load_pipeline(tmp_path / "half").unet.state_dict()
     wanted = opened.supernet.extract(opened.family.named()["half"]).state_dict()
     assert made.keys() == wanted.keys() and all(torch.equal(made[name], wanted[name]) for name in made)
@@ -124,7 +70,7 @@ def test_examples_are_the_pipelines_own_samples(tiny: Path) -> None:
 
 
 def test_half_of_a_pipeline_is_written_and_loads(tiny: Path, tmp_path: Path) -> None:
-    done = prune(tiny, tmp_path / "half", PruneConfig(subnet="half", **QUICK))
+    done = prune(tiny, tmp_path / "half", PipelinePruneConfig(subnet="half", **QUICK))
     assert done.after.params < 0.75 * done.before.params
     assert not done.stock
     assert done.psnr_db is not None and 5 < done.psnr_db < 60
@@ -138,13 +84,15 @@ def test_half_of_a_pipeline_is_written_and_loads(tiny: Path, tmp_path: Path) -> 
     for part in ("vae", "text_encoder"):
         pairs = zip(getattr(made, part).parameters(), getattr(before, part).parameters(), strict=True)
         assert all(torch.equal(a, b) for a, b in pairs)
-    again = prune(tiny, tmp_path / "again", PruneConfig(subnet=str(tmp_path / "half"), **QUICK))
+    again = prune(tiny, tmp_path / "again", PipelinePruneConfig(subnet=str(tmp_path / "half"), **QUICK))
     assert again.subnet == done.subnet
     np.testing.assert_array_equal(latents(load_pipeline(tmp_path / "again")), latents(made))
 
 
 def test_subnets_of_bk_sdm_are_plain_pipelines_of_diffusers(deep: Path, tmp_path: Path) -> None:
-    done = prune(deep, tmp_path / "small", PruneConfig(subnet="bk-sdm-small", **{**QUICK, "images": 0}))
+    done = prune(
+        deep, tmp_path / "small", PipelinePruneConfig(subnet="bk-sdm-small", **{**QUICK, "images": 0})
+    )
     assert done.stock
     assert done.psnr_db is None
     assert done.examples == ""  # whole layers left out: no channel has to be sorted
@@ -195,7 +143,7 @@ def test_an_unconditional_pipeline_is_pruned(tmp_path: Path) -> None:
     torch.manual_seed(0)
     unet: Any = UNet2DModel.from_config(UNCONDITIONAL)
     DDPMPipeline(unet, DDPMScheduler()).save_pretrained(tmp_path / "ddpm")
-    done = prune(tmp_path / "ddpm", tmp_path / "half", PruneConfig(params="70%", **QUICK))
+    done = prune(tmp_path / "ddpm", tmp_path / "half", PipelinePruneConfig(params="70%", **QUICK))
     assert done.after.params <= 0.7 * done.before.params
     assert type(load_pipeline(tmp_path / "half").unet).__name__ in ("SubnetUNet2DModel", "UNet2DModel")
 
@@ -212,21 +160,11 @@ def test_choices_are_read_in_every_form(deep: Path, tmp_path: Path) -> None:
         ('{"layers": 1', "is not complete"),
         ('{"colour": 1}', "has 'colour', which is no dimension"),
         ('{"layers": 7}', "must be one of|7"),
-        ("elephant", "give one of largest, half, bk-sdm-base"),
+        ("elephant", "give one of largest, half, smallest, bk-sdm-base"),
         (str(deep), "was not pruned by anyfit"),
     ):
         with pytest.raises(UsageError, match=words):
             read_subnet(family, text)
-
-
-def test_limits_are_read_as_people_write_them() -> None:
-    assert read_limit("macs", "60%", 1000) == 600
-    assert read_limit("params", "2k", 10) == 2000
-    for text in ("0%", "120%", "many%"):
-        with pytest.raises(UsageError, match="give a share above 0%"):
-            read_limit("macs", text, 1000)
-    with pytest.raises(UsageError, match="no count"):
-        read_limit("macs", "many", 1000)
 
 
 def test_wrong_input_costs_a_sentence(nas_run: Any, tiny: Path, tmp_path: Path) -> None:

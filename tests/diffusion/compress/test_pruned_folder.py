@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from diffusion.compress.pruning import PruneConfig, prune
+from diffusion.compress.pruning import PipelinePruneConfig, prune
 from diffusion.denoisers.subnets import options_within, to_diffusers
 from diffusion.denoisers.unet import diffusion_unet
 from diffusion.pipeline.elastic import open_pipeline
@@ -29,7 +29,7 @@ from tests.diffusion.tiny import write_pipeline
 def pruned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pruned")
     whole = write_pipeline(folder / "whole", {"guidance": 2.0, "prompts": ["cat"]})
-    prune(whole, folder / "half", PruneConfig(subnet="half", images=0, samples=1, steps=2))
+    prune(whole, folder / "half", PipelinePruneConfig(subnet="half", images=0, samples=1, steps=2))
     return folder / "half"
 
 
@@ -91,7 +91,9 @@ def test_it_teaches_nothing(pruned: Path) -> None:
 
 def test_it_is_pruned_again(pruned: Path, tmp_path: Path) -> None:
     before = open_pipeline(pruned)
-    done = prune(pruned, tmp_path / "less", PruneConfig(subnet="smallest", images=0, samples=1, steps=2))
+    done = prune(
+        pruned, tmp_path / "less", PipelinePruneConfig(subnet="smallest", images=0, samples=1, steps=2)
+    )
     assert done.before == before.supernet.count(before.family.space.largest())
     assert done.after.params < done.before.params
     unet = load_pipeline(tmp_path / "less").unet

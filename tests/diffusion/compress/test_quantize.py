@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from diffusion.compress import quantization as quantize
-from diffusion.compress.quantization import Tried, Way, recommend, refusal, ways
+from diffusion.compress.quantization import LEAST_PSNR, Tried, Way, refusal, ways
 from diffusion.evaluation.task import fixed_inputs
 from diffusion.pipeline.sampling.onnx_runner import Pipeline, sample
+from nas.compress import recommend
 from nas.elastic import call
 from nas.errors import UsageError
 from nas.export import Export, parse_formats, read_manifest
@@ -68,14 +69,14 @@ def test_only_what_is_faster_is_recommended_for_speed(model: Model) -> None:
     floats = _tried(model, "fp32", 10, 100, 100)
     good, best = _tried(model, "good", 8, 50, 30), _tried(model, "best", 7, 60, 40)
     slow, bad = _tried(model, "slow", 12, 20, 50), _tried(model, "bad", 1, 10, 12)
-    everything = [floats, slow, good, best, bad]
-    assert recommend(everything, "speed") is best
-    assert recommend(everything, "size") is slow
-    assert recommend([floats, slow, bad], "speed") is None
-    assert "slow, is 0.83×" in refusal([floats, slow, bad], "speed", 1.2, 25)
-    assert recommend([floats, bad], "size") is None
-    assert "no choice keeps 25 dB" in refusal([floats, bad], "size", 1.2, 25)
-    assert recommend(everything, "speed", least_psnr=45) is None
+    others = [slow, good, best, bad]
+    assert recommend(floats, others, "speed", least=LEAST_PSNR) is best
+    assert recommend(floats, others, "size", least=LEAST_PSNR) is slow
+    assert recommend(floats, [slow, bad], "speed", least=LEAST_PSNR) is None
+    assert "slow, is 0.83×" in refusal([floats, slow, bad], "speed", 1.2, LEAST_PSNR)
+    assert recommend(floats, [bad], "size", least=LEAST_PSNR) is None
+    assert "no choice keeps 25 dB" in refusal([floats, bad], "size", 1.2, LEAST_PSNR)
+    assert recommend(floats, others, "speed", least=45) is None
 
 
 @torch.no_grad()

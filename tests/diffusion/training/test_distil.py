@@ -11,9 +11,10 @@ from PIL import Image
 from diffusion.pipeline.files.folder import load_pipeline, read_info
 from diffusion.pipeline.sampling.generate import Settings, generate
 from diffusion.training.distil import Recipe, distil, load_recipe, recipe_names
-from diffusion.training.distil.features import feature_error, stage_features
+from diffusion.training.distil.features import stage_features
 from diffusion.training.distil.state import build_state, sort_channels, unet_family, with_subnet
 from diffusion.training.distil.steps import Steps
+from nas.compress.distil import feature_error
 from nas.errors import UsageError
 from nas.train.data import open_data
 from nas.train.trainer import TrainingStopped

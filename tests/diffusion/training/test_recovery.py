@@ -13,13 +13,14 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from diffusion.compress import prune
-from diffusion.compress.pruning import PruneConfig
+from diffusion.compress.pruning import PipelinePruneConfig
 from diffusion.denoisers.subnets import to_diffusers
 from diffusion.denoisers.unet import diffusion_unet
 from diffusion.pipeline.files.folder import load_pipeline, read_info
 from diffusion.training.distil import distil, load_recipe
-from diffusion.training.distil.lora import FILE, adapted, add_adapters, merged, write_adapters
+from diffusion.training.distil.lora import FILE, adapt, adapted, write_adapters
 from diffusion.training.distil.one import ADAPTERS
+from nas.compress.lora import merged
 from nas.elastic import Supernet
 from nas.errors import UsageError
 from nas.train.data import open_data
@@ -51,7 +52,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def pruned(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pruned") / "half"
-    prune(start, folder, PruneConfig(subnet="half", images=0, samples=2, steps=2))
+    prune(start, folder, PipelinePruneConfig(subnet="half", images=0, samples=2, steps=2))
     return folder
 
 
@@ -148,7 +149,7 @@ def test_fresh_adapters_change_nothing_and_come_off() -> None:
     inputs = (torch.randn(1, 8, 4, 4), torch.tensor([300.0]), torch.randn(1, 12, 8))
     with torch.no_grad():
         before = network(*inputs).sample
-        add_adapters(network, 3, 0)
+        adapt(network, 3, 0)
         assert torch.equal(network(*inputs).sample, before)
     trained = [name for name, weight in network.named_parameters() if weight.requires_grad]
     assert trained
@@ -164,7 +165,7 @@ def test_adapters_of_a_subnet_that_is_stock_fit_the_stock_network(tmp_path: Path
     randomise(supernet)
     stock: Any = to_diffusers(family, subnet, supernet.extract(subnet))
     network: Any = supernet.extract(subnet)
-    add_adapters(network, 2, 0)
+    adapt(network, 2, 0)
     with torch.no_grad():
         for name, weight in network.named_parameters():
             if ".lora_B." in name:
