@@ -21,6 +21,7 @@ from nas import __version__
 COMMANDS: dict[str, tuple[str, str]] = {
     "search": ("nas.cli.search", "Find the best subnet within a budget, measured here."),
     "export": ("nas.cli.export", "Write a subnet as a stand-alone model, checked."),
+    "prune": ("nas.cli.prune", "Choose a smaller subnet by what costs least, without a search."),
     "quantize": ("nas.cli.quantize", "Add an int8 file to an exported model, if it is worth it."),
     "profile": ("nas.cli.profile", "Measure this machine and fit the latency predictor."),
     "eval": ("nas.cli.eval", "Measure a model's accuracy on given data."),

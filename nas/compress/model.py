@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from nas._errors import UsageError
 from nas.compress.importance import Importance, OutputChange, Taylor, get_importance
 from nas.compress.prune import Cut, Progress, PruneConfig, decide, silent
 from nas.elastic import Inputs, call
@@ -22,6 +23,11 @@ def chosen_importance(
         return asked
     if asked in (None, Taylor.name) and loss is not None:
         return Taylor(loss)
+    if asked == Taylor.name:
+        raise UsageError(
+            "taylor scores need examples with what is right for them; give labelled images with --data, or choose "
+            "output, l1 or batch-norm"
+        )
     return OutputChange(seed=seed) if asked in (None, OutputChange.name) else get_importance(asked)
 
 
