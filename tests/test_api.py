@@ -112,11 +112,11 @@ def test_a_quality_is_evaluated_on_images(model: nas.Model) -> None:
     from PIL import Image
 
     from nas.train.data import Data
-    from nas.train.sources import Source, Table
+    from nas.train.sources import DataSource, ImageTable
 
     pixels = np.random.default_rng(0).integers(0, 256, (60, 32, 32, 3), dtype=np.uint8)
-    table = Table(np.arange(60) % 3, lambda index: Image.fromarray(pixels[index]))
-    found = model.evaluate("smallest", Data(Source("noise", ("a", "b", "c"), table)), split="val")
+    table = ImageTable(np.arange(60) % 3, lambda index: Image.fromarray(pixels[index]))
+    found = model.evaluate("smallest", Data(DataSource("noise", ("a", "b", "c"), table)), split="val")
     assert found.subnet == model.space.smallest()
     assert (found.name, found.unit) == ("top1", "%")
     assert 0 <= found.value <= 100

@@ -14,7 +14,7 @@ from nas.cli.commands import given_data, log
 from nas.errors import UsageError
 
 if TYPE_CHECKING:
-    from diffusion.pipeline.sampling.generate import Settings
+    from diffusion.pipeline.sampling.generate import SamplingSettings
     from nas.train.data import Data
 
 DEFAULT_PIPELINE = "tiny-sd-cifar10"
@@ -78,7 +78,7 @@ def sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def settings_of(options: dict[str, Any], pipeline: str) -> Settings:
+def settings_of(options: dict[str, Any], pipeline: str) -> SamplingSettings:
     """Take the values of `sampling_options` out of `options`; what was not given is the pipeline's own."""
 
     given = {name: options.pop(name) for name in ("steps", "guidance", "negative", "rescale")}

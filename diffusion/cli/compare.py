@@ -28,7 +28,7 @@ from nas.latency.workload import Workload
 from nas.pictures import check_output, write_png
 
 if TYPE_CHECKING:
-    from diffusion.evaluation.comparison import Candidate, Comparison, Row
+    from diffusion.evaluation.comparison import Candidate, PipelineComparison, Row
 
 
 @click.command()
@@ -133,7 +133,7 @@ def _candidates(text: str, steps: int | None, guidance: float | None, ladder: bo
     return read_candidates(text, steps, guidance, ladder)
 
 
-def _footer(comparison: Comparison, machine: str) -> list[str]:
+def _footer(comparison: PipelineComparison, machine: str) -> list[str]:
     runtime, workload, first = comparison.runtime, comparison.workload, comparison.candidates[0]
     pictures = f"{comparison.images} image{'s' if comparison.images > 1 else ''}"
     lines = [f"{pictures} of the same prompts and seeds; PSNR and SSIM to {first.name}"]
@@ -145,7 +145,7 @@ def _footer(comparison: Comparison, machine: str) -> list[str]:
     return lines
 
 
-def _answer(comparison: Comparison, rows: list[Row], output: Path, machine: str) -> dict[str, Any]:
+def _answer(comparison: PipelineComparison, rows: list[Row], output: Path, machine: str) -> dict[str, Any]:
     prompts, seeds = comparison.pairs
     return {
         "output": output,

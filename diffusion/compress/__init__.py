@@ -8,18 +8,23 @@ from nas import lazy
 
 if TYPE_CHECKING:
     from diffusion.compress.pruning import PipelinePruneConfig, Pruned, prune
-    from diffusion.compress.quantization import LEAST_PSNR, Trial, Tried, refusal, ways
+    from diffusion.compress.quantization import LEAST_PSNR, QuantizationTrial, TriedWay, refusal, ways
     from diffusion.compress.quantized import write_quantized
-    from diffusion.compress.verbs import PipelineQuantization, Pruning, prune_pipeline, quantize_pipeline
+    from diffusion.compress.verbs import (
+        PipelinePruning,
+        PipelineQuantization,
+        prune_pipeline,
+        quantize_pipeline,
+    )
 
 __all__ = [
     "LEAST_PSNR",
     "PipelineQuantization",
     "PipelinePruneConfig",
     "Pruned",
-    "Pruning",
-    "Trial",
-    "Tried",
+    "PipelinePruning",
+    "QuantizationTrial",
+    "TriedWay",
     "prune",
     "prune_pipeline",
     "quantize_pipeline",
@@ -35,11 +40,11 @@ __getattr__ = lazy.attributes(
         "PipelinePruneConfig": "diffusion.compress.pruning",
         "Pruned": "diffusion.compress.pruning",
         "PipelineQuantization": "diffusion.compress.verbs",
-        "Pruning": "diffusion.compress.verbs",
+        "PipelinePruning": "diffusion.compress.verbs",
         "prune_pipeline": "diffusion.compress.verbs",
         "quantize_pipeline": "diffusion.compress.verbs",
-        "Trial": "diffusion.compress.quantization",
-        "Tried": "diffusion.compress.quantization",
+        "QuantizationTrial": "diffusion.compress.quantization",
+        "TriedWay": "diffusion.compress.quantization",
         "prune": "diffusion.compress.pruning",
         "refusal": "diffusion.compress.quantization",
         "ways": "diffusion.compress.quantization",

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from diffusion.pipeline.elastic import ElasticPipeline
 from diffusion.pipeline.inputs.captions import TEMPLATES
 from diffusion.pipeline.inputs.prompts import some_classes
-from diffusion.pipeline.sampling.generate import Settings, generate, takes_classes
+from diffusion.pipeline.sampling.generate import SamplingSettings, generate, takes_classes
 from diffusion.pipeline.sampling.noise import Noise
 from nas.elastic import Inputs, cat_inputs
 
@@ -47,9 +47,9 @@ def prompts_of(opened: ElasticPipeline, count: int) -> list[str]:
     return [known[index % len(known)] for index in range(count)]
 
 
-def settings_of(opened: ElasticPipeline, steps: int) -> Settings:
+def settings_of(opened: ElasticPipeline, steps: int) -> SamplingSettings:
     """Return how the pipeline's images are made: with its own guidance."""
-    return Settings(steps=steps, guidance=float(opened.info.get("guidance") or 5.0))
+    return SamplingSettings(steps=steps, guidance=float(opened.info.get("guidance") or 5.0))
 
 
 def own_examples(opened: ElasticPipeline, count: int, *, seed: int = 0, steps: int = 25) -> list[Example]:
@@ -62,7 +62,7 @@ def own_examples(opened: ElasticPipeline, count: int, *, seed: int = 0, steps: i
     latents = generate(opened.pipeline, prompts, seeds, settings_of(opened, steps), latents=True)
     clean = torch.from_numpy(latents).to(device, dtype)
     with recorded(opened.denoiser) as calls:
-        generate(opened.pipeline, prompts, seeds, Settings(steps=1, guidance=1.0), latents=True)
+        generate(opened.pipeline, prompts, seeds, SamplingSettings(steps=1, guidance=1.0), latents=True)
     names = [*opened.family.example_input(opened.family.space.largest())]
     given = {
         name: torch.cat([call[name] for call in calls])[:count] for name in names[2:] if name in calls[0]

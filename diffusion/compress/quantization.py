@@ -17,11 +17,11 @@ from torch import Tensor
 
 from diffusion.evaluation.quality import psnr
 from diffusion.evaluation.task import MATCH, PSNR, fixed_inputs, pictures
-from diffusion.pipeline.family import DiffusionPipeline
+from diffusion.pipeline.family import PipelineFamily
 from nas.compress import SCOPES, Purpose, quantize_onnx, quantize_onnx_dynamically
 from nas.elastic import FULL, call
 from nas.errors import UsageError
-from nas.latency.measure import Plan, measure
+from nas.latency.measure import TurnPlan, measure
 from nas.latency.programs import lower_program, write_sequence
 from nas.latency.reference import open_references
 from nas.latency.runtimes import get_runtime, onnx_bytes
@@ -56,7 +56,7 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Tried:
+class TriedWay:
     """A way and what it is worth: bytes of all program files, ms an image, PSNR to floats in dB, prompt match in %.
 
     `speedup` is the time of floats under the same runtime over its own.
@@ -120,7 +120,7 @@ def ways(model: Model, subnet: Subnet, runtime: str) -> list[Way]:
     return found
 
 
-class Trial:
+class QuantizationTrial:
     """Tries ways of one pipeline under one runtime; files are written into `folder` and stay there."""
 
     def __init__(
@@ -139,7 +139,7 @@ class Trial:
         self._report = report
         self._known: dict[Subnet, dict[str, list[dict[str, np.ndarray]]]] = {}
 
-    def run(self, ways: Sequence[Way]) -> list[Tried]:
+    def run(self, ways: Sequence[Way]) -> list[TriedWay]:
         """Try all; the first is what the others are compared with. Raises `NasError` where one does not run."""
 
         family, sequences, files = self._model.family, {}, {}
@@ -151,7 +151,7 @@ class Trial:
         self._report(
             f"measuring an image of each of {len(ways)} under {self._runtime.name}, {self._workload}"
         )
-        plan = Plan(min_bursts=5, max_bursts=15, budget_s=_SECONDS * len(ways))
+        plan = TurnPlan(min_bursts=5, max_bursts=15, budget_s=_SECONDS * len(ways))
         references = open_references(family, self._runtime, self._workload)
         measured = measure(sequences, self._runtime, self._workload, references=references, plan=plan)
         wanted, found = self._pictures(ways[0], files[0]), []
@@ -159,7 +159,7 @@ class Trial:
             self._report(f"making pictures with {way.name}")
             made = wanted if number == 0 else self._pictures(way, files[number])
             found.append(
-                Tried(
+                TriedWay(
                     way=way,
                     files=files[number],
                     size_bytes=sum(map(_bytes, {*files[number].values()})),
@@ -184,7 +184,7 @@ class Trial:
         }
         if not way.scope:
             return files
-        assert isinstance(family, DiffusionPipeline)
+        assert isinstance(family, PipelineFamily)
         denoisers = [name for name in (family.whole, family.shallow) if name in files]
         own = {name: self._folder / f"{way.scope}-{name}.onnx" for name in denoisers}
         for name, target in own.items():
@@ -251,7 +251,7 @@ def _bytes(path: Path) -> int:
     return onnx_bytes(path) + (weights.stat().st_size if weights.exists() else 0)
 
 
-def refusal(tried: Sequence[Tried], purpose: Purpose, worth: float, least_psnr: float) -> str:
+def refusal(tried: Sequence[TriedWay], purpose: Purpose, worth: float, least_psnr: float) -> str:
     """Say in a sentence why nothing is recommended."""
     fine = [each for each in tried[1:] if each.psnr_db >= least_psnr]
     if not fine:

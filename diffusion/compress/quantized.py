@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffusion.compress.quantization import Tried, bits_of
+from diffusion.compress.quantization import TriedWay, bits_of
 from diffusion.evaluation.task import PSNR
 from nas.compress import SCOPES
 from nas.errors import NasError, UsageError
@@ -49,7 +49,7 @@ such network, and the check against the supernet above is that of the floats bef
 
 
 def write_quantized(
-    model: Model, chosen: Tried, floats: Tried, runtime: Runtime, workload: Workload, folder: str | Path
+    model: Model, chosen: TriedWay, floats: TriedWay, runtime: Runtime, workload: Workload, folder: str | Path
 ) -> None:
     """Write a way that was tried as a new folder, as a whole or not at all.
 
@@ -79,7 +79,7 @@ def write_quantized(
         ) from error
 
 
-def _quality(chosen: Tried) -> list[QualityFigure]:
+def _quality(chosen: TriedWay) -> list[QualityFigure]:
 
     data = f"pictures of fixed prompts and seeds, beside those of fp32; {chosen.way.name}"
     figures = [
@@ -90,12 +90,12 @@ def _quality(chosen: Tried) -> list[QualityFigure]:
     return figures
 
 
-def _latency(chosen: Tried, runtime: Runtime, workload: Workload) -> list[Latency]:
+def _latency(chosen: TriedWay, runtime: Runtime, workload: Workload) -> list[Latency]:
 
     return [replace(measured_latency(chosen.measured, runtime, workload), precision=chosen.way.name)]
 
 
-def _describe(folder: Path, chosen: Tried, floats: Tried, runtime: Runtime) -> None:
+def _describe(folder: Path, chosen: TriedWay, floats: TriedWay, runtime: Runtime) -> None:
     """Put files that ONNX Runtime quantized in the place of those of floats; tell of the way in card and manifest."""
 
     replaced = {

@@ -11,7 +11,7 @@ from typing import Any
 
 import diffusion
 from diffusion.compress.pruning import PipelinePruneConfig, Pruned, prune
-from diffusion.compress.quantization import LEAST_PSNR, Trial, Tried, refusal, ways
+from diffusion.compress.quantization import LEAST_PSNR, QuantizationTrial, TriedWay, refusal, ways
 from diffusion.compress.quantized import write_quantized
 from diffusion.pipeline.inputs.captions import open_described
 from nas.api import Table
@@ -26,7 +26,7 @@ _SHOWN = 20
 
 
 @dataclass(frozen=True)
-class Pruning:
+class PipelinePruning:
     """A pipeline that was pruned, or only the sensitivity of its choices (`found` has the figures)."""
 
     found: Pruned
@@ -104,7 +104,7 @@ def prune_pipeline(
     threads: int | None = None,
     progress: Listener | None = None,
     **settings: Any,
-) -> Pruning:
+) -> PipelinePruning:
     """Make a smaller pipeline in the new folder `output`.
 
     Args:
@@ -137,7 +137,7 @@ def prune_pipeline(
         pipeline, output, config, examples=examples, runtime=chosen_runtime(runtime) if measured else None,
         device=device, threads=threads, tell=as_progress(progress),
     )  # fmt: skip
-    return Pruning(done)
+    return PipelinePruning(done)
 
 
 @dataclass(frozen=True)
@@ -152,8 +152,8 @@ class PipelineQuantization:
         reason: Why nothing is recommended, "" where something is.
     """
 
-    tried: Sequence[Tried]
-    best: Tried | None
+    tried: Sequence[TriedWay]
+    best: TriedWay | None
     measured_with: str
     folder: Path | None
     reason: str = ""
@@ -224,7 +224,7 @@ def quantize_pipeline(
     chosen, workload, hear = chosen_runtime(runtime), Workload(threads=threads), as_progress(progress)
     chosen.require(workload)
     with tempfile.TemporaryDirectory(prefix="anyfit-") as scratch:
-        trial = Trial(model, chosen, workload, Path(scratch), with_match=with_match, report=hear)
+        trial = QuantizationTrial(model, chosen, workload, Path(scratch), with_match=with_match, report=hear)
         tried = trial.run(ways(model, subnet, chosen.name))
         best = recommend(tried[0], tried[1:], purpose, least=least_psnr)
         folder = output if best is not None else None
@@ -239,7 +239,7 @@ def _change(before: float, after: float, words: Any) -> tuple[str, str, str]:
     return words(before), words(after), f"{after / before:.1%}"
 
 
-def _beside(each: Tried, floats: Tried) -> str:
+def _beside(each: TriedWay, floats: TriedWay) -> str:
     """Say how fast a choice is beside floats; within 3% nobody would see a difference again."""
     if each is floats:
         return ""
@@ -248,4 +248,4 @@ def _beside(each: Tried, floats: Tried) -> str:
     return f"{each.speedup:.2f}×{'' if each.speedup > 1 else ', slower'}"
 
 
-__all__ = ["PipelineQuantization", "Pruning", "prune_pipeline", "quantize_pipeline"]
+__all__ = ["PipelineQuantization", "PipelinePruning", "prune_pipeline", "quantize_pipeline"]

@@ -59,7 +59,7 @@ class Gap:
 
 
 @dataclass
-class Plan:
+class DenoiserLayout:
     """What is gathered of a network: its dimensions, parts and gaps, blocks in the order of execution.
 
     `reads` are dimensions that the cost of the parts added next depends on beside their own.
@@ -213,7 +213,7 @@ ATTENTION, FEED_FORWARD, RESNET = {"": "attention"}, {"": "feed_forward"}, {"": 
 # --- blocks -----------------------------------------------------------------------------------------------------------
 
 
-def add_resnet(plan: Plan, path: str, block: ResnetBlock2D, condition: Condition) -> None:
+def add_resnet(plan: DenoiserLayout, path: str, block: ResnetBlock2D, condition: Condition) -> None:
     """Add a residual block: whole norm groups of its inner channels; with none only the shortcut is left.
 
     The first block of a network stays: without any the time would not reach the image.
@@ -255,7 +255,7 @@ def add_resnet(plan: Plan, path: str, block: ResnetBlock2D, condition: Condition
 
 
 def attention_layouts(
-    plan: Plan, path: str, block: Attention, shares: Sequence[float], condition: Condition
+    plan: DenoiserLayout, path: str, block: Attention, shares: Sequence[float], condition: Condition
 ) -> tuple[dict[str, Layout], Axis, Condition]:
     """Add the heads of an attention layer; return its layouts, the number of heads, and when it is there.
 
@@ -281,7 +281,7 @@ def set_heads(attention: Any, heads: int) -> None:
 
 
 def add_attention(
-    plan: Plan, path: str, block: Attention, shares: Sequence[float], condition: Condition
+    plan: DenoiserLayout, path: str, block: Attention, shares: Sequence[float], condition: Condition
 ) -> Condition:
     """Add an attention layer with its heads, and return when it is there."""
     layouts, number, present = attention_layouts(plan, path, block, shares, condition)
@@ -296,7 +296,7 @@ def add_attention(
 
 
 def feed_forward_layouts(
-    plan: Plan, path: str, block: FeedForward, condition: Condition
+    plan: DenoiserLayout, path: str, block: FeedForward, condition: Condition
 ) -> tuple[dict[str, Layout], Condition]:
     """Add the inner width of a feed-forward, the halves of a gate alike; return its layouts and when it is there."""
     net: Any = block.net
@@ -314,7 +314,9 @@ def feed_forward_layouts(
     return layouts, present
 
 
-def add_transformer_block(plan: Plan, path: str, block: BasicTransformerBlock, condition: Condition) -> None:
+def add_transformer_block(
+    plan: DenoiserLayout, path: str, block: BasicTransformerBlock, condition: Condition
+) -> None:
     """Add a transformer block with plain norms: heads of both attentions, feed-forward width; each may be left out."""
     shares = plan.shares
     first = add_attention(plan, f"{path}.attn1", block.attn1, shares.self_attention, condition)
@@ -333,7 +335,7 @@ def add_transformer_block(plan: Plan, path: str, block: BasicTransformerBlock, c
     plan.gap(f"{path}.norm3", third, nn.Identity)
 
 
-def add_transformer(plan: Plan, path: str, block: Transformer2DModel, condition: Condition) -> None:
+def add_transformer(plan: DenoiserLayout, path: str, block: Transformer2DModel, condition: Condition) -> None:
     """Add a transformer over an image: its first blocks, or none of it."""
     full = len(block.transformer_blocks)
     name = f"{path}.depth"
@@ -352,7 +354,7 @@ def add_transformer(plan: Plan, path: str, block: Transformer2DModel, condition:
     plan.part(f"{path}.proj_out", block.proj_out, present, bits=ATTENTION)
 
 
-def add_attention_block(plan: Plan, path: str, block: Attention, condition: Condition) -> None:
+def add_attention_block(plan: DenoiserLayout, path: str, block: Attention, condition: Condition) -> None:
     """Add an attention block of an unconditional UNet, norm and residual connection inside."""
     present = add_attention(plan, path, block, plan.shares.self_attention, condition)
     plan.gap(path, present, partial(NoAttention, block.rescale_output_factor))

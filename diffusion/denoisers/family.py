@@ -11,7 +11,7 @@ import torch
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
-from diffusion.denoisers.blocks import Plan, Shares
+from diffusion.denoisers.blocks import DenoiserLayout, Shares
 from diffusion.denoisers.configuration import read_configuration
 from nas.elastic import Family, Part, assembled, require_offer
 from nas.errors import UsageError
@@ -68,7 +68,7 @@ class DenoiserFamily(Family):
         self._plan.within(self.within)
 
     @abstractmethod
-    def plan(self, shares: Shares, removable: bool) -> Plan:
+    def plan(self, shares: Shares, removable: bool) -> DenoiserLayout:
         """Gather the dimensions, parts and gaps of the template."""
 
     @cached_property

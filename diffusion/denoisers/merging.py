@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from diffusion.denoisers.blocks import Plan
+from diffusion.denoisers.blocks import DenoiserLayout
 from nas.elastic import LengthChoices as Choices
 from nas.elastic import Part
 from nas.errors import UsageError
@@ -121,7 +121,7 @@ def choices_for(config: Mapping[str, Any]) -> tuple[float, ...]:
 
 
 def add_merging(
-    plan: Plan, config: Mapping[str, Any], size: tuple[int, int], shares: Sequence[float]
+    plan: DenoiserLayout, config: Mapping[str, Any], size: tuple[int, int], shares: Sequence[float]
 ) -> None:
     """Add the dimension "merge" to a UNet's plan: the share of tokens merged in the outermost self-attentions.
 

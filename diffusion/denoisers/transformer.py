@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from diffusion.denoisers.blocks import (
     Condition,
-    Plan,
+    DenoiserLayout,
     Shares,
     attention_layouts,
     feed_forward_layouts,
@@ -114,12 +114,12 @@ class DiffusionTransformer(DenoiserFamily):
     name = "diffusion-transformer"
     kinds: ClassVar = {DIT: DiTNetwork, PIXART: PixArtNetwork}
 
-    def plan(self, shares: Shares, removable: bool) -> Plan:
+    def plan(self, shares: Shares, removable: bool) -> DenoiserLayout:
         template: Any = self.template
         if self.kind == PIXART:
             template.move_table()
             self.moved = MOVED
-        plan = Plan(shares)
+        plan = DenoiserLayout(shares)
         for name, module in template.named_children():
             if name == "transformer_blocks":
                 for index, block in enumerate(module):
@@ -146,7 +146,7 @@ class DiffusionTransformer(DenoiserFamily):
         return inputs
 
 
-def _add_block(plan: Plan, path: str, block: BasicTransformerBlock, removable: bool) -> None:
+def _add_block(plan: DenoiserLayout, path: str, block: BasicTransformerBlock, removable: bool) -> None:
     """Add a block as one part: the modulation of both its branches comes from one layer."""
     condition: Condition = (f"{path}.kept", (True,)) if removable else None
     if removable:

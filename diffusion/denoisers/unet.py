@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from diffusion.denoisers.blocks import (
     RESNET,
     Condition,
-    Plan,
+    DenoiserLayout,
     Shares,
     add_attention_block,
     add_resnet,
@@ -96,7 +96,7 @@ class DiffusionUNet(DenoiserFamily):
         """Whether the network takes a text condition."""
         return self.kind == CONDITIONAL
 
-    def plan(self, shares: Shares, removable: bool) -> Plan:
+    def plan(self, shares: Shares, removable: bool) -> DenoiserLayout:
         plan = _plan(self.template, shares, removable)
         add_merging(plan, self.config, self.size, self._merge)
         return plan
@@ -147,9 +147,9 @@ class DiffusionUNet(DenoiserFamily):
         return found
 
 
-def _plan(template: Any, shares: Shares, removable: bool) -> Plan:
+def _plan(template: Any, shares: Shares, removable: bool) -> DenoiserLayout:
     """Gather the dimensions, parts and gaps of a stock UNet."""
-    plan, widths = Plan(shares), template.config["block_out_channels"]
+    plan, widths = DenoiserLayout(shares), template.config["block_out_channels"]
     count = least = len(widths)
     while removable and least > 1 and widths[least - 2] == widths[-1]:
         least -= 1
@@ -203,7 +203,7 @@ def _layers(index: int, block: Any, stage: Condition, removable: bool) -> list[C
     ]
 
 
-def _add_stage(plan: Plan, path: str, block: Any, conditions: Sequence[Condition]) -> None:
+def _add_stage(plan: DenoiserLayout, path: str, block: Any, conditions: Sequence[Condition]) -> None:
     attentions = getattr(block, "attentions", None) or []
     # In the mid block attention stands between two residual blocks; both are of one layer.
     for place, (resnet, condition) in enumerate(zip(block.resnets, conditions, strict=True)):
@@ -224,7 +224,7 @@ _BLOCKS = ("down_blocks", "mid_block", "up_blocks")
 _LAST = ("conv_norm_out", "conv_out")
 
 
-def _add_ends(plan: Plan, template: nn.Module, before: bool) -> None:
+def _add_ends(plan: DenoiserLayout, template: nn.Module, before: bool) -> None:
     """Add what stands before the stages (embeddings, the first convolution) or after them."""
     for name, module in template.named_children():
         has_tensors = next(module.parameters(), None) is not None

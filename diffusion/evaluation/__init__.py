@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from nas import lazy
 
 if TYPE_CHECKING:
-    from diffusion.evaluation.comparison import Candidate, Comparison, Row
+    from diffusion.evaluation.comparison import Candidate, PipelineComparison, Row
     from diffusion.evaluation.comparison_figure import draw_sheet
     from diffusion.evaluation.metrics import Extras, Figure
     from diffusion.evaluation.quality import (
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Candidate",
-    "Comparison",
+    "PipelineComparison",
     "Extras",
     "Figure",
     "Row",
@@ -40,7 +40,7 @@ __getattr__ = lazy.attributes(
     __name__,
     {
         "Candidate": "diffusion.evaluation.comparison",
-        "Comparison": "diffusion.evaluation.comparison",
+        "PipelineComparison": "diffusion.evaluation.comparison",
         "Extras": "diffusion.evaluation.metrics",
         "Figure": "diffusion.evaluation.metrics",
         "Row": "diffusion.evaluation.comparison",

@@ -22,12 +22,12 @@ from diffusion.evaluation.quality import (
     prompts_and_seeds,
 )
 from diffusion.evaluation.task import latents_of, make_inputs, pictures
-from diffusion.pipeline.family import DiffusionPipeline
+from diffusion.pipeline.family import PipelineFamily
 from diffusion.pipeline.files.folder import quiet
 from diffusion.pipeline.inputs.prompts import require_prompts
 from nas.elastic import call
 from nas.errors import NasError, UsageError
-from nas.latency.measure import Measurement, Plan, measure, measure_memory, program_bytes
+from nas.latency.measure import Measurement, TurnPlan, measure, measure_memory, program_bytes
 from nas.latency.reference import open_references
 from nas.latency.runtimes import read_sequence
 from nas.train.measure import onnx_forward
@@ -61,7 +61,7 @@ class Candidate:
     def sampling(self) -> dict[str, Any]:
         """How it samples: steps, scheduler, guidance, and what else it says."""
         family = self.network.family
-        assert isinstance(family, DiffusionPipeline)
+        assert isinstance(family, PipelineFamily)
         return {**family.chosen(self.network.subnet), "guidance": family.sampling.scale}
 
 
@@ -100,7 +100,7 @@ class Row:
 
 
 @dataclass(kw_only=True)
-class Comparison:
+class PipelineComparison:
     """What is compared, and how; `report` hears what is going on."""
 
     candidates: Sequence[Candidate]
@@ -124,7 +124,7 @@ class Comparison:
         with quiet():
             for candidate in self.candidates:
                 family = candidate.network.family
-                assert isinstance(family, DiffusionPipeline)
+                assert isinstance(family, PipelineFamily)
                 require_prompts(candidate.model.path, family.conditions, list(dict.fromkeys(self.pairs[0])))
 
     def run(self, folder: Path) -> list[Row]:
@@ -202,7 +202,7 @@ class Comparison:
                 row.memory_bytes = measure_memory(files[number], self.runtime, self.workload)
                 good[number] = files[number]
         self.report(f"measuring an image under {self.runtime.name}, {self.workload}")
-        plan = Plan(budget_s=_SECONDS * len(good))
+        plan = TurnPlan(budget_s=_SECONDS * len(good))
         references = open_references(self.candidates[0].network.family, self.runtime, self.workload)
         measured = measure(good, self.runtime, self.workload, references=references, plan=plan)
         for number, latency in measured.items():

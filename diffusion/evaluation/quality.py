@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from diffusion.pipeline.inputs.captions import TEMPLATES, class_prompt
-from diffusion.pipeline.sampling.generate import Settings, generate, is_conditional, takes_classes
+from diffusion.pipeline.sampling.generate import SamplingSettings, generate, is_conditional, takes_classes
 from nas.errors import UsageError
 from nas.families import load_model
 from nas.train import similarity
@@ -168,7 +168,7 @@ def evaluate_match(
     *,
     images: int = 500,
     seed: int = 0,
-    settings: Settings | None = None,
+    settings: SamplingSettings | None = None,
     evaluator: Classifier | None = None,
     advance: Advance | None = None,
 ) -> Match:
@@ -187,12 +187,12 @@ def compare(
     other: Any,
     prompts: Sequence[str],
     seeds: Sequence[int],
-    settings: Settings | None = None,
+    settings: SamplingSettings | None = None,
     *,
-    other_settings: Settings | None = None,
+    other_settings: SamplingSettings | None = None,
 ) -> Difference:
     """Compare a pipeline's images with another's of the same prompts and seeds."""
-    settings = settings or Settings()
+    settings = settings or SamplingSettings()
     runs = ((pipeline, settings), (other, other_settings or settings))
     first, second = (generate(each, prompts, seeds, how) for each, how in runs)
     if first.shape != second.shape:

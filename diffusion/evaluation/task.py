@@ -24,7 +24,7 @@ from diffusion.evaluation.quality import (
     relative_error,
 )
 from diffusion.pipeline.artifact import write_diffusers, write_runner
-from diffusion.pipeline.family import DiffusionPipeline
+from diffusion.pipeline.family import PipelineFamily
 from diffusion.pipeline.files.memory import in_batches
 from diffusion.pipeline.inputs.captions import open_described
 from diffusion.pipeline.inputs.conditions import LATENTS
@@ -34,7 +34,7 @@ from nas.errors import NasError, UsageError
 from nas.families import Evaluator, Forward, Quality, Split, Task, Training, load_model
 
 if TYPE_CHECKING:
-    from diffusion.pipeline.family import DiffusionPipeline
+    from diffusion.pipeline.family import PipelineFamily
     from nas.elastic import Inputs
     from nas.families import Model
     from nas.space import Subnet
@@ -54,9 +54,9 @@ def prompts_of(model: Model) -> Sequence[str]:
     return tuple(map(str, model.info.get("prompts") or general_prompts(_family(model).conditions)))
 
 
-def _family(model: Model) -> DiffusionPipeline:
+def _family(model: Model) -> PipelineFamily:
 
-    assert isinstance(model.family, DiffusionPipeline)
+    assert isinstance(model.family, PipelineFamily)
     return model.family
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from nas import lazy
 
 if TYPE_CHECKING:
-    from diffusion.pipeline.family import DiffusionPipeline
+    from diffusion.pipeline.family import PipelineFamily
     from diffusion.pipeline.inputs.captions import (
         caption_files,
         has_metadata,
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from diffusion.pipeline.inputs.prompts import some_classes
     from diffusion.pipeline.sampling.defaults import own_settings, remarks
     from diffusion.pipeline.sampling.generate import (
-        Settings,
+        SamplingSettings,
         generate,
         is_conditional,
         is_guided,
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "DiffusionPipeline",
-    "Settings",
+    "PipelineFamily",
+    "SamplingSettings",
     "caption_files",
     "generate",
     "has_metadata",
@@ -45,8 +45,8 @@ __all__ = [
 __getattr__ = lazy.attributes(
     __name__,
     {
-        "DiffusionPipeline": "diffusion.pipeline.family",
-        "Settings": "diffusion.pipeline.sampling.generate",
+        "PipelineFamily": "diffusion.pipeline.family",
+        "SamplingSettings": "diffusion.pipeline.sampling.generate",
         "caption_files": "diffusion.pipeline.inputs.captions",
         "generate": "diffusion.pipeline.sampling.generate",
         "has_metadata": "diffusion.pipeline.inputs.captions",

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffusion.denoisers.subnets import to_diffusers
-from diffusion.pipeline.family import SCHEDULER, STEPS, DiffusionPipeline
+from diffusion.pipeline.family import SCHEDULER, STEPS, PipelineFamily
 from diffusion.pipeline.files.folder import read_index, write_index
 from diffusion.pipeline.inputs.conditions import LATENTS, Label, negative
 from diffusion.pipeline.inputs.prompts import load_tokenizer, read_labels
 from diffusion.pipeline.sampling import onnx_runner as runner
-from diffusion.pipeline.sampling.programs import Pipeline
+from diffusion.pipeline.sampling.programs import ProgramPipeline
 from diffusion.pipeline.sampling.scheduler_weights import mixing
 from nas.files import write_json
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 RUNNER, SAMPLING = "run_onnx.py", "sampling.json"
 
 
-def write_diffusers(model: Model, network: Pipeline, subnet: Subnet, folder: Path) -> None:
+def write_diffusers(model: Model, network: ProgramPipeline, subnet: Subnet, folder: Path) -> None:
     """Write the parts of a pipeline as diffusers saves them: `DiffusionPipeline.from_pretrained(folder)` loads it.
 
     The denoiser has the stock format where a stock configuration can say it, else the subclass that carries the subnet:
     then `import diffusion` comes before. The other parts are those of the original; a safety checker is left out.
     """
     family = model.family
-    assert isinstance(family, DiffusionPipeline)
+    assert isinstance(family, PipelineFamily)
     part, space = family.kind.denoiser, family.denoiser.space
     own = space.subnet({name: subnet[name] for name in space.names if name in subnet})
     denoiser: Any = to_diffusers(family.denoiser, own, network.get_submodule(part))
@@ -54,7 +54,7 @@ def write_diffusers(model: Model, network: Pipeline, subnet: Subnet, folder: Pat
 def write_runner(model: Model, subnet: Subnet, folder: Path) -> None:
     """Write `run_onnx.py` and what it must know of the sampling."""
     family = model.family
-    assert isinstance(family, DiffusionPipeline)
+    assert isinstance(family, PipelineFamily)
     facts, inputs = sampling_facts(family, subnet), {}
     for name, value in family.conditions.inputs.items():
         if isinstance(value, Label):
@@ -67,7 +67,7 @@ def write_runner(model: Model, subnet: Subnet, folder: Path) -> None:
     write_json(folder / SAMPLING, {**facts, "inputs": inputs, "negatives": family.conditions.negatives})
 
 
-def sampling_facts(family: DiffusionPipeline, subnet: Subnet) -> dict[str, Any]:
+def sampling_facts(family: PipelineFamily, subnet: Subnet) -> dict[str, Any]:
     """Return what a runner must know: programs, conditions, and how latents are mixed of noise and predictions.
 
     Raises `UsageError` for a scheduler that cannot be told so.

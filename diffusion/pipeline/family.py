@@ -32,7 +32,7 @@ from diffusion.pipeline.parts.components import (
 )
 from diffusion.pipeline.parts.kinds import TEXT, TEXT_2, TRANSFORMER, UNET, VAE, Kind, find_kind
 from diffusion.pipeline.sampling.plan import Step, plan_steps
-from diffusion.pipeline.sampling.programs import Pipeline, Procedure, Sampled
+from diffusion.pipeline.sampling.programs import Procedure, ProgramPipeline, Sampled
 from nas.elastic import BITS, FULL, Family, Forward, Part, Pass, Program
 from nas.errors import UsageError
 from nas.space import Dimension, SearchSpace, Subnet
@@ -58,8 +58,8 @@ class Sampling:
         return {STEPS: self.steps, GUIDED: self.guided, REUSE: self.reuse, SCHEDULER: self.schedulers}
 
 
-class DiffusionPipeline(Family):
-    """The subnets of a pipeline of diffusers. Its inputs are those of `Pipeline`: `latents`, and what conditions it.
+class PipelineFamily(Family):
+    """The subnets of a pipeline of diffusers. Inputs are those of `ProgramPipeline`: `latents`, and what conditions it.
 
     Attributes:
         kind: which pipeline it is of.
@@ -128,7 +128,7 @@ class DiffusionPipeline(Family):
         path = self.kind.denoiser
         denoiser = self.denoiser.assemble_within(path, modules, subnet)
         others = {name: module for name, module in modules.items() if not name.startswith(f"{path}.")}
-        return Pipeline({path: denoiser, **others}, self, subnet)
+        return ProgramPipeline({path: denoiser, **others}, self, subnet)
 
     def example_input(self, subnet: Subnet, batch_size: int = 1) -> dict[str, Tensor]:
         return {LATENTS: self._latents(subnet, batch_size), **self.conditions.example(batch_size)}
@@ -252,7 +252,7 @@ def diffusion_pipeline(
     reuse: Sequence[int] | None = None,
     schedulers: Sequence[str] = (),
     scale: float | None = None,
-) -> DiffusionPipeline:
+) -> PipelineFamily:
     """Return the space of a pipeline of the class `kind` of diffusers.
 
     `unet` or `transformer` are the options of `diffusion_unet` or `diffusion_transformer`, among them its "config";
@@ -277,7 +277,7 @@ def diffusion_pipeline(
     denoiser = _FAMILIES[own.denoiser](**{"bits": (*BITS, FULL), **unasked, **options})
     sampling = _sampling(own, denoiser, steps, guided, reuse, schedulers, scale, scheduler)
     configs = {name: given[name] or {} for name in own.weighted if name != own.denoiser}
-    return DiffusionPipeline(own, denoiser, {**configs, "scheduler": scheduler}, sampling, bool(zeros))
+    return PipelineFamily(own, denoiser, {**configs, "scheduler": scheduler}, sampling, bool(zeros))
 
 
 def _sampling(

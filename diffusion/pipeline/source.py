@@ -25,7 +25,7 @@ from diffusion.pipeline.files.memory import room_for
 from diffusion.pipeline.files.weights import check_bin, has_safetensors, require_weights, weight_files
 from diffusion.pipeline.parts.kinds import KINDS, Kind
 from nas.errors import NasError, UsageError, is_out_of_memory
-from nas.families import Model, Source, get_family
+from nas.families import Model, ModelSource, get_family
 from nas.files import sha256
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ _HUB_FILES = [
 ]  # fmt: skip
 
 
-class PipelineSource(Source):
+class PipelineSource(ModelSource):
     """Folders that `DiffusionPipeline.save_pretrained` writes."""
 
     mark = INDEX

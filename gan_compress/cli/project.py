@@ -87,7 +87,7 @@ def command(
     size = stylegan2.generator_family(loaded).resolution
     picture = gan_compress.read_picture(image, size)
     chosen = None if label is None else stylegan2.class_index(loaded, label)
-    settings = stylegan2.Settings(steps, polish, rate, pixel_weight, per_layer)
+    settings = stylegan2.ProjectionSettings(steps, polish, rate, pixel_weight, per_layer)
     with progress_bar("projecting") as advance:
         result = stylegan2.project(
             loaded, picture, found, label=chosen, seed=seed, settings=settings, progress=advance

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         synthesize,
         to_pixels,
     )
-    from gan_compress.stylegan2.projection import Projection, Settings, project
+    from gan_compress.stylegan2.projection import Projection, ProjectionSettings, project
     from gan_compress.stylegan2.task import resolution_of
     from gan_compress.stylegan2.tensors import model_of
 
@@ -33,7 +33,7 @@ __all__ = [
     "Directions",
     "Labelled",
     "Projection",
-    "Settings",
+    "ProjectionSettings",
     "class_index",
     "difference",
     "find_directions",
@@ -62,7 +62,7 @@ __getattr__ = lazy.attributes(
         "Directions": "gan_compress.stylegan2.edit",
         "Labelled": "gan_compress.stylegan2.consistency",
         "Projection": "gan_compress.stylegan2.projection",
-        "Settings": "gan_compress.stylegan2.projection",
+        "ProjectionSettings": "gan_compress.stylegan2.projection",
         "class_index": "gan_compress.stylegan2.generate",
         "difference": "gan_compress.stylegan2.generate",
         "find_directions": "gan_compress.stylegan2.edit",

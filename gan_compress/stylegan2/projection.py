@@ -78,7 +78,7 @@ class Projection:
 
 
 @dataclass(frozen=True)
-class Settings:
+class ProjectionSettings:
     """How long and for what to search; `pixel_weight` counts the mean squared pixel error against the distance."""
 
     steps: int = 150
@@ -95,7 +95,7 @@ def project(
     *,
     label: int | None = None,
     seed: int = 0,
-    settings: Settings | None = None,
+    settings: ProjectionSettings | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Projection:
     """Return the style of `picture`, (1, 3, size, size) in [0, 1], that the full generator and `subnets` share.
@@ -104,7 +104,9 @@ def project(
     number.
     """
     with _quick_threads(picture):
-        return _project(model, picture, subnets or {}, label, seed, settings or Settings(), progress)
+        return _project(
+            model, picture, subnets or {}, label, seed, settings or ProjectionSettings(), progress
+        )
 
 
 @contextmanager
@@ -125,7 +127,7 @@ def _project(
     subnets: Mapping[str, Subnet],
     label: int | None,
     seed: int,
-    settings: Settings,
+    settings: ProjectionSettings,
     progress: Callable[[int, int, str], None] | None,
 ) -> Projection:
     wanted = {"full": model.space.largest(), **subnets}
@@ -224,7 +226,7 @@ class _Search:
         spread: Tensor,
         start: Tensor,
         seed: int,
-        settings: Settings,
+        settings: ProjectionSettings,
         progress: Callable[[int, int, str], None] | None,
     ) -> None:
         self._loss, self._mean, self._spread, self._settings = loss, mean, spread, settings

@@ -84,6 +84,7 @@ def command(
         emit_json(found)
         return
     console = result_console()
+    assert isinstance(found, api.Pruning)
     if found.cut.rows:
         console.print(found.sensitivity().to_rich())
     if found.cut.subnet is not None:

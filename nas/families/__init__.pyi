@@ -14,7 +14,7 @@ from ._model import (
 )
 from ._published import load_published as load_published, read_published as read_published
 from ._registry import families as families, get_family as get_family
-from ._source import Source as Source, source_of as source_of, sources as sources
+from ._source import ModelSource as ModelSource, source_of as source_of, sources as sources
 from ._table import MeasuredTable as MeasuredTable
 from ._task import (
     SPLIT_WORDS as SPLIT_WORDS,

@@ -23,7 +23,7 @@ from nas._errors import NasError, UsageError
 from nas._files import cache_folder, new_folder, read_json, sha256, write_atomic, write_json
 from nas.families._calibration import Calibration
 from nas.families._registry import get_family
-from nas.families._source import Source, find_in_source, source_of
+from nas.families._source import ModelSource, find_in_source, source_of
 from nas.space import SearchSpace, Subnet
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def read_model_config(path: str | Path) -> dict[str, Any]:
     return config
 
 
-def _foreign(path: str | Path) -> Source | None:
+def _foreign(path: str | Path) -> ModelSource | None:
     """Return the kind of a folder of another library, None for one of ours."""
     return None if (Path(path) / CONFIG).is_file() else source_of(path)
 

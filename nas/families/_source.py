@@ -17,7 +17,7 @@ from nas._errors import NasError
 GROUP = "anyfit.sources"
 
 
-class Source(ABC):
+class ModelSource(ABC):
     """A kind of folder that is a model, though another library wrote it.
 
     Life cycle: registered in the entry point group "anyfit.sources" under the KIND of "KIND:PLACE", and made once a
@@ -68,9 +68,9 @@ class Source(ABC):
 
 
 @cache
-def sources() -> dict[str, Source]:
+def sources() -> dict[str, ModelSource]:
     """Return the installed kinds of folder by name."""
-    found: dict[str, Source] = {}
+    found: dict[str, ModelSource] = {}
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
         try:
             found[entry.name] = entry.load()()
@@ -81,7 +81,7 @@ def sources() -> dict[str, Source]:
     return found
 
 
-def source_of(path: str | Path) -> Source | None:
+def source_of(path: str | Path) -> ModelSource | None:
     """Return the kind of a folder by its mark, or None."""
     return next((source for source in sources().values() if (Path(path) / source.mark).is_file()), None)
 

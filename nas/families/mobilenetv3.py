@@ -39,7 +39,7 @@ Choices = Mapping[str, Choice]
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageShape:
     """Blocks at one resolution: width, stride of the first, activation, gate, and the choices of each."""
 
     width: int
@@ -59,7 +59,7 @@ class Shape:
     stem_stride: int
     first: int
     first_stride: int
-    stages: tuple[Stage, ...]
+    stages: tuple[StageShape, ...]
     final: int
     mixed: int
     resolutions: tuple[int, ...]
@@ -189,7 +189,7 @@ class MobileNetV3(Family):
                 nn.init.zeros_(layer.bias)
 
 
-def _block_part(s: int, b: int, stage: Stage, inputs: int) -> Part:
+def _block_part(s: int, b: int, stage: StageShape, inputs: int) -> Part:
     """Return block `b` of stage `s`: expanded and squeezed channels and the kernel are elastic."""
     prefix = f"stage{s}.block{b}"
     wide = Scaled(inputs, f"{prefix}.expand")
@@ -223,7 +223,7 @@ def _block_part(s: int, b: int, stage: Stage, inputs: int) -> Part:
 
 
 def _block_layouts(
-    prefix: str, stage: Stage, inputs: int, wide: LengthRule, narrow: LengthRule, kernel: Kernel
+    prefix: str, stage: StageShape, inputs: int, wide: LengthRule, narrow: LengthRule, kernel: Kernel
 ) -> dict[str, Layout]:
     expanded, squeezed = Elastic(f"{prefix}.expanded", wide), Elastic(f"{prefix}.squeezed", narrow)
     one, full = Fixed(1), Fixed(stage.kernels[-1])
@@ -256,11 +256,11 @@ PUBLISHED = Shape(
     first=16,
     first_stride=1,
     stages=(
-        Stage(24, 2, "relu", squeeze=False),
-        Stage(40, 2, "relu", squeeze=True),
-        Stage(80, 2, "hswish", squeeze=False),
-        Stage(112, 1, "hswish", squeeze=True),
-        Stage(160, 2, "hswish", squeeze=True),
+        StageShape(24, 2, "relu", squeeze=False),
+        StageShape(40, 2, "relu", squeeze=True),
+        StageShape(80, 2, "hswish", squeeze=False),
+        StageShape(112, 1, "hswish", squeeze=True),
+        StageShape(160, 2, "hswish", squeeze=True),
     ),
     final=960,
     mixed=1280,
@@ -277,10 +277,10 @@ SMALL_IMAGE = Shape(
     first_stride=1,
     # Kernels of 5 only at 8 x 8: elsewhere they took most of a training step on a CPU.
     stages=(
-        Stage(32, 2, "relu", squeeze=False, kernels=(3,), expands=(2, 3, 4), depths=(1, 2)),
-        Stage(48, 2, "hswish", squeeze=True, kernels=(3, 5), expands=(2, 3, 4), depths=(1, 2, 3)),
-        Stage(64, 1, "hswish", squeeze=True, kernels=(3, 5), expands=(2, 3, 4), depths=(1, 2, 3)),
-        Stage(96, 2, "hswish", squeeze=True, kernels=(3,), expands=(2, 3, 4), depths=(1, 2, 3)),
+        StageShape(32, 2, "relu", squeeze=False, kernels=(3,), expands=(2, 3, 4), depths=(1, 2)),
+        StageShape(48, 2, "hswish", squeeze=True, kernels=(3, 5), expands=(2, 3, 4), depths=(1, 2, 3)),
+        StageShape(64, 1, "hswish", squeeze=True, kernels=(3, 5), expands=(2, 3, 4), depths=(1, 2, 3)),
+        StageShape(96, 2, "hswish", squeeze=True, kernels=(3,), expands=(2, 3, 4), depths=(1, 2, 3)),
     ),
     final=256,
     mixed=384,

@@ -20,7 +20,7 @@ from nas import elastic
 from nas._errors import NasError
 from nas._files import read_json, write_json
 from nas.families import Model
-from nas.latency.measure import Plan, measure, unweighted
+from nas.latency.measure import TurnPlan, measure, unweighted
 from nas.latency.pace import rescaling
 from nas.latency.programs import lower_program, write_sequence
 from nas.latency.reference import calm_latencies, open_references
@@ -37,7 +37,7 @@ Chooser = Callable[[np.ndarray, np.ndarray, int], np.ndarray]  # pool, its log M
 
 
 @dataclass(frozen=True)
-class Table:
+class PassTable:
     """The measured latency of every configuration of a program that has few."""
 
     codes: np.ndarray
@@ -162,7 +162,7 @@ class SumOfPasses:
     kind = "sum of programs"
 
     def __init__(
-        self, programs: Programs, parts: Mapping[Kind, Surrogate | Table], cold: float = 0.0
+        self, programs: Programs, parts: Mapping[Kind, Surrogate | PassTable], cold: float = 0.0
     ) -> None:
         self._programs = programs
         self._parts = dict(parts)
@@ -219,7 +219,7 @@ class SumOfPasses:
             own = entry["predictor"]
             if own["kind"] == "table":
                 codes = model.space.canonical_codes(np.array(own["codes"], dtype=np.int16))
-                part = Table(codes, np.array(own["ms"], dtype=np.float64))
+                part = PassTable(codes, np.array(own["ms"], dtype=np.float64))
             else:
                 part = Surrogate.from_dict(own, model.space)
             parts[entry["program"], int(entry["batch"])] = part
@@ -286,17 +286,19 @@ class ProgramProfiler:
                     own[row] = (np.array(ms) * rescaling(np.array(ms), self._calm, now)).tolist()
         self._calm = now
 
-    def _fit(self, kind: Kind, codes: np.ndarray, known: Mapping[bytes, list[float]]) -> Surrogate | Table:
+    def _fit(
+        self, kind: Kind, codes: np.ndarray, known: Mapping[bytes, list[float]]
+    ) -> Surrogate | PassTable:
         column = self._programs.batches(kind[0]).index(kind[1])
         ms = np.array([known[row.tobytes()][column] for row in codes])
         every = self._programs.every(kind[0], len(codes))
         if every is not None and len(every) == len(codes):
-            return Table(codes, ms)
+            return PassTable(codes, ms)
         return Surrogate.fit(self._model.space, codes, ms, base=self._programs.features(kind[0], codes))
 
     def _measure(self, name: str, rows: Sequence[np.ndarray]) -> dict[bytes, list[float]]:
         """Measure one program of the subnets `rows`, for each batch it is run on; nothing is calibrated."""
-        plan = Plan(target=0.02, min_bursts=5, max_bursts=10, burst_ms=4.0)
+        plan = TurnPlan(target=0.02, min_bursts=5, max_bursts=10, burst_ms=4.0)
         references = open_references(self._model.family, self._runtime, self._workload)
         batches = self._programs.batches(name)
         with tempfile.TemporaryDirectory(prefix="anyfit-") as scratch:

@@ -22,7 +22,7 @@ from nas.latency.pace import WAITED, is_calm
 
 
 @dataclass(frozen=True)
-class Plan:
+class TurnPlan:
     """How sure a measurement must be, and what it may cost.
 
     A program is settled when the 95% interval of its latency is at most ± `target` wide (relative) over at least
@@ -93,7 +93,7 @@ _GROUP_MS = 50.0  # of programs between two bursts of the reference programs
 def collect(
     prober: Prober,
     keys: Iterable[str],
-    plan: Plan,
+    plan: TurnPlan,
     references: Sequence[str] = (),
     calm: Mapping[str, float] | None = None,
     *,
@@ -140,7 +140,7 @@ def collect(
 class _Session:
     """Runs groups of programs between bursts of the reference programs."""
 
-    def __init__(self, prober: Prober, references: Sequence[str], plan: Plan) -> None:
+    def __init__(self, prober: Prober, references: Sequence[str], plan: TurnPlan) -> None:
         self._prober = prober
         self.references: dict[str, list[Burst]] = {name: [] for name in references}
         self._quickest: dict[str, float] = {}
@@ -217,7 +217,7 @@ def kept(turns: Sequence[Turn]) -> list[Turn]:
     return [turn for turn, flag in zip(chosen, flags, strict=True) if flag]
 
 
-def _is_settled(turns: Sequence[Turn], plan: Plan) -> bool:
+def _is_settled(turns: Sequence[Turn], plan: TurnPlan) -> bool:
     if len(turns) < plan.min_bursts:
         return False
     if len(turns) >= plan.max_bursts:

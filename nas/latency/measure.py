@@ -17,7 +17,7 @@ from nas.families import Model
 from nas.latency._load import OtherLoad
 from nas.latency._process import MeasuringProcess
 from nas.latency._statistics import median_interval
-from nas.latency._turns import Plan, Turn, collect, has_undisturbed, kept
+from nas.latency._turns import Turn, TurnPlan, collect, has_undisturbed, kept
 from nas.latency.pace import is_calm, is_uneven, pace_of, rescaling
 from nas.latency.programs import is_registered, lower_output
 from nas.latency.reference import References, open_references
@@ -176,7 +176,7 @@ def measure(
     workload: Workload,
     *,
     references: References | None = None,
-    plan: Plan | None = None,
+    plan: TurnPlan | None = None,
     progress: Steps | None = None,
 ) -> dict[Key, Measurement]:
     """Measure program files in a process of their own, threads bound to cores, in turns with reference programs.
@@ -192,7 +192,7 @@ def measure(
     Raises:
         NasError: A program does not run.
     """
-    plan = plan or Plan()
+    plan = plan or TurnPlan()
     chosen = get_runtime(runtime) if isinstance(runtime, str) else runtime
     beside = {} if references is None else references.files
     result: dict[Key, Measurement] = {}
@@ -287,7 +287,7 @@ def measure_subnets(
     workload: Workload,
     progress: Steps | None = None,
     *,
-    plan: Plan | None = None,
+    plan: TurnPlan | None = None,
 ) -> list[Measurement]:
     """Measure subnets of a model as extracted modules; the result has the order of `subnets`."""
     chosen = get_runtime(runtime) if isinstance(runtime, str) else runtime

@@ -15,7 +15,7 @@ from nas.families import Model
 from nas.latency import measure
 from nas.latency._passes import ProgramProfiler
 from nas.latency._sampling import choose_samples, pool_of, spread
-from nas.latency.measure import Plan
+from nas.latency.measure import TurnPlan
 from nas.latency.pace import rescaling
 from nas.latency.profile import (
     GOOD_PCT,
@@ -37,8 +37,8 @@ from nas.space.surrogate import Surrogate, errors
 _BATCH = 20  # subnets measured together; after each batch the profile so far is on disk
 _HELD_OUT = 5  # every fifth sample judges the predictor
 _WHOLE = 10  # outputs of several programs that are measured whole, the smallest and the largest among them
-_PLAN = Plan(target=0.02, min_bursts=5, max_bursts=10, burst_ms=4.0)
-_AGAIN = Plan(target=0.01, min_bursts=8, max_bursts=24, burst_ms=6.0)
+_PLAN = TurnPlan(target=0.02, min_bursts=5, max_bursts=10, burst_ms=4.0)
+_AGAIN = TurnPlan(target=0.01, min_bursts=8, max_bursts=24, burst_ms=6.0)
 _AGAIN_SHARE = 4  # at most a fourth of the samples is measured again
 _LOOK_S = 1.0  # to see whether the machine is calm
 _CALM_PACE = 1.1
@@ -97,7 +97,7 @@ def better_profile(
 ) -> Profile:
     """Return a new profile in the place of one that is not good, if the machine is calm now and it turns out better."""
     ends = [model.space.smallest(), model.space.largest()]
-    plan = Plan(budget_s=_LOOK_S, patience_s=0.0)
+    plan = TurnPlan(budget_s=_LOOK_S, patience_s=0.0)
     looked = measure.measure_subnets(model, ends, runtime, workload, plan=plan)
     if any(found.is_restless or found.pace > _CALM_PACE for found in looked):
         return known
@@ -258,7 +258,7 @@ class _Measuring:
         """Remove what was kept in case of an interruption."""
         self._partial.unlink(missing_ok=True)
 
-    def _measure(self, rows: Sequence[np.ndarray], plan: Plan, advance: Steps) -> list[Sample]:
+    def _measure(self, rows: Sequence[np.ndarray], plan: TurnPlan, advance: Steps) -> list[Sample]:
         subnets = [self._model.space.from_codes(row) for row in rows]
         measured = measure.measure_subnets(
             self._model, subnets, self._runtime, self._workload, advance, plan=plan

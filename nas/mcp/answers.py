@@ -53,7 +53,7 @@ class DimensionGroup(Answer):
     choices: list[Any]
 
 
-class Counts(Answer):
+class NetworkCounts(Answer):
     """What a network costs whatever runs it."""
 
     macs: int
@@ -95,8 +95,8 @@ class ModelDescription(Answer):
     """The first is maximised unless a search names another."""
     measured_subnets: int
     """Rows of the model's table of measured qualities; without a table a search measures each trial, which is slow."""
-    smallest: Counts
-    largest: Counts
+    smallest: NetworkCounts
+    largest: NetworkCounts
     profile: ProfileSummary | None
     """Null where this machine has none for this runtime, threads and batch size: a search then makes it first."""
     folder: str

@@ -12,12 +12,12 @@ from nas.api.targets import DEFAULT_MODEL
 from nas.export import Latency, QualityFigure
 from nas.mcp.answers import (
     ComparisonReport,
-    Counts,
     DimensionGroup,
     ExportedFile,
     ExportReport,
     LatencyValue,
     ModelDescription,
+    NetworkCounts,
     NetworkReport,
     ParityCheck,
     ProfileSummary,
@@ -63,8 +63,8 @@ def describe(model: api.Model, runtime: str | None, threads: int, batch_size: in
         dimensions=_dimensions(model.space),
         qualities=_qualities(model),
         measured_subnets=0 if table is None else len(table),
-        smallest=Counts(**ends["smallest"]),
-        largest=Counts(**ends["largest"]),
+        smallest=NetworkCounts(**ends["smallest"]),
+        largest=NetworkCounts(**ends["largest"]),
         profile=None if profile is None else _profile(profile),
         folder=str(model.path),
     )

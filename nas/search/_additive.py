@@ -18,7 +18,7 @@ _MOST_PARTS = 32
 
 
 @dataclass(frozen=True)
-class Part:
+class AdditivePart:
     """costs ≈ intercept + weights · one-hot, where the dimensions in `fixed` have their code."""
 
     weights: np.ndarray  # (m, features)
@@ -62,7 +62,7 @@ class AdditiveCosts:
         return estimates
 
 
-def fit_part(problem: Problem, rng: np.random.Generator, fixed: dict[int, int] | None = None) -> Part:
+def fit_part(problem: Problem, rng: np.random.Generator, fixed: dict[int, int] | None = None) -> AdditivePart:
     """Fit every cost by least squares on random subnets (with `fixed` dimensions held)."""
     fixed = fixed or {}
     width = len(problem.space.features)
@@ -77,10 +77,10 @@ def fit_part(problem: Problem, rng: np.random.Generator, fixed: dict[int, int] |
     intercept = mean - weights @ centre
     residual = costs - (encoded @ weights.T + intercept)
     error = float((np.sqrt((residual**2).mean(axis=0)) / np.maximum(np.abs(mean), 1e-12)).max())
-    return Part(weights, intercept, fixed, error)
+    return AdditivePart(weights, intercept, fixed, error)
 
 
-def _by_influence(problem: Problem, whole: Part) -> list[int]:
+def _by_influence(problem: Problem, whole: AdditivePart) -> list[int]:
     """Return the unconditional dimensions of several choices, the one that changes the first cost most first."""
     offsets = feature_offsets(problem.space)
     influence = {

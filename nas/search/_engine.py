@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 
 import numpy as np
 
-from nas.search._additive import AdditiveCosts, Part
+from nas.search._additive import AdditiveCosts, AdditivePart
 from nas.search._evolution import evolve
 from nas.search._knapsack import Knapsack, feature_offsets
 from nas.search._model import QualityModel, make_effects
@@ -290,7 +290,9 @@ class Engine:
                 best[better], top[better] = codes[better], worth[better]
         return best
 
-    def _solve_part(self, values: np.ndarray, part: Part, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    def _solve_part(
+        self, values: np.ndarray, part: AdditivePart, rng: np.random.Generator
+    ) -> Iterator[np.ndarray]:
         """Yield solutions (b, k, d) within one part: the knapsack along each binding limit, others as prices."""
         values = self._hold(values, part)
         largest = self.problem.costs(self.problem.largest())[0]
@@ -305,7 +307,7 @@ class Engine:
                     priced = priced - rng.exponential() * price * part.weights[other]
                 yield self._knapsack.solve(priced, part.weights[axis], budgets, bins=800)
 
-    def _hold(self, values: np.ndarray, part: Part) -> np.ndarray:
+    def _hold(self, values: np.ndarray, part: AdditivePart) -> np.ndarray:
         """Make every choice but the fixed one worthless in a part's fixed dimensions."""
         held = values.copy()
         offsets = feature_offsets(self.problem.space)

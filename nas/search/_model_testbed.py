@@ -13,7 +13,7 @@ import numpy as np
 
 from nas.families import Model, load_model
 from nas.latency.fingerprint import machine_fingerprint
-from nas.latency.measure import Plan, measure, unweighted
+from nas.latency.measure import TurnPlan, measure, unweighted
 from nas.latency.profile import Profile, cached_profile, profile_path
 from nas.latency.profiling import better_profile, build_profile
 from nas.latency.programs import lower_output
@@ -145,7 +145,7 @@ class ModelTestbed:
         wanted = self._lowered(subnets)
 
         budget_s = _SECONDS[0] + _SECONDS[1] * len(wanted)
-        plan = Plan(budget_s=budget_s, patience_s=min(self._patience_s, Plan.patience_s))
+        plan = TurnPlan(budget_s=budget_s, patience_s=min(self._patience_s, TurnPlan.patience_s))
         advance, start = self._progress.steps("measuring finalists"), monotonic()
         measured = measure(
             wanted, self._runtime, self._workload, references=references, plan=plan, progress=advance

@@ -92,7 +92,7 @@ def near_front(model: Model, quality: Quality, table: MeasuredTable, count: int,
     for turn, price in enumerate(PRICES):
         wanted = (count - len(chosen)) // (len(PRICES) - turn)
         predictor = Predictor(model, quality, table=_some_rows(table, rng))
-        costs = Costs(model, price)
+        costs = DesignCosts(model, price)
         ends = costs(model.space.codes([model.space.smallest(), model.space.largest()]))
         limit = np.exp(rng.uniform(*np.log(ends[:, 0])))
         problem = Problem(model.space, ("cost",), costs, np.array([limit]), predictor.score)
@@ -127,7 +127,7 @@ def _some_rows(table: MeasuredTable, rng: np.random.Generator) -> MeasuredTable:
     return replace(table, split=split)
 
 
-class Costs:
+class DesignCosts:
     """What an output costs, in multiply-accumulates, where each call of a program has a price of its own."""
 
     def __init__(self, model: Model, price: float) -> None:

@@ -24,7 +24,7 @@ from torch import nn
 from nas.elastic import Pass, Supernet, quantize_layers
 from nas.errors import NasError, UsageError
 from nas.families import get_family
-from nas.latency._turns import Plan
+from nas.latency._turns import TurnPlan
 from nas.latency.measure import Measurement, measure
 from nas.latency.programs import write_sequence
 from nas.latency.runtimes import Runtime, get_runtime, runtime_names
@@ -80,7 +80,7 @@ class Probe(nn.Module):
 
 SHAPE = (3, 6, 6)
 _ONE = Workload(threads=1)
-_QUICK = Plan(min_bursts=3, max_bursts=3, burst_ms=0.5)
+_QUICK = TurnPlan(min_bursts=3, max_bursts=3, burst_ms=0.5)
 
 
 def make_probe() -> Probe:

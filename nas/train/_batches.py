@@ -12,7 +12,7 @@ from nas.train._large import large_batches
 from nas.train._plan import BatchPlan
 from nas.train.augment import crop_and_flip, draw, normalize
 from nas.train.data import Data, Images
-from nas.train.recipe import Recipe
+from nas.train.recipe import ClassifierRecipe
 from nas.train.seeds import augment_rng, seed_globals
 
 Batch = tuple[Tensor, Tensor]
@@ -20,7 +20,7 @@ Batch = tuple[Tensor, Tensor]
 
 
 def batches(
-    recipe: Recipe, data: Data, plan: BatchPlan, device: torch.device, start: int, stats: Stats
+    recipe: ClassifierRecipe, data: Data, plan: BatchPlan, device: torch.device, start: int, stats: Stats
 ) -> Iterator[Batch]:
     """Yield the batches of the steps from `start` on, without end."""
     finish = _finisher(recipe, len(data.classes), device)
@@ -35,7 +35,7 @@ def batches(
 
 
 def _memory_batches(
-    recipe: Recipe, images: Images, plan: BatchPlan, step: int
+    recipe: ClassifierRecipe, images: Images, plan: BatchPlan, step: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     padding = recipe.crop_padding
     while True:
@@ -48,7 +48,9 @@ def _memory_batches(
         step += 1
 
 
-def _finisher(recipe: Recipe, classes: int, device: torch.device) -> Callable[[Tensor, Tensor], Batch]:
+def _finisher(
+    recipe: ClassifierRecipe, classes: int, device: torch.device
+) -> Callable[[Tensor, Tensor], Batch]:
     """Return timm's erasing and mixing of a normalised batch, as the recipe asks for them."""
     from timm.data.mixup import Mixup
     from timm.data.random_erasing import RandomErasing

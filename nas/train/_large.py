@@ -13,15 +13,15 @@ from torch.utils.data import DataLoader, Dataset
 
 from nas.train._plan import BatchPlan
 from nas.train.data import Data
-from nas.train.recipe import Recipe
+from nas.train.recipe import ClassifierRecipe
 from nas.train.seeds import seed_globals
-from nas.train.sources import Table
+from nas.train.sources import ImageTable
 
 
 class _Pictures(Dataset[tuple[Tensor, int]]):
     """Pictures as uint8 tensors; an item's augmentation is a function of (seed, step, place in the batch)."""
 
-    def __init__(self, table: Table, transform: Any, seed: int | None) -> None:
+    def __init__(self, table: ImageTable, transform: Any, seed: int | None) -> None:
         self.table = table
         self.transform = transform
         self.seed = seed
@@ -54,7 +54,12 @@ class _Schedule:
 
 
 def large_batches(
-    recipe: Recipe, data: Data, plan: BatchPlan, start: int, size: tuple[int, int], device: torch.device
+    recipe: ClassifierRecipe,
+    data: Data,
+    plan: BatchPlan,
+    start: int,
+    size: tuple[int, int],
+    device: torch.device,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield uint8 images (n, 3, *size) and labels of this rank's part of each step from `start` on."""
     from timm.data.transforms import RandomResizedCropAndInterpolation
@@ -75,7 +80,7 @@ def large_batches(
         yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
 
 
-def centred(table: Table, size: tuple[int, int], limit: int | None = None) -> tuple[Tensor, Tensor]:
+def centred(table: ImageTable, size: tuple[int, int], limit: int | None = None) -> tuple[Tensor, Tensor]:
     """Decode pictures for evaluation: shorter edge to 8/7 of the crop, centre crop; uint8 (n, 3, *size) and labels."""
     from torchvision import transforms
 

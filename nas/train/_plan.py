@@ -8,7 +8,7 @@ import numpy as np
 
 from nas._errors import NasError
 from nas.train.processes import Processes
-from nas.train.recipe import Recipe
+from nas.train.recipe import ClassifierRecipe
 from nas.train.seeds import epoch_order
 
 
@@ -40,7 +40,7 @@ class BatchPlan:
         return order[within * self.batch_size + start : within * self.batch_size + stop]
 
 
-def make_plan(recipe: Recipe, count: int, processes: Processes) -> BatchPlan:
+def make_plan(recipe: ClassifierRecipe, count: int, processes: Processes) -> BatchPlan:
     """Return the plan of this process; a batch is the whole data set at most, and an equal share for every rank."""
     several = processes.size
     size = min(recipe.batch_size, count) // (2 * several) * (2 * several)

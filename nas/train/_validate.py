@@ -13,7 +13,7 @@ from nas.train._batches import Stats
 from nas.train.augment import normalize
 from nas.train.data import Data, Split
 from nas.train.evaluate import evaluate_subnet, pictures
-from nas.train.recipe import Recipe
+from nas.train.recipe import ClassifierRecipe
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Validation:
 
     @staticmethod
     def of(
-        data: Data, stats: Stats, recipe: Recipe, device: torch.device, split: Split = "val"
+        data: Data, stats: Stats, recipe: ClassifierRecipe, device: torch.device, split: Split = "val"
     ) -> Validation:
         """Decode what evaluations need, once."""
         pixels = Pixels(torch.tensor(stats.mean, device=device), torch.tensor(stats.std, device=device))

@@ -11,28 +11,28 @@ from torch.nn import functional as F
 
 
 @dataclass(frozen=True)
-class Draws:
+class AugmentationDraws:
     """What was drawn for each image of a batch: the crop's corner and whether to flip."""
 
     top: np.ndarray
     left: np.ndarray
     flip: np.ndarray
 
-    def part(self, start: int, stop: int) -> Draws:
+    def part(self, start: int, stop: int) -> AugmentationDraws:
         """Return the draws of images `start` to `stop`."""
-        return Draws(self.top[start:stop], self.left[start:stop], self.flip[start:stop])
+        return AugmentationDraws(self.top[start:stop], self.left[start:stop], self.flip[start:stop])
 
 
-def draw(rng: np.random.Generator, count: int, padding: int, flip: bool) -> Draws:
+def draw(rng: np.random.Generator, count: int, padding: int, flip: bool) -> AugmentationDraws:
     """Draw crops within `padding` pixels around the image, and flips, for `count` images."""
-    return Draws(
+    return AugmentationDraws(
         top=rng.integers(0, 2 * padding + 1, count),
         left=rng.integers(0, 2 * padding + 1, count),
         flip=rng.random(count) < 0.5 if flip else np.zeros(count, dtype=bool),
     )
 
 
-def crop_and_flip(images: Tensor, draws: Draws, padding: int) -> Tensor:
+def crop_and_flip(images: Tensor, draws: AugmentationDraws, padding: int) -> Tensor:
     """Cut each image (n, c, h, w) out of itself padded with zeros, mirrored where drawn; one gather for the batch."""
     count, _, height, width = images.shape
     device = images.device

@@ -26,14 +26,16 @@ from nas.train.distil import distil, with_statistics
 from nas.train.log import Log
 from nas.train.objective import Lengths, Losses, Objective, Setup, update
 from nas.train.precision import autocast
-from nas.train.recipe import Recipe
+from nas.train.recipe import ClassifierRecipe
 from nas.train.sampling import Progressive, sandwich
 from nas.train.seeds import seed_globals, subnet_rng
 from nas.train.state import MovingAverage, TrainingState
 from nas.train.trainer import Trainer, TrainerOptions
 
 
-def train(recipe: Recipe, data: Data, folder: str | Path, **options: Unpack[TrainerOptions]) -> Path:
+def train(
+    recipe: ClassifierRecipe, data: Data, folder: str | Path, **options: Unpack[TrainerOptions]
+) -> Path:
     """Train a classifier's supernet on `data` and return the model folder `folder`/model.
 
     Args:
@@ -50,7 +52,7 @@ def train(recipe: Recipe, data: Data, folder: str | Path, **options: Unpack[Trai
 
 
 @dataclass(kw_only=True)
-class State(TrainingState):
+class ClassifierState(TrainingState):
     """The training state; `teacher` is the frozen largest network of progressive shrinking, once there is one."""
 
     supernet: Supernet
@@ -83,7 +85,7 @@ class State(TrainingState):
         self.teacher = channels_last(teacher.to(self.device)).requires_grad_(False).train()
 
 
-def build_supernet(recipe: Recipe, classes: int, device: torch.device) -> Supernet:
+def build_supernet(recipe: ClassifierRecipe, classes: int, device: torch.device) -> Supernet:
     """Build the recipe's freshly initialised supernet, channels_last."""
     seed_globals(recipe.seed, 0)
     try:
@@ -93,7 +95,7 @@ def build_supernet(recipe: Recipe, classes: int, device: torch.device) -> Supern
     return channels_last(Supernet(family).to(device))
 
 
-def build_state(recipe: Recipe, classes: int, device: torch.device) -> State:
+def build_state(recipe: ClassifierRecipe, classes: int, device: torch.device) -> ClassifierState:
     """Build the state of step 0."""
     from timm.optim import create_optimizer_v2  # pyright: ignore[reportPrivateImportUsage]
 
@@ -113,7 +115,7 @@ def build_state(recipe: Recipe, classes: int, device: torch.device) -> State:
         ) from error
     ema = MovingAverage(supernet, use_buffers=True) if recipe.ema_decay else None
     supernet.train()
-    return State(supernet=supernet, ema=ema, optimizer=optimizer)
+    return ClassifierState(supernet=supernet, ema=ema, optimizer=optimizer)
 
 
 class ClassifierObjective(Objective):
@@ -122,10 +124,10 @@ class ClassifierObjective(Objective):
     columns: ClassVar[tuple[str, ...]] = (
         "step", "epoch", "loss", "lr", "largest_top1", "smallest_top1", "random_top1", "images_per_s",
     )  # fmt: skip
-    recipe: Recipe  # pyright: ignore[reportIncompatibleVariableOverride]
-    state: State  # pyright: ignore[reportIncompatibleVariableOverride]
+    recipe: ClassifierRecipe  # pyright: ignore[reportIncompatibleVariableOverride]
+    state: ClassifierState  # pyright: ignore[reportIncompatibleVariableOverride]
 
-    def __init__(self, recipe: Recipe, data: Data, setup: Setup) -> None:
+    def __init__(self, recipe: ClassifierRecipe, data: Data, setup: Setup) -> None:
         if not data.classes:
             raise UsageError(
                 f"{data.name} has no classes, but a classifier learns from labels; give a folder with a folder a class"
@@ -158,7 +160,7 @@ class ClassifierObjective(Objective):
             "std": list(self._stats.std), "size": list(self._stats.size),
         }  # fmt: skip
 
-    def build(self) -> State:
+    def build(self) -> ClassifierState:
         state = build_state(self.recipe, len(self._data.classes), self.setup.device)
         if self.recipe.method == "progressive":
             self._progressive = Progressive(

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nas.train.sources import Source, Table, find_source
+from nas.train.sources import DataSource, ImageTable, find_source
 
 Split = Literal["train", "val", "test"]
 SMALL_PIXELS = 64
@@ -42,7 +42,7 @@ class Images:
 class Data:
     """A source with its three splits; pictures are decoded when a split is first asked for."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: DataSource) -> None:
         self.name = source.name
         self.classes = source.classes
         self._tables = _split(source)
@@ -64,7 +64,7 @@ class Data:
         height, width = self.size
         return max(self.size) <= SMALL_PIXELS and 3 * height * width * len(self) <= _MEMORY_BYTES
 
-    def table(self, split: Split) -> Table:
+    def table(self, split: Split) -> ImageTable:
         """Return the split as labels and pictures on demand."""
         return self._tables[split]
 
@@ -75,7 +75,7 @@ class Data:
         return self._images[split]
 
 
-def decode_all(table: Table, size: tuple[int, int]) -> Images:
+def decode_all(table: ImageTable, size: tuple[int, int]) -> Images:
     """Decode a table to uint8 (n, 3, *size), resizing (bilinear) what has another size."""
     from PIL import Image
 
@@ -112,7 +112,7 @@ def open_data(
     )
 
 
-def _split(source: Source) -> dict[str, Table]:
+def _split(source: DataSource) -> dict[str, ImageTable]:
     """Hold 10% of train out as val and, where the source has no test, 20% as test (CIFAR-10: 45,000/5,000)."""
     train = source.train
     order = np.random.default_rng(_SPLIT_SEED).permutation(len(train))

@@ -22,7 +22,7 @@ from nas.train.settings import (
 )
 
 
-class Recipe(Settings):
+class ClassifierRecipe(Settings):
     """How a supernet is trained. Lengths are in epochs, rates per optimizer step; see `nas train --help`.
 
     Attributes:
@@ -109,6 +109,6 @@ def recipe_names() -> list[str]:
     return names_in("nas.train")
 
 
-def load_recipe(name: str) -> Recipe:
+def load_recipe(name: str) -> ClassifierRecipe:
     """Read a recipe that comes with the package by name, or any TOML file by path."""
-    return read(Recipe, "nas.train", name)
+    return read(ClassifierRecipe, "nas.train", name)

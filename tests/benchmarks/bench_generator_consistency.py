@@ -20,7 +20,7 @@ from gan_compress.stylegan2.consistency import Consistency, Labelled, measure_co
 from gan_compress.stylegan2.generate import latents, unit
 from gan_compress.stylegan2.task import resolution_of
 from gan_compress.stylegan2.training import load_recipe, train
-from gan_compress.stylegan2.training.recipe import Recipe
+from gan_compress.stylegan2.training.recipe import GeneratorRecipe
 from nas._files import write_atomic
 from nas.families import Model, load_model
 from nas.train.data import Data, open_data
@@ -31,7 +31,7 @@ RESULTS = Path(__file__).with_name("results") / "generator_consistency.csv"
 COUNT = 500
 
 
-def small_recipe(recipe: Recipe) -> Recipe:
+def small_recipe(recipe: GeneratorRecipe) -> GeneratorRecipe:
     """Return the recipe of a generator with a quarter of the width, and the same discriminator."""
     return recipe.replaced(
         name=f"{recipe.name}-alone",
@@ -40,7 +40,7 @@ def small_recipe(recipe: Recipe) -> Recipe:
     )
 
 
-def alone(model: Model, recipe: Recipe, data: Data, folder: Path) -> Model:
+def alone(model: Model, recipe: GeneratorRecipe, data: Data, folder: Path) -> Model:
     """Return the small generator, trained where it is missing."""
     if not (folder / "model").is_dir():
         train(small_recipe(recipe), data, folder, resume=(folder / "checkpoint.pt").exists())

@@ -45,12 +45,12 @@ def main() -> None:
     parser.add_argument("--model", default="mbv3-cifar10")
     parser.add_argument("--output", type=Path, default=RESULTS)
     given = parser.parse_args()
-    from nas.latency.measure import Plan, measure_subnets
+    from nas.latency.measure import TurnPlan, measure_subnets
     from nas.latency.workload import Workload
 
     model, subnets = programs(given.model)
     start, rows = time.monotonic(), []
-    plan = Plan(budget_s=0.5 + 0.2 * len(subnets))
+    plan = TurnPlan(budget_s=0.5 + 0.2 * len(subnets))
     while (now := time.monotonic() - start) < 60 * given.minutes:
         for threads, condition in product(THREADS, CONDITIONS):
             with alone(), neighbour(condition):

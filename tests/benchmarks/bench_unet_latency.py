@@ -26,7 +26,7 @@ from diffusion.denoisers.unet import DiffusionUNet, diffusion_unet
 from nas._files import write_atomic
 from nas.elastic import Supernet
 from nas.families import Model
-from nas.latency._turns import Plan
+from nas.latency._turns import TurnPlan
 from nas.latency.fingerprint import machine_fingerprint
 from nas.latency.measure import Measurement, lower_subnet, measure
 from nas.latency.profile import latency_features
@@ -37,7 +37,7 @@ from nas.space.surrogate import Surrogate
 
 FOLDS = 5
 RESULTS = Path(__file__).with_name("results")
-PLAN = Plan(target=0.02, min_bursts=5, max_bursts=10, burst_ms=4.0)
+PLAN = TurnPlan(target=0.02, min_bursts=5, max_bursts=10, burst_ms=4.0)
 STABLE_DIFFUSION_1_5: Mapping[str, Any] = {
     "_class_name": "UNet2DConditionModel",
     "sample_size": 64,

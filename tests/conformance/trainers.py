@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from nas.train.data import Data
-from nas.train.sources import Source, Table, find_source
+from nas.train.sources import DataSource, ImageTable, find_source
 
 
 def few_digits(count: int = 110) -> Data:
@@ -17,7 +17,7 @@ def few_digits(count: int = 110) -> Data:
     source = find_source("digits")
     turns = [np.flatnonzero(source.train.labels == digit) for digit in range(10)]
     order = np.stack([turn[: -(-count // 10)] for turn in turns], axis=1).reshape(-1)[:count]
-    return Data(Source("few-digits", source.classes, source.train.take(order)))
+    return Data(DataSource("few-digits", source.classes, source.train.take(order)))
 
 
 def shades(count: int = 10) -> Data:
@@ -28,7 +28,9 @@ def shades(count: int = 10) -> Data:
         for i in range(2 * count)
     ]
     labels = np.arange(2 * count) % 2
-    return Data(Source("shades", ("dark", "bright"), Table(labels, lambda i: Image.fromarray(pixels[i]))))
+    return Data(
+        DataSource("shades", ("dark", "bright"), ImageTable(labels, lambda i: Image.fromarray(pixels[i])))
+    )
 
 
 def beside(folder: Path) -> Path:
@@ -69,19 +71,19 @@ GENERATOR: dict[str, Any] = {
 
 
 def _generator(folder: Path, stage: str, longer: bool, changed: bool, **options: Any) -> Path:
-    from gan_compress.stylegan2.training import Recipe, train
+    from gan_compress.stylegan2.training import GeneratorRecipe, train
 
     steps = {"steps": 9 if longer else 6, "lr": 0.5 if changed else 0.002}
-    recipe = Recipe.from_dict({**GENERATOR, **steps, "stage": stage})
+    recipe = GeneratorRecipe.from_dict({**GENERATOR, **steps, "stage": stage})
     start = beside(folder) if recipe.has_teacher and not options.get("resume") else None
     data = few_digits() if recipe.has_discriminator else None
     return train(recipe, data, folder, start=start, **options)
 
 
 def base_beside(folder: Path) -> None:
-    from gan_compress.stylegan2.training import Recipe, train
+    from gan_compress.stylegan2.training import GeneratorRecipe, train
 
-    first = Recipe.from_dict({**GENERATOR, "steps": 1, "stage": "base"})
+    first = GeneratorRecipe.from_dict({**GENERATOR, "steps": 1, "stage": "base"})
     train(first, few_digits(), beside(folder), device="cpu", threads=1)
 
 
@@ -108,26 +110,28 @@ TRANSLATION: dict[str, Any] = {
 
 
 def teacher(folder: Path, *, longer: bool = False, changed: bool = False, **options: Any) -> Path:
-    from gan_compress.pix2pix.training import Recipe, train
+    from gan_compress.pix2pix.training import TranslationRecipe, train
 
-    recipe = Recipe(
+    recipe = TranslationRecipe(
         stage="teacher", pairs="blur", steps=9 if longer else 6, lr=0.5 if changed else 2e-4, **TRANSLATION
     )
     return train(recipe, few_digits(), folder, **options)
 
 
 def teacher_beside(folder: Path) -> None:
-    from gan_compress.pix2pix.training import Recipe, train
+    from gan_compress.pix2pix.training import TranslationRecipe, train
 
-    first = Recipe(stage="teacher", pairs="blur", steps=1, **TRANSLATION)
+    first = TranslationRecipe(stage="teacher", pairs="blur", steps=1, **TRANSLATION)
     train(first, few_digits(), beside(folder), device="cpu", threads=1)
 
 
 def compress(folder: Path, *, longer: bool = False, changed: bool = False, **options: Any) -> Path:
-    from gan_compress.pix2pix.training import Recipe, train
+    from gan_compress.pix2pix.training import TranslationRecipe, train
 
     start = None if options.get("resume") else beside(folder)
-    recipe = Recipe(stage="compress", steps=9 if longer else 6, lr=0.5 if changed else 2e-4, **TRANSLATION)
+    recipe = TranslationRecipe(
+        stage="compress", steps=9 if longer else 6, lr=0.5 if changed else 2e-4, **TRANSLATION
+    )
     return train(recipe, few_digits(), folder, start=start, **options)
 
 
@@ -143,10 +147,10 @@ def pipeline(folder: Path, *, longer: bool = False, changed: bool = False, **opt
 
 
 def _distilled(folder: Path, longer: bool, changed: bool, recipe: dict[str, Any], **options: Any) -> Path:
-    from diffusion.training.distil import Recipe, distil
+    from diffusion.training.distil import DistillationRecipe, distil
 
     start = None if options.get("resume") else beside(folder)
-    settings = Recipe(
+    settings = DistillationRecipe(
         name="elastic", steps=9 if longer else 6, batch_size=4, warmup_steps=1, checkpoint_steps=2, sample_every=6,
         log_every=2, sample_steps=1, ema_decay=0.9, flip=True, lr=0.5 if changed else 8e-4,
     ).replaced(**recipe)  # fmt: skip

@@ -14,14 +14,14 @@ from diffusion.pipeline.inputs.captions import all_captions, class_captions, cla
 from diffusion.pipeline.parts.autoencoder import fit_patches
 from diffusion.pipeline.parts.tokenizer import make_tokenizer
 from diffusion.training.text_to_image.networks import make_pipeline, make_text_encoder, make_unet
-from diffusion.training.text_to_image.recipe import Recipe
+from diffusion.training.text_to_image.recipe import PipelineRecipe
 
 CLASSES = ("dark", "bright")
 
 
-def tiny_recipe(**changes: Any) -> Recipe:
+def tiny_recipe(**changes: Any) -> PipelineRecipe:
     """Return a recipe of a few quick steps."""
-    recipe = Recipe(
+    recipe = PipelineRecipe(
         name="tiny", resolution=16, latent_channels=8, width=8, head_channels=4, groups=4, text_width=8, text_layers=1,
         text_heads=2, tokens=12, steps=6, batch_size=4, warmup_steps=2, ema_decay=0.9, sample_steps=1,
         checkpoint_steps=2, sample_every=6, log_every=2,
@@ -36,7 +36,7 @@ def tiny_images(count: int = 16, size: int = 16) -> torch.Tensor:
     return torch.nn.functional.interpolate(coarse, size=size, mode="bicubic").clamp(-1, 1)
 
 
-def tiny_pipeline(recipe: Recipe | None = None, seed: int = 0) -> Any:
+def tiny_pipeline(recipe: PipelineRecipe | None = None, seed: int = 0) -> Any:
     """Return an untrained pipeline of dark and bright pictures."""
     recipe = recipe or tiny_recipe()
     tokenizer = make_tokenizer(all_captions([class_captions(name) for name in CLASSES]), recipe.tokens)

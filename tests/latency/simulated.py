@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nas.latency._process import Burst
-from nas.latency._turns import Plan, collect
+from nas.latency._turns import TurnPlan, collect
 from nas.latency.measure import Measurement
 from nas.latency.pace import CalmLatency, session_ms
 
@@ -96,7 +96,7 @@ class SimulatedMachine:
         self._advance()
 
     def measure(
-        self, calm_ms: Sequence[float], references: Mapping[str, float], plan: Plan
+        self, calm_ms: Sequence[float], references: Mapping[str, float], plan: TurnPlan
     ) -> list[Measurement]:
         """Measure programs of known calm latency in a new process, as `nas.latency.measure.measure` does."""
         self.wait(1.0 + 0.3 * len(calm_ms))  # a process starts, programs are written and opened

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.latency._process import Burst
-from nas.latency._turns import Plan, Turn, collect
+from nas.latency._turns import Turn, TurnPlan, collect
 from nas.latency.measure import Measurement
 from nas.latency.pace import CalmLatency, is_calm, is_uneven, pace_of, rescaling, session_ms
 from tests.latency.simulated import LARGEST, SMALLEST, SimulatedMachine
@@ -109,7 +109,7 @@ def test_calm_figures_in_a_slow_phase(slow: float) -> None:
     """A machine that was seen calm, then is slow for good: figures are corrected, and the raw ones stand beside."""
     machine = SimulatedMachine(3, slow=slow, phase_s=(20.0, 1e9), neighbour=0.0, drift=0.0, starts_calm=True)
     programs, references = [0.15, 0.4, 0.9], {SMALLEST: 0.1, LARGEST: 1.0}
-    plan = Plan(budget_s=1.0, patience_s=0.5)
+    plan = TurnPlan(budget_s=1.0, patience_s=0.5)
     before = machine.measure(programs, references, plan)
     machine.wait(1000.0)
     after = machine.measure(programs, references, plan)
@@ -123,7 +123,7 @@ def test_calm_figures_in_a_slow_phase(slow: float) -> None:
 
 def test_where_everything_is_disturbed_the_quickest_runs_count_and_it_is_said() -> None:
     machine = SimulatedMachine(4, slow=1.0, neighbour=1.0, drift=0.0)
-    found = machine.measure([2.0, 3.0], {SMALLEST: 1.0, LARGEST: 6.0}, Plan(budget_s=0.5, patience_s=0.5))
+    found = machine.measure([2.0, 3.0], {SMALLEST: 1.0, LARGEST: 6.0}, TurnPlan(budget_s=0.5, patience_s=0.5))
     for true, one in zip((2.0, 3.0), found, strict=True):
         assert one.is_restless and one.bursts == 0 and one.disturbed >= 3
         assert one.median_ms == pytest.approx(true, rel=0.15)
@@ -135,10 +135,12 @@ def test_patience_waits_for_the_calm_pace() -> None:
     ended: list[float] = []
     for patience_s in (0.0, 30.0):
         machine = SimulatedMachine(5, neighbour=0.0, drift=0.0, starts_calm=True, phase_s=(40.0, 6.0))
-        machine.measure([0.5], CALM, Plan(budget_s=1.0))
+        machine.measure([0.5], CALM, TurnPlan(budget_s=1.0))
         while not machine.is_slow:
             machine.wait(0.5)
-        (found,) = machine.measure([0.5], CALM, Plan(budget_s=0.5, patience_s=patience_s, max_bursts=5000))
+        (found,) = machine.measure(
+            [0.5], CALM, TurnPlan(budget_s=0.5, patience_s=patience_s, max_bursts=5000)
+        )
         ended.append(abs(found.median_ms / 0.5 - 1))
     assert ended[1] < 0.01 <= ended[0] + 0.01
 
@@ -152,7 +154,7 @@ def test_references_run_around_every_group() -> None:
             ms, waited = machine.run_ms({"r": 0.3}.get(key, 30.0), 1.0, warm + runs)
             return Burst(tuple(ms[warm:].tolist()), waited)
 
-    turns = collect(Prober(), keys, Plan(max_bursts=6), ("r",), clock=lambda: machine.now_s)
+    turns = collect(Prober(), keys, TurnPlan(max_bursts=6), ("r",), clock=lambda: machine.now_s)
     assert all(
         set(turn.before) == set(turn.after) == {"r"} for own in turns.programs.values() for turn in own
     )

@@ -14,8 +14,8 @@ from nas._errors import NasError
 from nas.families import Model
 from nas.latency import _passes as passes_module
 from nas.latency import measure as measure_module
-from nas.latency._passes import FEWEST, Programs, SumOfPasses, Table
-from nas.latency._turns import Plan
+from nas.latency._passes import FEWEST, PassTable, Programs, SumOfPasses
+from nas.latency._turns import TurnPlan
 from nas.latency.measure import Measurement, measure
 from nas.latency.profile import load_profile, profile_path
 from nas.latency.profiling import build_profile
@@ -97,7 +97,7 @@ def test_whole_outputs_are_measured_in_a_process_of_their_own(model: Model, tmp_
         subnet = model.space.subnet({**CHOICES, "steps": steps})
         network = model.supernet.extract(subnet)
         files[name] = lower_output(network, model.family, subnet, runtime, tmp_path / name)
-    quick = Plan(min_bursts=3, max_bursts=3, burst_ms=0.5)
+    quick = TurnPlan(min_bursts=3, max_bursts=3, burst_ms=0.5)
     found = measure(files, runtime, WORKLOAD, plan=quick)
     assert 0 < found["short"].median_ms < found["long"].median_ms
     files["long"].write_text("{}")
@@ -211,4 +211,4 @@ def test_programs_with_many_configurations_are_sampled(model: Model) -> None:
     assert every is not None and len(every) == 6 and programs.every("whole", 5) is None
     codes = model.space.sample_codes(np.random.default_rng(0), 50)
     assert {row.tobytes() for row in programs.configurations("whole", codes)} == {r.tobytes() for r in every}
-    assert np.array_equal(Table(every, np.arange(6.0)).predict(every[::-1], every), np.arange(6.0)[::-1])
+    assert np.array_equal(PassTable(every, np.arange(6.0)).predict(every[::-1], every), np.arange(6.0)[::-1])

@@ -16,7 +16,7 @@ from torch import nn
 from nas._errors import NasError
 from nas.latency import _process
 from nas.latency._process import Burst, MeasuringProcess, choose_cpus
-from nas.latency._turns import Plan
+from nas.latency._turns import TurnPlan
 from nas.latency.measure import measure, measure_memory, program_bytes
 from nas.latency.runtimes import get_runtime
 from nas.latency.runtimes._onnx import to_onnx
@@ -64,7 +64,7 @@ def test_a_process_that_ends_before_it_opens_is_one_sentence(
 ) -> None:
     monkeypatch.setattr(_process.sys, "executable", "/bin/false")
     with pytest.raises(NasError, match="ended with status 1 at 'open'") as caught:
-        measure({"a": program}, "onnxruntime", ONE, plan=Plan(min_bursts=3, max_bursts=3))
+        measure({"a": program}, "onnxruntime", ONE, plan=TurnPlan(min_bursts=3, max_bursts=3))
     assert "\n" not in str(caught.value)
 
 

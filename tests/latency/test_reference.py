@@ -11,13 +11,13 @@ from nas.elastic import Family
 from nas.families import get_family
 from nas.latency import reference
 from nas.latency._process import Burst, MeasuringProcess
-from nas.latency.measure import Plan, measure
+from nas.latency.measure import TurnPlan, measure
 from nas.latency.reference import calm_latencies, open_references
 from nas.latency.runtimes import get_runtime
 from nas.latency.workload import Workload
 
 WORKLOAD = Workload(threads=1)
-PLAN = Plan(min_bursts=3, max_bursts=6, burst_ms=1.0, patience_s=0.5)
+PLAN = TurnPlan(min_bursts=3, max_bursts=6, burst_ms=1.0, patience_s=0.5)
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import pytest
 
 from nas.latency._process import Burst
 from nas.latency._statistics import median_interval, undisturbed
-from nas.latency._turns import Plan, collect, kept
+from nas.latency._turns import TurnPlan, collect, kept
 from nas.latency.measure import Measurement
 
 
@@ -45,7 +45,7 @@ def test_the_interval_holds_the_median() -> None:
 def test_medians_are_right_however_often_a_burst_is_disturbed(disturbed: int) -> None:
     truth = {"a": 1.0, "b": 2.5, "c": 0.3}
     prober = FakeProber(truth, disturbed=disturbed)
-    turns = collect(prober, truth, Plan()).programs
+    turns = collect(prober, truth, TurnPlan()).programs
     for key, ms in truth.items():
         found = Measurement.from_turns(turns[key])
         assert found.median_ms == pytest.approx(ms, rel=0.02)
@@ -56,7 +56,7 @@ def test_medians_are_right_however_often_a_burst_is_disturbed(disturbed: int) ->
 
 def test_programs_take_turns() -> None:
     prober = FakeProber({"a": 1.0, "b": 1.0, "r": 0.5})
-    collect(prober, ("a", "b"), Plan(), ("r",))
+    collect(prober, ("a", "b"), TurnPlan(), ("r",))
     turns = "".join(prober.order).removeprefix("rraabb")  # first each is run a few times
     assert turns.startswith("r") and turns.endswith("r")
     assert all(set(turn) == {"a", "b"} for turn in turns.strip("r").split("r"))
@@ -66,6 +66,6 @@ def test_a_budget_of_time_ends_it() -> None:
     seconds = iter(range(1000))
     prober = FakeProber({"a": 1.0, "b": 1.0}, noise=0.5)
     turns = collect(
-        prober, ("a", "b"), Plan(budget_s=5.0, max_bursts=500), clock=lambda: float(next(seconds))
+        prober, ("a", "b"), TurnPlan(budget_s=5.0, max_bursts=500), clock=lambda: float(next(seconds))
     )
     assert all(3 <= len(found) <= 6 for found in turns.programs.values())

@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from nas.latency._turns import Plan
+from nas.latency._turns import TurnPlan
 from nas.latency.measure import Measurement
 from nas.latency.pace import rescaling
 from nas.latency.profile import GOOD_PCT
@@ -25,7 +25,7 @@ from tests.search.fakes import FakeTestbed, make_space
 BED = FakeTestbed(make_space(3, 3), bias=lambda codes: 1.0 + 0.02 * np.sin(np.abs(codes).sum(axis=1)))
 SPACE = BED.space
 ENDS = SPACE.codes([SPACE.smallest(), SPACE.largest()])
-PROFILE_PLAN = Plan(target=0.02, min_bursts=5, max_bursts=10, burst_ms=4.0)
+PROFILE_PLAN = TurnPlan(target=0.02, min_bursts=5, max_bursts=10, burst_ms=4.0)
 KINDS: dict[str, dict] = {
     "calm": {"slow": 1.0, "neighbour": 0.0, "drift": 0.0},
     "two speeds": {"neighbour": 0.0},
@@ -75,7 +75,7 @@ class Profiled:
         return np.column_stack([self.predict_ms(codes), BED.counts(codes)])
 
     def measure(self, codes: np.ndarray) -> Sequence[Measurement]:
-        plan = Plan(budget_s=0.5 + 0.2 * len(codes))
+        plan = TurnPlan(budget_s=0.5 + 0.2 * len(codes))
         return self.machine.measure(truth_ms(codes).tolist(), REFERENCES, plan)
 
 
@@ -95,7 +95,7 @@ def profiled(kind: str, seed: int) -> Profiled:
         found += machine.measure(truth_ms(codes[start : start + 20]).tolist(), REFERENCES, PROFILE_PLAN)
     doubtful = [row for row, one in enumerate(found) if one.is_restless][: len(codes) // 4]
     if doubtful:  # measured again, as `build_profile` does
-        longer = Plan(target=0.01, min_bursts=8, max_bursts=24)
+        longer = TurnPlan(target=0.01, min_bursts=8, max_bursts=24)
         again = machine.measure(truth_ms(codes[doubtful]).tolist(), REFERENCES, longer)
         for row, one in zip(doubtful, again, strict=True):
             found[row] = one

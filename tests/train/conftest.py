@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nas.train.sources import Table, find_source
+from nas.train.sources import ImageTable, find_source
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +27,7 @@ def few_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def write_parquet(path: Path, table: Table, classes: list[str]) -> None:
+def write_parquet(path: Path, table: ImageTable, classes: list[str]) -> None:
     """Write labelled images as the `datasets` library does, class names in the metadata."""
     images = []
     for index in range(len(table)):

@@ -14,9 +14,9 @@ from nas.families import load_model
 from nas.space import Subnet
 from nas.train import trainer
 from nas.train.checkpoint import read_checkpoint
-from nas.train.classifier import ClassifierObjective, State, build_supernet, train
+from nas.train.classifier import ClassifierObjective, ClassifierState, build_supernet, train
 from nas.train.data import open_data
-from nas.train.recipe import Recipe, load_recipe
+from nas.train.recipe import ClassifierRecipe, load_recipe
 from nas.train.sampling import Progressive
 
 # Two epochs of six steps: three for the largest network alone, then three for each of the three stages.
@@ -38,7 +38,7 @@ class Seen(NamedTuple):
     saved: dict[int, dict[str, Any]]
 
 
-def recipe() -> Recipe:
+def recipe() -> ClassifierRecipe:
     return load_recipe("digits").replaced(
         method="progressive",
         stages=STAGES,
@@ -57,10 +57,10 @@ def recipe() -> Recipe:
 def shrink(data: Path, folder: Path, *, resume: bool = False, crash_at: int | None = None) -> Seen:
     """Train with open eyes; at step `crash_at` it ends before that step's gradients are there."""
     seen = Seen([], [], {})
-    freeze, sample = State.freeze_teacher, Progressive.sample
+    freeze, sample = ClassifierState.freeze_teacher, Progressive.sample
     step_of, write = ClassifierObjective.backward, trainer.write_checkpoint
 
-    def freezing(state: State) -> None:
+    def freezing(state: ClassifierState) -> None:
         seen.frozen_at.append(state.step)
         freeze(state)
 
@@ -79,7 +79,7 @@ def shrink(data: Path, folder: Path, *, resume: bool = False, crash_at: int | No
         write(path, checkpoint)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(State, "freeze_teacher", freezing)
+        patch.setattr(ClassifierState, "freeze_teacher", freezing)
         patch.setattr(Progressive, "sample", sampling)
         patch.setattr(ClassifierObjective, "backward", stepping)
         patch.setattr(trainer, "write_checkpoint", writing)

@@ -14,11 +14,11 @@ from nas._errors import NasError, UsageError
 from nas.families import load_model
 from nas.train import classifier, trainer
 from nas.train.checkpoint import CHECKPOINT, read_checkpoint
-from nas.train.classifier import ClassifierObjective, State, build_state, train
+from nas.train.classifier import ClassifierObjective, ClassifierState, build_state, train
 from nas.train.data import open_data
 from nas.train.objective import Losses, Setup
 from nas.train.processes import Processes, joined
-from nas.train.recipe import Recipe, load_recipe
+from nas.train.recipe import ClassifierRecipe, load_recipe
 
 DECAY = 0.5
 TINY = {
@@ -33,7 +33,7 @@ TINY = {
 }
 
 
-def tiny(**changes: Any) -> Recipe:
+def tiny(**changes: Any) -> ClassifierRecipe:
     return load_recipe("digits").replaced(**{**TINY, **changes})
 
 
@@ -49,7 +49,7 @@ class Run(NamedTuple):
     saved: dict[str, Tensor]
 
 
-def recorded(recipe: Recipe, data: Path, folder: Path) -> Run:
+def recorded(recipe: ClassifierRecipe, data: Path, folder: Path) -> Run:
     run = Run([], [], {})
     write, evaluate = trainer.write_checkpoint, classifier.evaluate
 
@@ -111,7 +111,7 @@ def test_cuda_without_a_number_is_the_first_device(monkeypatch: pytest.MonkeyPat
     assert taken == [0, 0]
 
 
-def advanced(state: State, recipe: Recipe, data: Path, steps: int) -> State:
+def advanced(state: ClassifierState, recipe: ClassifierRecipe, data: Path, steps: int) -> ClassifierState:
     """Do `steps` training steps from where the state is."""
     setup = Setup(Path("unused"), Processes(0, 1, torch.device("cpu")))
     objective = ClassifierObjective(recipe, open_data(str(data)), setup)

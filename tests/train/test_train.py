@@ -15,7 +15,7 @@ from nas.train.classifier import ClassifierObjective, train
 from nas.train.data import open_data
 from nas.train.objective import Setup
 from nas.train.processes import Processes
-from nas.train.recipe import Recipe, load_recipe, recipe_names
+from nas.train.recipe import ClassifierRecipe, load_recipe, recipe_names
 
 TINY = {
     "epochs": 1,
@@ -28,7 +28,7 @@ TINY = {
 }
 
 
-def tiny(**changes) -> Recipe:
+def tiny(**changes) -> ClassifierRecipe:
     return load_recipe("digits").replaced(**{**TINY, **changes})
 
 
@@ -81,11 +81,11 @@ def test_recipes_are_checked() -> None:
     for name in recipe_names():
         assert load_recipe(name).epochs >= 1
     with pytest.raises(UsageError, match="no setting 'epoch'"):
-        Recipe.from_dict({"epoch": 3})
+        ClassifierRecipe.from_dict({"epoch": 3})
     with pytest.raises(UsageError, match="expected a value of type int"):
-        Recipe.from_dict({"epochs": "many"})
+        ClassifierRecipe.from_dict({"epochs": "many"})
     with pytest.raises(UsageError, match="method"):
-        Recipe.from_dict({"method": "magic"})
+        ClassifierRecipe.from_dict({"method": "magic"})
     with pytest.raises(UsageError, match="no recipe 'nowhere'"):
         load_recipe("nowhere")
 

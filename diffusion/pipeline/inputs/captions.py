@@ -9,7 +9,7 @@ from typing import Any
 
 from nas.errors import NasError, UsageError
 from nas.train import Data, open_data
-from nas.train.sources import Source, Table, captioned_parquet, decode, has_captions, parquet_files
+from nas.train.sources import DataSource, ImageTable, captioned_parquet, decode, has_captions, parquet_files
 
 TEMPLATES = (
     "a photo of {}",
@@ -117,7 +117,7 @@ def open_captioned(folder: str | Path, column: str | None = None) -> Data:
         except OSError as error:
             raise NasError(f"{path} cannot be read ({error.strerror or error})") from error
 
-    return Data(Source(str(root), tuple(captions), Table(labels, open_one)))
+    return Data(DataSource(str(root), tuple(captions), ImageTable(labels, open_one)))
 
 
 def _rows(path: Path, column: str | None) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from diffusion.denoisers.family import DenoiserFamily
-from diffusion.pipeline.inputs.conditions import Conditions, Constant, Encoded, Given, Label, Tokens
+from diffusion.pipeline.inputs.conditions import Conditions, Constant, EncodedConditions, Given, Label, Tokens
 from diffusion.pipeline.parts.components import text_config
 from diffusion.pipeline.parts.kinds import TEXT, TEXT_2, VAE, Kind
 from nas.errors import UsageError
@@ -37,7 +37,7 @@ def _text(texts: Texts, pixels: Pixels, denoiser: DenoiserFamily, zeros: bool) -
     return Conditions(
         inputs={"prompt": Tokens("tokenizer", config.vocab_size, denoiser.tokens)},
         encoders={TEXT: {"input_ids": "prompt"}},
-        told={"encoder_hidden_states": (Encoded(TEXT, 0, config.hidden_size),)},
+        told={"encoder_hidden_states": (EncodedConditions(TEXT, 0, config.hidden_size),)},
         negatives=True,
     )
 
@@ -54,8 +54,11 @@ def _two_texts(texts: Texts, pixels: Pixels, denoiser: DenoiserFamily, zeros: bo
         },
         encoders={TEXT: {"input_ids": "prompt"}, TEXT_2: {"input_ids": "prompt_2"}},
         told={
-            "encoder_hidden_states": (Encoded(TEXT, 0, first.hidden_size), Encoded(TEXT_2, 0, width)),
-            "text_embeds": (Encoded(TEXT_2, width, width + pooled, pooled=True),),
+            "encoder_hidden_states": (
+                EncodedConditions(TEXT, 0, first.hidden_size),
+                EncodedConditions(TEXT_2, 0, width),
+            ),
+            "text_embeds": (EncodedConditions(TEXT_2, width, width + pooled, pooled=True),),
             "time_ids": Constant((height, wide, 0.0, 0.0, height, wide)),
         },
         negatives=not zeros,
@@ -73,7 +76,7 @@ def _masked_text(texts: Texts, pixels: Pixels, denoiser: DenoiserFamily, zeros: 
         inputs={"prompt": ids, "prompt_mask": mask},
         encoders={TEXT: {"input_ids": "prompt", "attention_mask": "prompt_mask"}},
         told={
-            "encoder_hidden_states": (Encoded(TEXT, 0, config.d_model),),
+            "encoder_hidden_states": (EncodedConditions(TEXT, 0, config.d_model),),
             "encoder_attention_mask": Given("prompt_mask"),
             **(sizes if denoiser.template.use_additional_conditions else {}),
         },

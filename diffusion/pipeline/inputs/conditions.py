@@ -50,7 +50,7 @@ class Label:
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedConditions:
     """Features `start` to `stop` of what a program makes, (batch, tokens, features); `pooled`: of the first token."""
 
     program: str
@@ -81,13 +81,13 @@ class Conditions:
     Attributes:
         inputs: what an image is made of beside its noise, by name.
         encoders: programs that make features, each with its arguments and the inputs that they are given.
-        told: the denoiser's arguments; `Encoded` ones of a row are joined along the features.
+        told: the denoiser's arguments; `EncodedConditions` ones of a row are joined along the features.
         negatives: whether the inputs also have negatives; else what is encoded is zero without the prompt.
     """
 
     inputs: Mapping[str, Tokens | Label] = field(default_factory=dict)
     encoders: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    told: Mapping[str, tuple[Encoded, ...] | Given | Constant] = field(default_factory=dict)
+    told: Mapping[str, tuple[EncodedConditions, ...] | Given | Constant] = field(default_factory=dict)
     negatives: bool = False
 
     def example(self, batch_size: int) -> dict[str, Tensor]:
@@ -129,7 +129,7 @@ def tell(
     }
     rows = inputs[LATENTS].shape[0] * (2 if guided else 1)
 
-    def value(source: tuple[Encoded, ...] | Given | Constant) -> Tensor:
+    def value(source: tuple[EncodedConditions, ...] | Given | Constant) -> Tensor:
         if isinstance(source, Given):
             return _given(source, inputs, guided)
         if isinstance(source, Constant):

@@ -17,7 +17,7 @@ from nas.errors import UsageError
 
 
 @dataclass
-class Encoded:
+class EncodedImages:
     """What `encode` returns: a distribution that is one point, as pipelines expect it."""
 
     latent_dist: Point
@@ -76,9 +76,9 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
             nn.init.zeros_(weight)
 
     def encode(self, x: Tensor, return_dict: bool = True) -> Any:
-        """Return the latents of images: `Encoded`, or its parts as a tuple."""
+        """Return the latents of images: `EncodedImages`, or its parts as a tuple."""
         point = Point(self.encoder(x))
-        return Encoded(point) if return_dict else (point,)
+        return EncodedImages(point) if return_dict else (point,)
 
     def decode(self, z: Tensor, return_dict: bool = True, generator: torch.Generator | None = None) -> Any:
         """Return the images of latents: `Decoded`, or its part as a tuple."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from diffusion.pipeline.files.folder import INFO, find_pipeline, read_info
-from diffusion.pipeline.sampling.generate import Settings
+from diffusion.pipeline.sampling.generate import SamplingSettings
 from nas.errors import NasError
 from nas.export import is_artifact, read_manifest
 from nas.files import read_json
@@ -16,7 +16,7 @@ STEPS, GUIDANCE = 25, 7.5
 """Of a pipeline that says nothing: our steps, and the guidance that diffusers takes."""
 
 
-def own_settings(spec: str | Path, **given: Any) -> Settings:
+def own_settings(spec: str | Path, **given: Any) -> SamplingSettings:
     """Return how the pipeline `spec` (see `find_pipeline`) samples; what is `given` and not None comes first.
 
     Raises `UsageError` where there is no such pipeline, `NasError` where its notes make no sense.
@@ -27,7 +27,7 @@ def own_settings(spec: str | Path, **given: Any) -> Settings:
         "guidance": GUIDANCE,
         **(_exported(folder) if is_artifact(folder) else _noted(folder)),
     }
-    return Settings(**own | {name: value for name, value in given.items() if value is not None})
+    return SamplingSettings(**own | {name: value for name, value in given.items() if value is not None})
 
 
 def remarks(spec: str | Path) -> str:

@@ -24,7 +24,7 @@ BATCH = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class SamplingSettings:
     """How images are made: denoising steps, guidance (1 or less: none), what not to show, guidance rescaling."""
 
     steps: int = 25
@@ -53,7 +53,7 @@ def generate(
     pipeline: Any,
     prompts: Sequence[str],
     seeds: Sequence[int],
-    settings: Settings | None = None,
+    settings: SamplingSettings | None = None,
     *,
     latents: bool = False,
     batch: int = BATCH,
@@ -66,7 +66,7 @@ def generate(
     pipeline are ignored) or settings that the pipeline has not, and `NasError` when an image is not finite or one alone
     does not fit into memory.
     """
-    settings = settings or Settings()
+    settings = settings or SamplingSettings()
     if len(prompts) != len(seeds):
         raise UsageError(f"{len(prompts)} prompts and {len(seeds)} seeds were given; give one seed for each")
     _check(pipeline, prompts, settings)
@@ -83,7 +83,7 @@ def generate(
     return np.concatenate(in_batches(make, len(seeds), batch, _size(pipeline)))
 
 
-def _check(pipeline: Any, prompts: Sequence[str], settings: Settings) -> None:
+def _check(pipeline: Any, prompts: Sequence[str], settings: SamplingSettings) -> None:
     asked = list(dict.fromkeys([*prompts, settings.negative]))
     for tokenizer in _tokenizers(pipeline):
         check_prompts(tokenizer, asked, longest=_longest(pipeline))
@@ -105,7 +105,7 @@ def _size(pipeline: Any) -> str:
 
 
 def _images(
-    pipeline: Any, prompts: list[str], seeds: Sequence[int], settings: Settings, latents: bool
+    pipeline: Any, prompts: list[str], seeds: Sequence[int], settings: SamplingSettings, latents: bool
 ) -> np.ndarray:
     denoiser = denoiser_of(pipeline)
     start = seed_latents(pipeline, seeds).to(denoiser.device, denoiser.dtype)
@@ -156,7 +156,9 @@ def _tokenizers(pipeline: Any) -> list[Any]:
     return [tokenizer for tokenizer in found if tokenizer is not None]
 
 
-def _by_texts(pipeline: Any, prompts: list[str], start: Tensor, settings: Settings, latents: bool) -> Tensor:
+def _by_texts(
+    pipeline: Any, prompts: list[str], start: Tensor, settings: SamplingSettings, latents: bool
+) -> Tensor:
     negative = [settings.negative] * len(prompts)
     if hasattr(pipeline, "unet"):
         # Not "": SDXL has an own kind of nothing.
@@ -177,7 +179,7 @@ def _by_texts(pipeline: Any, prompts: list[str], start: Tensor, settings: Settin
     ).images
 
 
-def _predictor(pipeline: Any, prompts: Sequence[str], settings: Settings) -> Predict:
+def _predictor(pipeline: Any, prompts: Sequence[str], settings: SamplingSettings) -> Predict:
     """Return the prediction of an unconditional UNet, or of a transformer of classes with its guidance."""
     denoiser = denoiser_of(pipeline)
     if not takes_classes(pipeline):

@@ -84,7 +84,7 @@ class Sampled:
         return denoise(own.make_scheduler(), inputs[LATENTS], predict)
 
 
-class Pipeline(nn.Module):
+class ProgramPipeline(nn.Module):
     """A pipeline of one subnet as a network: its parts by diffusers' names, all steps included."""
 
     def __init__(self, parts: Mapping[str, nn.Module], family: Family, subnet: Subnet) -> None:

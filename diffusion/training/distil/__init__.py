@@ -8,11 +8,11 @@ from nas import lazy
 
 if TYPE_CHECKING:
     from diffusion.training.distil.examples import real_examples
-    from diffusion.training.distil.recipe import Recipe, load_recipe, recipe_names
+    from diffusion.training.distil.recipe import DistillationRecipe, load_recipe, recipe_names
     from diffusion.training.distil.run import distil
 
 __all__ = [
-    "Recipe",
+    "DistillationRecipe",
     "distil",
     "load_recipe",
     "real_examples",
@@ -22,7 +22,7 @@ __all__ = [
 __getattr__ = lazy.attributes(
     __name__,
     {
-        "Recipe": "diffusion.training.distil.recipe",
+        "DistillationRecipe": "diffusion.training.distil.recipe",
         "distil": "diffusion.training.distil.run",
         "load_recipe": "diffusion.training.distil.recipe",
         "real_examples": "diffusion.training.distil.examples",

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from diffusion.pipeline.sampling.noise import draw_timesteps
 from diffusion.training.distil.features import stage_features
-from diffusion.training.distil.recipe import Recipe
+from diffusion.training.distil.recipe import DistillationRecipe
 from diffusion.training.images import Captioned, step_generator
 from diffusion.training.step import NOISE, noise_of
 from nas.compress.distil import feature_error, feature_sizes, output_error
@@ -51,7 +51,12 @@ class Distiller:
     """Makes the batch of a step: a function of the recipe's seed and the step."""
 
     def __init__(
-        self, recipe: Recipe, teacher: nn.Module, pipeline: Any, data: Captioned, processes: Processes
+        self,
+        recipe: DistillationRecipe,
+        teacher: nn.Module,
+        pipeline: Any,
+        data: Captioned,
+        processes: Processes,
     ) -> None:
         self._recipe, self._teacher, self._data, self._processes = recipe, teacher, data, processes
         self._vae, self._text = pipeline.vae, pipeline.text_encoder

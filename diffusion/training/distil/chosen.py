@@ -12,7 +12,7 @@ from torch import nn
 from diffusion.compress.spec import names_folder, pruned_folder, read_subnet
 from diffusion.denoisers.native_config import native_names
 from diffusion.pipeline.files.folder import load_pipeline
-from diffusion.training.distil.recipe import Recipe
+from diffusion.training.distil.recipe import DistillationRecipe
 from diffusion.training.distil.state import unet_family
 from nas.errors import NasError, UsageError
 from nas.files import read_json, write_json
@@ -22,7 +22,7 @@ SUBNET = "subnet.json"
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenSubnet:
     """The one subnet of a run: its choices, what to call it, and the pruned pipeline its weights are taken from."""
 
     subnet: Subnet
@@ -35,7 +35,7 @@ class Chosen:
         return {"subnet": dict(self.subnet), "pruned": self.weights is not None}
 
 
-def choose(recipe: Recipe, pipeline: Any, folder: Path, resume: bool) -> Chosen | None:
+def choose(recipe: DistillationRecipe, pipeline: Any, folder: Path, resume: bool) -> ChosenSubnet | None:
     """Return the subnet that a run trains, None for all; a resumed run knows its own.
 
     Raises `UsageError` for no such subnet, and where a run would go on with another kind of training.
@@ -58,22 +58,22 @@ def choose(recipe: Recipe, pipeline: Any, folder: Path, resume: bool) -> Chosen 
         value = read_json(kept)
         try:
             subnet = family.space.subnet(value["choices"])
-            return Chosen(subnet, str(value["name"]), folder if value["pruned"] else None)
+            return ChosenSubnet(subnet, str(value["name"]), folder if value["pruned"] else None)
         except (KeyError, TypeError) as error:
             raise NasError(f"{kept} is no subnet of a run ({error}); train anew") from error
     subnet = read_subnet(family, recipe.subnet)
     is_name = recipe.subnet in family.named()
     weights = pruned_folder(recipe.subnet) if names_folder(family, recipe.subnet) else None
-    return Chosen(subnet, recipe.subnet if is_name else json.dumps(dict(subnet)), weights)
+    return ChosenSubnet(subnet, recipe.subnet if is_name else json.dumps(dict(subnet)), weights)
 
 
-def keep(chosen: Chosen, folder: Path) -> None:
+def keep(chosen: ChosenSubnet, folder: Path) -> None:
     """Write what a resumed run must know of its subnet."""
     pruned = chosen.weights is not None
     write_json(folder / SUBNET, {"name": chosen.name, "choices": dict(chosen.subnet), "pruned": pruned})
 
 
-def take_over(network: nn.Module, chosen: Chosen) -> None:
+def take_over(network: nn.Module, chosen: ChosenSubnet) -> None:
     """Give the network the weights of a pruned pipeline, whose names may be the stock UNet's."""
     assert chosen.weights is not None
     unet = load_pipeline(chosen.weights).unet

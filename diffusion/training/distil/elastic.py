@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from diffusion.pipeline.files.folder import is_elastic
-from diffusion.training.distil.objective import DistillationObjective, Job
-from diffusion.training.distil.state import State, build_state, sort_channels, with_subnet
-from diffusion.training.distil.steps import Steps
+from diffusion.training.distil.objective import DistillationContext, DistillationObjective
+from diffusion.training.distil.state import DistillationState, build_state, sort_channels, with_subnet
+from diffusion.training.distil.steps import DistillationSteps
 from nas.train.objective import Losses
 
 
@@ -18,12 +18,14 @@ class ElasticObjective(DistillationObjective):
         "step", "images", "loss", "output", "feature", "largest", "narrowest", "images_per_s",
     )  # fmt: skip
     shown: ClassVar[tuple[str, ...]] = ("largest", "narrowest", "feature")
-    state: State  # pyright: ignore[reportIncompatibleVariableOverride]
+    state: DistillationState  # pyright: ignore[reportIncompatibleVariableOverride]
 
-    def build(self) -> State:
-        job: Job = self.job
+    def build(self) -> DistillationState:
+        job: DistillationContext = self.job
         state, teacher = build_state(job.recipe, job.pipeline, self.setup.device)
-        self._steps = Steps(job.recipe, state, teacher, job.pipeline, job.data, self.setup.processes)
+        self._steps = DistillationSteps(
+            job.recipe, state, teacher, job.pipeline, job.data, self.setup.processes
+        )
         return state
 
     def begin(self) -> None:

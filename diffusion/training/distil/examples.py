@@ -7,7 +7,7 @@ from diffusion.pipeline.elastic import ElasticPipeline
 from diffusion.pipeline.inputs.captions import plain_name
 from diffusion.training.captioned import captioned_images
 from diffusion.training.distil.batches import Distiller
-from diffusion.training.distil.recipe import Recipe
+from diffusion.training.distil.recipe import DistillationRecipe
 from nas.errors import UsageError
 from nas.train.data import Data
 from nas.train.processes import Processes
@@ -31,6 +31,6 @@ def real_examples(
     for part in (pipeline.vae, pipeline.text_encoder):
         part.requires_grad_(False)
     images, _ = captioned_images(pipeline, data, described)
-    recipe = Recipe(batch_size=count, seed=seed, drop_caption=0.0)
+    recipe = DistillationRecipe(batch_size=count, seed=seed, drop_caption=0.0)
     distiller = Distiller(recipe, opened.denoiser, pipeline, images, Processes(0, 1, opened.denoiser.device))
     return list(distiller.importance_examples(TIMESTEPS)), plain_name(data.name)

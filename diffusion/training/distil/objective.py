@@ -17,10 +17,10 @@ from diffusion.pipeline.files.folder import (
     write_pipeline,
 )
 from diffusion.pipeline.inputs.captions import plain_name
-from diffusion.pipeline.sampling.generate import Settings, generate
+from diffusion.pipeline.sampling.generate import SamplingSettings, generate
 from diffusion.training.captioned import captioned_images
-from diffusion.training.distil.chosen import Chosen, choose, keep
-from diffusion.training.distil.recipe import Recipe
+from diffusion.training.distil.chosen import ChosenSubnet, choose, keep
+from diffusion.training.distil.recipe import DistillationRecipe
 from diffusion.training.distil.state import require_taught
 from diffusion.training.images import Captioned
 from nas.errors import UsageError
@@ -36,20 +36,22 @@ _SHOWN = 10
 
 
 @dataclass(frozen=True)
-class Job:
+class DistillationContext:
     """What is trained on what: the frozen original, captioned images, the one subnet if it is one."""
 
-    recipe: Recipe
+    recipe: DistillationRecipe
     setup: Setup
     pipeline: Any
     info: dict[str, Any]
     data: Captioned
     data_name: str
     groups: list[tuple[str, ...]]
-    chosen: Chosen | None
+    chosen: ChosenSubnet | None
 
 
-def open_job(recipe: Recipe, data: Data, start: str | Path | None, described: bool, setup: Setup) -> Job:
+def open_job(
+    recipe: DistillationRecipe, data: Data, start: str | Path | None, described: bool, setup: Setup
+) -> DistillationContext:
     """Copy the original into a new run's folder, and read what is trained."""
     folder, is_new = setup.folder, setup.checkpoint is None
     if is_new and setup.processes.is_main_process:
@@ -65,7 +67,9 @@ def open_job(recipe: Recipe, data: Data, start: str | Path | None, described: bo
             keep(chosen, folder)
     captioned, groups = captioned_images(pipeline, data, described)
     info = read_info(folder / START)
-    return Job(recipe, setup, pipeline, info, captioned, plain_name(data.name), groups, chosen)
+    return DistillationContext(
+        recipe, setup, pipeline, info, captioned, plain_name(data.name), groups, chosen
+    )
 
 
 def _keep_start(folder: Path, start: str | Path | None) -> None:
@@ -85,9 +89,9 @@ def _keep_start(folder: Path, start: str | Path | None) -> None:
 class DistillationObjective(Objective):
     """What both trainings beside a frozen original have in common."""
 
-    recipe: Recipe  # pyright: ignore[reportIncompatibleVariableOverride]
+    recipe: DistillationRecipe  # pyright: ignore[reportIncompatibleVariableOverride]
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: DistillationContext) -> None:
         self.job, self.recipe, self.setup = job, job.recipe, job.setup
 
     @property
@@ -113,7 +117,7 @@ class DistillationObjective(Objective):
     def evaluate(self, samples: Path, log: Log) -> Mapping[str, Any]:
         """Write a row of images of each pipeline that is shown, the same prompts and seeds."""
         prompts = [group[0] for group in self.job.groups[:_SHOWN]]
-        settings = Settings(steps=self.recipe.sample_steps, guidance=self.recipe.guidance)
+        settings = SamplingSettings(steps=self.recipe.sample_steps, guidance=self.recipe.guidance)
         pictures = []
         for made in self.shown_pipelines():
             pictures += [*generate(made, prompts, range(len(prompts)), settings)]

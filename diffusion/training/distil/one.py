@@ -30,7 +30,7 @@ ADAPTERS = "adapters"
 
 
 @dataclass(kw_only=True)
-class State(TrainingState):
+class SubnetState(TrainingState):
     """The training state of one network, of which the parameters that need a gradient are trained."""
 
     network: nn.Module
@@ -46,9 +46,9 @@ class SubnetObjective(DistillationObjective):
 
     columns: ClassVar[tuple[str, ...]] = ("step", "images", "loss", "output", "feature", "images_per_s")
     shown: ClassVar[tuple[str, ...]] = ("output", "feature")
-    state: State  # pyright: ignore[reportIncompatibleVariableOverride]
+    state: SubnetState  # pyright: ignore[reportIncompatibleVariableOverride]
 
-    def build(self) -> State:
+    def build(self) -> SubnetState:
         job, recipe, device, chosen = self.job, self.recipe, self.setup.device, self.job.chosen
         assert chosen is not None
         supernet, teacher = build_supernet(recipe, job.pipeline, device)
@@ -71,7 +71,7 @@ class SubnetObjective(DistillationObjective):
             network.enable_gradient_checkpointing()
         trained = [weight for weight in network.parameters() if weight.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
-        return State(network=network, ema=ema, optimizer=optimizer)
+        return SubnetState(network=network, ema=ema, optimizer=optimizer)
 
     def step(self) -> Losses:
         return take_step(self.recipe, self.state, self.setup.processes, self._backward)

@@ -12,7 +12,7 @@ from nas.errors import UsageError
 from nas.train.settings import Natural, Share, Weight, names_in, read
 
 
-class Recipe(Schedule):
+class DistillationRecipe(Schedule):
     """How the subnets of a pipeline's UNet are trained beside the frozen original; the rest is in `Schedule`.
 
     Every step trains the largest subnet, the narrowest (least inner channels, heads and widths in all blocks) and
@@ -55,6 +55,6 @@ def recipe_names() -> list[str]:
     return names_in("diffusion.training.distil")
 
 
-def load_recipe(name: str) -> Recipe:
+def load_recipe(name: str) -> DistillationRecipe:
     """Read a recipe that comes with the package by name, or any TOML file by path."""
-    return read(Recipe, "diffusion.training.distil", name)
+    return read(DistillationRecipe, "diffusion.training.distil", name)

@@ -8,14 +8,14 @@ from typing import Unpack
 from diffusion.training.distil.elastic import ElasticObjective
 from diffusion.training.distil.objective import DistillationObjective, open_job
 from diffusion.training.distil.one import SubnetObjective
-from diffusion.training.distil.recipe import Recipe
+from diffusion.training.distil.recipe import DistillationRecipe
 from nas.train.data import Data
 from nas.train.objective import Setup
 from nas.train.trainer import Trainer, TrainerOptions
 
 
 def distil(
-    recipe: Recipe,
+    recipe: DistillationRecipe,
     data: Data,
     folder: str | Path,
     *,

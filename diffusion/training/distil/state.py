@@ -14,7 +14,7 @@ from diffusion.compress.examples import EASY
 from diffusion.denoisers.subnets import to_diffusers
 from diffusion.denoisers.unet import DiffusionUNet, diffusion_unet
 from diffusion.pipeline.files.folder import DENOISERS, quiet, read_config, read_index, require_parts
-from diffusion.training.distil.recipe import Recipe
+from diffusion.training.distil.recipe import DistillationRecipe
 from nas.compress import Taylor
 from nas.elastic import Inputs, Supernet, channels_last
 from nas.errors import UsageError
@@ -24,7 +24,7 @@ from nas.train.state import MovingAverage, TrainingState
 
 
 @dataclass(kw_only=True)
-class State(TrainingState):
+class DistillationState(TrainingState):
     """The training state."""
 
     supernet: Supernet
@@ -88,7 +88,9 @@ def _require_text(kind: str, has_text: bool, unet: Mapping[str, Any] | None) -> 
         )
 
 
-def build_supernet(recipe: Recipe, pipeline: Any, device: torch.device) -> tuple[Supernet, nn.Module]:
+def build_supernet(
+    recipe: DistillationRecipe, pipeline: Any, device: torch.device
+) -> tuple[Supernet, nn.Module]:
     """Return a supernet with the original's weights, its channels in the original's order, and the frozen original."""
     family = unet_family(pipeline, recipe.space)
     with torch.random.fork_rng(devices=[]):
@@ -98,7 +100,9 @@ def build_supernet(recipe: Recipe, pipeline: Any, device: torch.device) -> tuple
     return channels_last(supernet.to(device)).train(), channels_last(teacher).eval()
 
 
-def build_state(recipe: Recipe, pipeline: Any, device: torch.device) -> tuple[State, nn.Module]:
+def build_state(
+    recipe: DistillationRecipe, pipeline: Any, device: torch.device
+) -> tuple[DistillationState, nn.Module]:
     """Return the state of step 0, its channels in the original's order, and the frozen original."""
     supernet, teacher = build_supernet(recipe, pipeline, device)
     ema = MovingAverage(supernet)
@@ -106,7 +110,7 @@ def build_state(recipe: Recipe, pipeline: Any, device: torch.device) -> tuple[St
         family_of(
             supernet
         ).template.enable_gradient_checkpointing()  # the networks of all subnets copy its containers
-    state = State(
+    state = DistillationState(
         supernet=supernet,
         ema=ema,
         optimizer=torch.optim.AdamW(
@@ -117,7 +121,7 @@ def build_state(recipe: Recipe, pipeline: Any, device: torch.device) -> tuple[St
 
 
 def sort_channels(
-    state: State, examples: Iterable[tuple[Inputs, Tensor]], processes: Processes | None = None
+    state: DistillationState, examples: Iterable[tuple[Inputs, Tensor]], processes: Processes | None = None
 ) -> None:
     """Sort channels, heads and widths by what leaving them out would cost on the examples; no image changes.
 

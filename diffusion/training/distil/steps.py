@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from diffusion.training.distil.batches import Distiller, Errors
-from diffusion.training.distil.recipe import Recipe
-from diffusion.training.distil.state import State
+from diffusion.training.distil.recipe import DistillationRecipe
+from diffusion.training.distil.state import DistillationState
 from diffusion.training.images import Captioned
 from diffusion.training.step import take_step
 from nas.space import Subnet
@@ -20,13 +20,13 @@ from nas.train.sampling import sandwich
 from nas.train.seeds import subnet_rng
 
 
-class Steps:
+class DistillationSteps:
     """The training steps of a state; each of several processes takes its share of every batch."""
 
     def __init__(
         self,
-        recipe: Recipe,
-        state: State,
+        recipe: DistillationRecipe,
+        state: DistillationState,
         teacher: nn.Module,
         pipeline: Any,
         data: Captioned,

@@ -8,10 +8,10 @@ from nas import lazy
 
 if TYPE_CHECKING:
     from diffusion.training.text_to_image.objective import train
-    from diffusion.training.text_to_image.recipe import Recipe, load_recipe, recipe_names
+    from diffusion.training.text_to_image.recipe import PipelineRecipe, load_recipe, recipe_names
 
 __all__ = [
-    "Recipe",
+    "PipelineRecipe",
     "load_recipe",
     "recipe_names",
     "train",
@@ -20,7 +20,7 @@ __all__ = [
 __getattr__ = lazy.attributes(
     __name__,
     {
-        "Recipe": "diffusion.training.text_to_image.recipe",
+        "PipelineRecipe": "diffusion.training.text_to_image.recipe",
         "load_recipe": "diffusion.training.text_to_image.recipe",
         "recipe_names": "diffusion.training.text_to_image.recipe",
         "train": "diffusion.training.text_to_image.objective",

@@ -12,10 +12,10 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from diffusion.pipeline.files.folder import quiet
 from diffusion.pipeline.parts.autoencoder import PatchAutoencoder
-from diffusion.training.text_to_image.recipe import Recipe
+from diffusion.training.text_to_image.recipe import PipelineRecipe
 
 
-def make_unet(recipe: Recipe) -> UNet2DConditionModel:
+def make_unet(recipe: PipelineRecipe) -> UNet2DConditionModel:
     """Return a fresh UNet with cross-attention at all levels."""
     channels = recipe.channels
     return UNet2DConditionModel(
@@ -33,7 +33,7 @@ def make_unet(recipe: Recipe) -> UNet2DConditionModel:
     )
 
 
-def make_text_encoder(recipe: Recipe, tokenizer: Any) -> CLIPTextModel:
+def make_text_encoder(recipe: PipelineRecipe, tokenizer: Any) -> CLIPTextModel:
     """Return a fresh text encoder for the tokenizer's vocabulary."""
     config = CLIPTextConfig(
         vocab_size=len(tokenizer),
@@ -56,7 +56,7 @@ def make_text_encoder(recipe: Recipe, tokenizer: Any) -> CLIPTextModel:
     return model
 
 
-def make_scheduler(recipe: Recipe) -> DDIMScheduler:
+def make_scheduler(recipe: PipelineRecipe) -> DDIMScheduler:
     """Return the schedule of the noise, which is the pipeline's sampler too."""
     return DDIMScheduler(
         num_train_timesteps=1000,
@@ -71,7 +71,7 @@ def make_scheduler(recipe: Recipe) -> DDIMScheduler:
 
 
 def make_pipeline(
-    recipe: Recipe,
+    recipe: PipelineRecipe,
     vae: PatchAutoencoder,
     tokenizer: Any,
     text_encoder: CLIPTextModel,

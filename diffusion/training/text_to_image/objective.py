@@ -13,10 +13,10 @@ from diffusion.pipeline.inputs.captions import all_captions, caption_groups, pla
 from diffusion.pipeline.parts.autoencoder import PatchAutoencoder, fit_patches
 from diffusion.pipeline.parts.tokenizer import make_tokenizer
 from diffusion.training.images import pixel_batches, tokenized
-from diffusion.training.text_to_image.recipe import Recipe
+from diffusion.training.text_to_image.recipe import PipelineRecipe
 from diffusion.training.text_to_image.samples import averaged_pipeline, draw_samples
-from diffusion.training.text_to_image.state import State, build_state, take_over
-from diffusion.training.text_to_image.steps import Steps
+from diffusion.training.text_to_image.state import PipelineState, build_state, take_over
+from diffusion.training.text_to_image.steps import PipelineSteps
 from nas.train.data import Data
 from nas.train.images import real_images
 from nas.train.log import Log
@@ -26,7 +26,7 @@ from nas.train.trainer import Trainer, TrainerOptions
 
 
 def train(
-    recipe: Recipe,
+    recipe: PipelineRecipe,
     data: Data,
     folder: str | Path,
     *,
@@ -59,11 +59,11 @@ class PipelineObjective(Objective):
 
     columns: ClassVar[tuple[str, ...]] = ("step", "images", "loss", "v", "images_per_s")
     shown: ClassVar[tuple[str, ...]] = ("v",)
-    recipe: Recipe  # pyright: ignore[reportIncompatibleVariableOverride]
-    state: State  # pyright: ignore[reportIncompatibleVariableOverride]
+    recipe: PipelineRecipe  # pyright: ignore[reportIncompatibleVariableOverride]
+    state: PipelineState  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(
-        self, recipe: Recipe, data: Data, start: str | Path | None, described: bool, setup: Setup
+        self, recipe: PipelineRecipe, data: Data, start: str | Path | None, described: bool, setup: Setup
     ) -> None:
         self.recipe, self.setup = recipe, setup
         self._autocast = autocast(recipe.precision, setup.device)
@@ -86,11 +86,11 @@ class PipelineObjective(Objective):
         captions = [list(group) for group in self._groups]
         return {"data": self._data_name, "captions": captions, "start": self._start}
 
-    def build(self) -> State:
+    def build(self) -> PipelineState:
         device = self.setup.device
         state = build_state(self.recipe, self._tokenizer, self._autoencoder(), device)
         data = tokenized(self._real, self._groups, self._tokenizer, device)
-        self._steps = Steps(self.recipe, state, data, self.setup.processes)
+        self._steps = PipelineSteps(self.recipe, state, data, self.setup.processes)
         return state
 
     def _autoencoder(self) -> PatchAutoencoder:

@@ -11,7 +11,7 @@ from nas.errors import UsageError
 from nas.train.settings import Count, Share, names_in, read
 
 
-class Recipe(Schedule):
+class PipelineRecipe(Schedule):
     """How a text-to-image pipeline is trained from scratch; what is not said here is in `Schedule`.
 
     Attributes:
@@ -73,6 +73,6 @@ def recipe_names() -> list[str]:
     return names_in("diffusion.training.text_to_image")
 
 
-def load_recipe(name: str) -> Recipe:
+def load_recipe(name: str) -> PipelineRecipe:
     """Read a recipe that comes with the package by name, or any TOML file by path."""
-    return read(Recipe, "diffusion.training.text_to_image", name)
+    return read(PipelineRecipe, "diffusion.training.text_to_image", name)

@@ -10,7 +10,7 @@ from torch import nn
 
 from diffusion.pipeline.parts.autoencoder import PatchAutoencoder
 from diffusion.training.text_to_image.networks import make_text_encoder, make_unet
-from diffusion.training.text_to_image.recipe import Recipe
+from diffusion.training.text_to_image.recipe import PipelineRecipe
 from nas.elastic import channels_last
 from nas.errors import UsageError
 from nas.train.seeds import seed_globals
@@ -20,7 +20,7 @@ UNET, TEXT = "unet", "text_encoder"
 
 
 @dataclass(kw_only=True)
-class State(TrainingState):
+class PipelineState(TrainingState):
     """The training state; the autoencoder is fitted before the first step and then stays.
 
     `parts` and `averaged` hold the UNet and the text encoder by name.
@@ -41,7 +41,9 @@ class State(TrainingState):
         return self.ema.module
 
 
-def build_state(recipe: Recipe, tokenizer: Any, autoencoder: PatchAutoencoder, device: torch.device) -> State:
+def build_state(
+    recipe: PipelineRecipe, tokenizer: Any, autoencoder: PatchAutoencoder, device: torch.device
+) -> PipelineState:
     """Build the state of step 0 from the recipe's seed."""
     with torch.random.fork_rng(devices=[]):
         seed_globals(recipe.seed, 0)
@@ -52,7 +54,7 @@ def build_state(recipe: Recipe, tokenizer: Any, autoencoder: PatchAutoencoder, d
     ema = MovingAverage(networks)
     if recipe.gradient_checkpointing:
         parts[UNET].enable_gradient_checkpointing()
-    return State(
+    return PipelineState(
         parts=networks,
         ema=ema,
         optimizer=torch.optim.AdamW(
@@ -62,7 +64,7 @@ def build_state(recipe: Recipe, tokenizer: Any, autoencoder: PatchAutoencoder, d
     )
 
 
-def take_over(state: State, pipeline: Any, tokenizer: Any) -> None:
+def take_over(state: PipelineState, pipeline: Any, tokenizer: Any) -> None:
     """Put a pipeline's weights into a fresh state; raises `UsageError` where shapes or words differ."""
     if pipeline.tokenizer is None or pipeline.tokenizer.get_vocab() != tokenizer.get_vocab():
         raise UsageError(

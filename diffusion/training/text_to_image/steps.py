@@ -9,18 +9,22 @@ from diffusion.pipeline.sampling.noise import draw_timesteps
 from diffusion.training.images import Captioned, step_generator
 from diffusion.training.step import NOISE, noise_of, take_step
 from diffusion.training.text_to_image.networks import make_scheduler
-from diffusion.training.text_to_image.recipe import Recipe
-from diffusion.training.text_to_image.state import TEXT, UNET, State
+from diffusion.training.text_to_image.recipe import PipelineRecipe
+from diffusion.training.text_to_image.state import TEXT, UNET, PipelineState
 from nas.train.objective import Losses
 from nas.train.precision import autocast
 from nas.train.processes import Processes
 
 
-class Steps:
+class PipelineSteps:
     """The training steps of a state; each of several processes takes its share of every batch."""
 
     def __init__(
-        self, recipe: Recipe, state: State, data: Captioned, processes: Processes | None = None
+        self,
+        recipe: PipelineRecipe,
+        state: PipelineState,
+        data: Captioned,
+        processes: Processes | None = None,
     ) -> None:
         self._recipe, self._state, self._data = recipe, state, data
         self._processes = processes or Processes(0, 1, state.device)

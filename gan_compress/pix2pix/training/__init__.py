@@ -8,10 +8,10 @@ from nas import lazy
 
 if TYPE_CHECKING:
     from gan_compress.pix2pix.training.objective import train
-    from gan_compress.pix2pix.training.recipe import Recipe, load_recipe, recipe_names
+    from gan_compress.pix2pix.training.recipe import TranslationRecipe, load_recipe, recipe_names
 
 __all__ = [
-    "Recipe",
+    "TranslationRecipe",
     "load_recipe",
     "recipe_names",
     "train",
@@ -20,7 +20,7 @@ __all__ = [
 __getattr__ = lazy.attributes(
     __name__,
     {
-        "Recipe": "gan_compress.pix2pix.training.recipe",
+        "TranslationRecipe": "gan_compress.pix2pix.training.recipe",
         "load_recipe": "gan_compress.pix2pix.training.recipe",
         "recipe_names": "gan_compress.pix2pix.training.recipe",
         "train": "gan_compress.pix2pix.training.objective",

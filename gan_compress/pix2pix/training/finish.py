@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gan_compress.pix2pix.pairs import get_pairs, to_bytes
-from gan_compress.pix2pix.training.recipe import Recipe
+from gan_compress.pix2pix.training.recipe import TranslationRecipe
 from nas.elastic import Supernet
 from nas.families import Calibration
 from nas.train.distil import distil, with_statistics
@@ -14,7 +14,9 @@ from nas.train.leaves import dead_leaves
 from nas.train.log import Log
 
 
-def synthetic_inputs(recipe: Recipe, generator: Supernet, calibration: Tensor, log: Log) -> Calibration:
+def synthetic_inputs(
+    recipe: TranslationRecipe, generator: Supernet, calibration: Tensor, log: Log
+) -> Calibration:
     """Return inputs made of dead leaves and distilled, with the statistics that they and real inputs cause.
 
     What is left of an error on the largest network is known, and corrected in its subnets. `calibration` are real

@@ -10,11 +10,11 @@ import torch
 
 from gan_compress.pix2pix.pairs import get_pairs
 from gan_compress.pix2pix.training.finish import synthetic_inputs
-from gan_compress.pix2pix.training.recipe import TAKEN, Recipe
+from gan_compress.pix2pix.training.recipe import TAKEN, TranslationRecipe
 from gan_compress.pix2pix.training.samples import columns, draw_samples, psnr_db
-from gan_compress.pix2pix.training.start import Start, read_start, take_over
-from gan_compress.pix2pix.training.state import State, build_state, set_rates
-from gan_compress.pix2pix.training.steps import Steps
+from gan_compress.pix2pix.training.start import TranslationStart, read_start, take_over
+from gan_compress.pix2pix.training.state import TranslationState, build_state, set_rates
+from gan_compress.pix2pix.training.steps import TranslationSteps
 from nas.errors import UsageError
 from nas.families import save_model
 from nas.train.data import Data
@@ -30,7 +30,7 @@ CALIBRATION_IMAGES = 256
 
 
 def train(
-    recipe: Recipe,
+    recipe: TranslationRecipe,
     data: Data,
     folder: str | Path,
     *,
@@ -66,16 +66,16 @@ class TranslationObjective(Objective):
     leading: ClassVar[tuple[str, ...]] = ("generator", "pixel")
     shown: ClassVar[tuple[str, ...]] = ("discriminator", "real", "fake", "pixel", "feature")
     rates: ClassVar[tuple[str, ...]] = ("lr", "discriminator_lr")
-    recipe: Recipe  # pyright: ignore[reportIncompatibleVariableOverride]
-    state: State  # pyright: ignore[reportIncompatibleVariableOverride]
+    recipe: TranslationRecipe  # pyright: ignore[reportIncompatibleVariableOverride]
+    state: TranslationState  # pyright: ignore[reportIncompatibleVariableOverride]
 
-    def __init__(self, recipe: Recipe, data: Data, start: str | Path | None, setup: Setup) -> None:
+    def __init__(self, recipe: TranslationRecipe, data: Data, start: str | Path | None, setup: Setup) -> None:
         self.setup, checkpoint = setup, setup.checkpoint
         self._start = None if checkpoint is not None else _begin(recipe, start)
         if checkpoint is not None and recipe.has_teacher:
             # What was taken from the start is in the checkpoint's recipe.
             taken = {name: checkpoint.recipe[name] for name in TAKEN if name in checkpoint.recipe}
-            recipe = Recipe.from_dict({**recipe.to_dict(), **taken}, "checkpoint")
+            recipe = TranslationRecipe.from_dict({**recipe.to_dict(), **taken}, "checkpoint")
         elif self._start is not None:
             recipe = self._start.adopt(recipe)
         if not recipe.pairs:
@@ -99,9 +99,9 @@ class TranslationObjective(Objective):
     def about(self) -> Mapping[str, Any]:
         return {"data": self._data_name, "teacher": self._teacher}
 
-    def build(self) -> State:
+    def build(self) -> TranslationState:
         state = build_state(self.recipe, self._teacher, self.setup.device)
-        self._steps = Steps(self.recipe, state, self._real, self._pairs, self.setup.processes)
+        self._steps = TranslationSteps(self.recipe, state, self._real, self._pairs, self.setup.processes)
         return state
 
     def begin(self) -> None:
@@ -137,7 +137,7 @@ class TranslationObjective(Objective):
         )  # fmt: skip
 
 
-def _begin(recipe: Recipe, start: str | Path | None) -> Start | None:
+def _begin(recipe: TranslationRecipe, start: str | Path | None) -> TranslationStart | None:
     if recipe.has_teacher:
         if start is None:
             raise UsageError(

@@ -15,7 +15,7 @@ TAKEN = ("resolution", "pairs", "discriminator_channels", "discriminator_layers"
 """Settings that stage "compress" takes from the run that it starts from, as far as that tells."""
 
 
-class Recipe(Settings):
+class TranslationRecipe(Settings):
     """How a generator is trained in one stage; lengths are in steps, one update of each network.
 
     Attributes:
@@ -107,6 +107,6 @@ def recipe_names() -> list[str]:
     return names_in("gan_compress.pix2pix.training")
 
 
-def load_recipe(name: str) -> Recipe:
+def load_recipe(name: str) -> TranslationRecipe:
     """Read a recipe that comes with the package by name, or any TOML file by path."""
-    return read(Recipe, "gan_compress.pix2pix.training", name)
+    return read(TranslationRecipe, "gan_compress.pix2pix.training", name)

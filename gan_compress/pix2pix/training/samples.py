@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_compress.pix2pix.pairs import SAME, get_pairs, psnr, to_bytes
-from gan_compress.pix2pix.training.state import State
+from gan_compress.pix2pix.training.state import TranslationState
 from nas.elastic import calibrate
 from nas.pictures import write_png
 
@@ -22,7 +22,7 @@ def _all(network: nn.Module, given: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def columns(state: State, pictures: Tensor, calibration: Tensor, pairs: str) -> dict[str, Tensor]:
+def columns(state: TranslationState, pictures: Tensor, calibration: Tensor, pairs: str) -> dict[str, Tensor]:
     """Return by name what is given, what the teacher and the subnets make of it, and the truth.
 
     `pictures` are (n, 3, h, w), -1 to 1; subnets recompute their statistics on the inputs `calibration`. With the
@@ -53,7 +53,7 @@ def psnr_db(found: dict[str, Tensor]) -> dict[str, float]:
 
 
 def draw_samples(
-    path: Path, state: State, pictures: Tensor, calibration: Tensor, pairs: str
+    path: Path, state: TranslationState, pictures: Tensor, calibration: Tensor, pairs: str
 ) -> dict[str, float]:
     """Write the first pictures' columns side by side; returns the PSNR on all `pictures`."""
     found = columns(state, pictures, calibration, pairs)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from gan_compress.pix2pix.family import GanCompression, gan_compression
-from gan_compress.pix2pix.training.recipe import TAKEN, Recipe
-from gan_compress.pix2pix.training.state import State
+from gan_compress.pix2pix.training.recipe import TAKEN, TranslationRecipe
+from gan_compress.pix2pix.training.state import TranslationState
 from nas.elastic import Supernet
 from nas.errors import NasError, UsageError
 from nas.families import load_model
@@ -16,7 +16,7 @@ from nas.train.checkpoint import CHECKPOINT, read_checkpoint
 
 
 @dataclass(frozen=True)
-class Start:
+class TranslationStart:
     """A trained generator: `options` of its family, its tensors; known beside are `settings` and `discriminator`."""
 
     where: str
@@ -25,7 +25,7 @@ class Start:
     generator: dict[str, Any]
     discriminator: dict[str, Any] | None
 
-    def adopt(self, recipe: Recipe) -> Recipe:
+    def adopt(self, recipe: TranslationRecipe) -> TranslationRecipe:
         """Return the recipe with the settings of the start; raises `UsageError` for another kind of pairs."""
         known = self.settings.get("pairs")
         if recipe.pairs and known and recipe.pairs != known:
@@ -36,14 +36,14 @@ class Start:
         return recipe.replaced(**{name: value for name, value in self.settings.items() if value})
 
 
-def read_start(start: str | Path) -> Start:
+def read_start(start: str | Path) -> TranslationStart:
     """Read a run's folder, or a model by folder or name; raises `UsageError` for anything else."""
     path = Path(start) / CHECKPOINT
     if not path.is_file():
         return _from_model(start)
     checkpoint = read_checkpoint(path)
     try:
-        recipe = Recipe.from_dict(checkpoint.recipe, str(path))
+        recipe = TranslationRecipe.from_dict(checkpoint.recipe, str(path))
         generator, discriminator = checkpoint.state["supernet"], checkpoint.state["discriminator"]
     except (KeyError, UsageError) as error:
         raise UsageError(
@@ -53,10 +53,10 @@ def read_start(start: str | Path) -> Start:
         raise UsageError(f"{start} is a run of stage {recipe.stage!r}; name the run of a teacher")
     own = {name.removeprefix("network."): tensor for name, tensor in generator.items()}
     settings = {name: getattr(recipe, name) for name in TAKEN}
-    return Start(str(start), dict(recipe.family().options), settings, own, discriminator)
+    return TranslationStart(str(start), dict(recipe.family().options), settings, own, discriminator)
 
 
-def _from_model(start: str | Path) -> Start:
+def _from_model(start: str | Path) -> TranslationStart:
 
     model = load_model(start)
     family = model.family
@@ -71,10 +71,10 @@ def _from_model(start: str | Path) -> Start:
         )
     settings = {"pairs": model.info.get("pairs", "")}
     state = model.supernet.network.state_dict()
-    return Start(str(start), dict(family.options), settings, state, None)
+    return TranslationStart(str(start), dict(family.options), settings, state, None)
 
 
-def take_over(state: State, start: Start, recipe: Recipe) -> None:
+def take_over(state: TranslationState, start: TranslationStart, recipe: TranslationRecipe) -> None:
     """Give the frozen teacher, the discriminator and, if wanted, layers of the student the weights of the start."""
 
     try:

@@ -11,7 +11,7 @@ from torch import nn
 from gan_compress.pix2pix.discriminator import PatchDiscriminator
 from gan_compress.pix2pix.family import GanCompression, gan_compression
 from gan_compress.pix2pix.resnet_generator import ResNetGenerator
-from gan_compress.pix2pix.training.recipe import Recipe
+from gan_compress.pix2pix.training.recipe import TranslationRecipe
 from gan_compress.pix2pix.training.student import Student, without_adaptors
 from nas.elastic import Supernet
 from nas.train import schedules
@@ -20,7 +20,7 @@ from nas.train.state import TrainingState
 
 
 @dataclass(kw_only=True)
-class State(TrainingState):
+class TranslationState(TrainingState):
     """The training state.
 
     `supernet` is the teacher's in stage "teacher"; in stage "compress" it has adaptors, and `teacher` is frozen.
@@ -42,7 +42,9 @@ class State(TrainingState):
         return self.supernet.eval()
 
 
-def build_state(recipe: Recipe, teacher: dict[str, Any] | None, device: torch.device) -> State:
+def build_state(
+    recipe: TranslationRecipe, teacher: dict[str, Any] | None, device: torch.device
+) -> TranslationState:
     """Build the state of step 0 from the recipe's seed; `teacher` are the options of the teacher's family."""
     family, frozen = recipe.family(), None
     with torch.random.fork_rng(devices=[]):
@@ -59,7 +61,7 @@ def build_state(recipe: Recipe, teacher: dict[str, Any] | None, device: torch.de
             layers=recipe.discriminator_layers,
         )
     supernet, discriminator = supernet.to(device).train(), discriminator.to(device).train()
-    return State(
+    return TranslationState(
         supernet=supernet,
         optimizer=_adam(supernet, recipe),
         discriminator=discriminator,
@@ -75,11 +77,11 @@ def plain_network(family: GanCompression) -> ResNetGenerator:
     return network
 
 
-def _adam(module: nn.Module, recipe: Recipe) -> torch.optim.Adam:
+def _adam(module: nn.Module, recipe: TranslationRecipe) -> torch.optim.Adam:
     return torch.optim.Adam(module.parameters(), betas=(recipe.beta1, recipe.beta2), fused=True)
 
 
-def set_rates(state: State, recipe: Recipe) -> None:
+def set_rates(state: TranslationState, recipe: TranslationRecipe) -> None:
     """Set the learning rates of the step to come."""
     share = schedules.cooldown_share(state.step, steps=recipe.steps, cooldown=recipe.cooldown)
     for optimizer, lr in (

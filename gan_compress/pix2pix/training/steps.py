@@ -14,8 +14,8 @@ from torch import Tensor
 
 from gan_compress.pix2pix.discriminator import discriminator_loss, generator_loss
 from gan_compress.pix2pix.pairs import SAME
-from gan_compress.pix2pix.training.recipe import Recipe
-from gan_compress.pix2pix.training.state import State
+from gan_compress.pix2pix.training.recipe import TranslationRecipe
+from gan_compress.pix2pix.training.state import TranslationState
 from gan_compress.pix2pix.training.student import running
 from nas.space import Subnet
 from nas.train.images import RealImages
@@ -28,11 +28,11 @@ _FLIPS = 20
 
 
 @dataclass(frozen=True)
-class Steps:
+class TranslationSteps:
     """What every step needs; `degrade` makes inputs of true pictures."""
 
-    recipe: Recipe
-    state: State
+    recipe: TranslationRecipe
+    state: TranslationState
     real: RealImages
     degrade: Callable[[Tensor], Tensor]
     processes: Processes | None = None

@@ -8,10 +8,10 @@ from nas import lazy
 
 if TYPE_CHECKING:
     from gan_compress.stylegan2.training.objective import train
-    from gan_compress.stylegan2.training.recipe import Recipe, load_recipe, recipe_names
+    from gan_compress.stylegan2.training.recipe import GeneratorRecipe, load_recipe, recipe_names
 
 __all__ = [
-    "Recipe",
+    "GeneratorRecipe",
     "load_recipe",
     "recipe_names",
     "train",
@@ -20,7 +20,7 @@ __all__ = [
 __getattr__ = lazy.attributes(
     __name__,
     {
-        "Recipe": "gan_compress.stylegan2.training.recipe",
+        "GeneratorRecipe": "gan_compress.stylegan2.training.recipe",
         "load_recipe": "gan_compress.stylegan2.training.recipe",
         "recipe_names": "gan_compress.stylegan2.training.recipe",
         "train": "gan_compress.stylegan2.training.objective",

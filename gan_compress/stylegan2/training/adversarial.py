@@ -20,8 +20,8 @@ from gan_compress.stylegan2.training.augment import diff_augment
 from gan_compress.stylegan2.training.distance import Features, feature_distance
 from gan_compress.stylegan2.training.images import shrunk
 from gan_compress.stylegan2.training.losses import discriminator_loss, generator_loss, gradient_penalty
-from gan_compress.stylegan2.training.recipe import Recipe
-from gan_compress.stylegan2.training.state import State
+from gan_compress.stylegan2.training.recipe import GeneratorRecipe
+from gan_compress.stylegan2.training.state import GeneratorState
 from gan_compress.stylegan2.training.subnets import described, drawn_resolution, sandwich, widest
 from nas.elastic import Supernet
 from nas.space import Subnet
@@ -37,8 +37,8 @@ _ADVERSARIAL = 10
 class AdversarialStep:
     """What every step needs; `features` compares images in the place of the frozen discriminator's own features."""
 
-    recipe: Recipe
-    state: State
+    recipe: GeneratorRecipe
+    state: GeneratorState
     real: RealImages | None
     autocast: Callable[[], AbstractContextManager[object]]
     features: Features | None = None

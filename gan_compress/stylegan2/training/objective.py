@@ -9,10 +9,16 @@ from typing import Any, ClassVar, Unpack
 from gan_compress.stylegan2.family import StyleGAN2
 from gan_compress.stylegan2.training.adversarial import AdversarialStep
 from gan_compress.stylegan2.training.distance import Features
-from gan_compress.stylegan2.training.recipe import FAMILY, Recipe
+from gan_compress.stylegan2.training.recipe import FAMILY, GeneratorRecipe
 from gan_compress.stylegan2.training.samples import sample_grid
-from gan_compress.stylegan2.training.start import Start, read_start, take_over
-from gan_compress.stylegan2.training.state import State, build_state, kept_share, make_family, set_rates
+from gan_compress.stylegan2.training.start import GeneratorStart, read_start, take_over
+from gan_compress.stylegan2.training.state import (
+    GeneratorState,
+    build_state,
+    kept_share,
+    make_family,
+    set_rates,
+)
 from gan_compress.stylegan2.training.subnets import narrowest, widest
 from nas.errors import UsageError
 from nas.families import save_model
@@ -28,7 +34,7 @@ from nas.train.trainer import Trainer, TrainerOptions
 
 
 def train(
-    recipe: Recipe,
+    recipe: GeneratorRecipe,
     data: Data | None,
     folder: str | Path,
     *,
@@ -65,12 +71,12 @@ class GeneratorObjective(Objective):
     leading: ClassVar[tuple[str, ...]] = ("generator", "pixel")
     shown: ClassVar[tuple[str, ...]] = ("discriminator", "real", "fake", "pixel", "feature")
     rates: ClassVar[tuple[str, ...]] = ("lr", "discriminator_lr")
-    recipe: Recipe  # pyright: ignore[reportIncompatibleVariableOverride]
-    state: State  # pyright: ignore[reportIncompatibleVariableOverride]
+    recipe: GeneratorRecipe  # pyright: ignore[reportIncompatibleVariableOverride]
+    state: GeneratorState  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(
         self,
-        recipe: Recipe,
+        recipe: GeneratorRecipe,
         data: Data | None,
         start: str | Path | None,
         features: Features | None,
@@ -116,7 +122,7 @@ class GeneratorObjective(Objective):
     def about(self) -> Mapping[str, Any]:
         return {"data": self._data_name, "classes": list(self._classes)}
 
-    def build(self) -> State:
+    def build(self) -> GeneratorState:
         recipe, checkpoint = self.recipe, self.setup.checkpoint
         compares_features = recipe.has_teacher and self._features is None and recipe.feature_weight > 0
         if checkpoint is not None:
@@ -160,8 +166,11 @@ class GeneratorObjective(Objective):
 
 
 def _settled(
-    recipe: Recipe, begin: Start | None, checkpoint: Checkpoint | None, start: str | Path | None
-) -> Recipe:
+    recipe: GeneratorRecipe,
+    begin: GeneratorStart | None,
+    checkpoint: Checkpoint | None,
+    start: str | Path | None,
+) -> GeneratorRecipe:
     """Return the recipe with the networks' settings that a start decides."""
     if checkpoint is not None:
         if not recipe.has_teacher:

@@ -22,7 +22,7 @@ FAMILY = (
 """Settings of the two networks; the stages that need a start take them from there."""
 
 
-class Recipe(Settings):
+class GeneratorRecipe(Settings):
     """How a generator is trained in one stage; lengths are in steps, one update of each network.
 
     Attributes:
@@ -116,6 +116,6 @@ def recipe_names() -> list[str]:
     return names_in("gan_compress.stylegan2.training")
 
 
-def load_recipe(name: str) -> Recipe:
+def load_recipe(name: str) -> GeneratorRecipe:
     """Read a recipe that comes with the package by name, or any TOML file by path."""
-    return read(Recipe, "gan_compress.stylegan2.training", name)
+    return read(GeneratorRecipe, "gan_compress.stylegan2.training", name)

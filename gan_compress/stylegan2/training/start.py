@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from gan_compress.stylegan2.training.importance import style_importance
-from gan_compress.stylegan2.training.recipe import FAMILY, Recipe
-from gan_compress.stylegan2.training.state import State, frozen
+from gan_compress.stylegan2.training.recipe import FAMILY, GeneratorRecipe
+from gan_compress.stylegan2.training.state import GeneratorState, frozen
 from nas.errors import NasError, UsageError
 from nas.families import load_model
 from nas.train.checkpoint import CHECKPOINT, read_checkpoint
 
 
 @dataclass(frozen=True)
-class Start:
+class GeneratorStart:
     """Weights to start from.
 
     `settings` are the recipe's settings of the networks; `discriminator` is missing where only a generator was kept.
@@ -28,12 +28,12 @@ class Start:
     generator: dict[str, Any]
     discriminator: dict[str, Any] | None
 
-    def adopt(self, recipe: Recipe) -> Recipe:
+    def adopt(self, recipe: GeneratorRecipe) -> GeneratorRecipe:
         """Return the recipe with the networks' settings of the start."""
         return recipe.replaced(**self.settings)
 
 
-def read_start(start: str | Path) -> Start:
+def read_start(start: str | Path) -> GeneratorStart:
     """Read a run's folder, or a model by folder or name; raises `UsageError` for anything else."""
     path = Path(start) / CHECKPOINT
     if path.is_file():
@@ -46,7 +46,7 @@ def read_start(start: str | Path) -> Start:
             raise UsageError(
                 f"{path} is no checkpoint of a generator (no {error}); name the folder of such a run"
             ) from error
-        return Start(
+        return GeneratorStart(
             str(start),
             settings,
             classes,
@@ -61,7 +61,7 @@ def _without_prefix(values: dict[str, Any]) -> dict[str, Any]:
     return {name.removeprefix("network."): tensor for name, tensor in values.items()}
 
 
-def _from_model(start: str | Path) -> Start:
+def _from_model(start: str | Path) -> GeneratorStart:
 
     model = load_model(start)
     options = dict(model.family.options)
@@ -72,7 +72,7 @@ def _from_model(start: str | Path) -> Start:
     names = ("resolution", "multiplier", "style", "cap", "smallest", "mapping")
     settings = {name: options[name] for name in names}
     settings["conditional"] = bool(options["classes"])
-    return Start(
+    return GeneratorStart(
         str(start),
         settings,
         tuple(model.classes),
@@ -82,7 +82,7 @@ def _from_model(start: str | Path) -> Start:
     )
 
 
-def take_over(state: State, start: Start, recipe: Recipe) -> None:
+def take_over(state: GeneratorState, start: GeneratorStart, recipe: GeneratorRecipe) -> None:
     """Give the networks the weights of the start; with a teacher, channels are sorted first, then it is frozen."""
     try:
         state.supernet.network.load_state_dict(start.generator)

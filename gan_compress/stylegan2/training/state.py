@@ -11,7 +11,7 @@ from torch import nn
 
 from gan_compress.stylegan2.discriminator import Discriminator
 from gan_compress.stylegan2.family import StyleGAN2, anycost, full_channels
-from gan_compress.stylegan2.training.recipe import Recipe
+from gan_compress.stylegan2.training.recipe import GeneratorRecipe
 from nas.elastic import Supernet, channels_last
 from nas.train import schedules
 from nas.train.seeds import seed_globals
@@ -21,7 +21,7 @@ _Module = TypeVar("_Module", bound=nn.Module)
 
 
 @dataclass(kw_only=True)
-class State(TrainingState):
+class GeneratorState(TrainingState):
     """The training state.
 
     `teacher` is the frozen full generator and `feature_discriminator` the frozen discriminator whose features are
@@ -53,7 +53,7 @@ class State(TrainingState):
         return family
 
 
-def make_family(recipe: Recipe, classes: int) -> StyleGAN2:
+def make_family(recipe: GeneratorRecipe, classes: int) -> StyleGAN2:
     """Return the space of the recipe's generator."""
     return anycost(
         recipe.resolution, recipe.multiplier, recipe.style, recipe.cap,
@@ -61,7 +61,7 @@ def make_family(recipe: Recipe, classes: int) -> StyleGAN2:
     )  # fmt: skip
 
 
-def make_discriminator(recipe: Recipe, family: StyleGAN2) -> Discriminator:
+def make_discriminator(recipe: GeneratorRecipe, family: StyleGAN2) -> Discriminator:
     """Return a fresh discriminator that takes every output resolution, the class and the subnet."""
     multiplier, cap = (
         recipe.discriminator_multiplier or recipe.multiplier,
@@ -83,7 +83,9 @@ def make_discriminator(recipe: Recipe, family: StyleGAN2) -> Discriminator:
     return discriminator
 
 
-def build_state(recipe: Recipe, family: StyleGAN2, device: torch.device, *, compares_features: bool) -> State:
+def build_state(
+    recipe: GeneratorRecipe, family: StyleGAN2, device: torch.device, *, compares_features: bool
+) -> GeneratorState:
     """Build the state of step 0 from the recipe's seed; `watched` if a frozen discriminator compares features."""
     with torch.random.fork_rng(devices=[]):
         seed_globals(recipe.seed, 0)
@@ -91,7 +93,7 @@ def build_state(recipe: Recipe, family: StyleGAN2, device: torch.device, *, comp
         discriminator = make_discriminator(recipe, family).to(device)
     for network in (supernet, discriminator):
         channels_last(network)  # 5-10% faster steps on a CPU, measured on the digits
-    state = State(
+    state = GeneratorState(
         supernet=supernet,
         ema=MovingAverage(supernet),
         optimizer=_adam(supernet, recipe),
@@ -110,7 +112,7 @@ def frozen(module: _Module) -> _Module:
     return copy.deepcopy(module).requires_grad_(False).eval()
 
 
-def _adam(module: nn.Module, recipe: Recipe) -> torch.optim.Adam:
+def _adam(module: nn.Module, recipe: GeneratorRecipe) -> torch.optim.Adam:
     """Return Adam over the mapping network with the class condition, and over the rest, each with its factor."""
     mapping = ("style", "condition")
     groups: dict[float, list[nn.Parameter]] = {}
@@ -124,7 +126,7 @@ def _adam(module: nn.Module, recipe: Recipe) -> torch.optim.Adam:
     )
 
 
-def set_rates(state: State, recipe: Recipe) -> None:
+def set_rates(state: GeneratorState, recipe: GeneratorRecipe) -> None:
     """Set the learning rates of the step to come."""
     share = schedules.cooldown_share(state.step, steps=recipe.steps, cooldown=recipe.cooldown)
     for optimizer, lr in (
@@ -135,7 +137,7 @@ def set_rates(state: State, recipe: Recipe) -> None:
             schedules.set_rate(optimizer, lr, share)
 
 
-def kept_share(recipe: Recipe, step: int) -> float:
+def kept_share(recipe: GeneratorRecipe, step: int) -> float:
     """Return what share of the averaged weights is kept after `step` finished steps."""
     return schedules.ema_by_images(
         step * recipe.batch_size, recipe.batch_size, half_life=recipe.ema_half_life * 1000,

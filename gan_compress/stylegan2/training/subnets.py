@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gan_compress.stylegan2.family import RATIOS, StyleGAN2
-from gan_compress.stylegan2.training.recipe import Recipe
+from gan_compress.stylegan2.training.recipe import GeneratorRecipe
 from nas.space import SpaceError, Subnet
 from nas.train import sampling
 
@@ -31,7 +31,7 @@ def _extreme(family: StyleGAN2, position: int, resolution: int) -> Subnet:
     return family.space.subnet(choices)
 
 
-def drawn_resolution(recipe: Recipe, family: StyleGAN2, step: int, rng: np.random.Generator) -> int:
+def drawn_resolution(recipe: GeneratorRecipe, family: StyleGAN2, step: int, rng: np.random.Generator) -> int:
     """Draw the output resolution of a "multires" step: the largest that is open half of the time, else any.
 
     While the generator grows, resolutions open one after another in equal numbers of steps (Karras et al. 2018).

@@ -8,12 +8,12 @@ from importlib import import_module
 from importlib.metadata import entry_points
 
 from nas._errors import UsageError
-from nas.latency.runtimes._base import Recipe, Run, Runtime
+from nas.latency.runtimes._base import BuildRecipe, Run, Runtime
 from nas.latency.runtimes._onnx_files import copy_onnx, onnx_bytes
 from nas.latency.runtimes._sequence import read_sequence
 
 __all__ = [
-    "Recipe",
+    "BuildRecipe",
     "Run",
     "Runtime",
     "copy_onnx",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
-Recipe = Mapping[str, Any]
+BuildRecipe = Mapping[str, Any]
 ArrayFunction = Callable[["Mapping[str, np.ndarray]"], "np.ndarray"]
 
 
@@ -87,7 +87,7 @@ class Runtime(ABC):
 
     @abstractmethod
     def lower(
-        self, module: nn.Module, example: elastic.Inputs, path: Path, recipe: Recipe | None = None
+        self, module: nn.Module, example: elastic.Inputs, path: Path, recipe: BuildRecipe | None = None
     ) -> Path:
         """Write a static module as a program.
 

@@ -73,6 +73,7 @@ def _torchscript(module: nn.Module, example: elastic.Inputs) -> Any:
     # Typed as Any: the exporter writes to a buffer, but its annotations promise files only.
     export: Any = torch.onnx.export
     inputs = elastic.named_inputs(example, INPUT)
+    has_few_bits = any(True for _ in elastic.quantized_layers(module))
     with torch.no_grad(), tempfile.TemporaryDirectory(prefix="anyfit-") as scratch:
         # Only to a path it writes more than 2 GB, weights in files beside it.
         large = sum(tensor.nbytes for tensor in module.state_dict().values()) > files.MOST_BYTES
@@ -85,6 +86,8 @@ def _torchscript(module: nn.Module, example: elastic.Inputs) -> Any:
             input_names=[*inputs],
             output_names=[OUTPUT],
             dynamic_axes={name: {0: "batch"} for name in (*inputs, OUTPUT)},
+            # The exporter folds BatchNorm into convolutions, which changes weights of few bits; a runtime folds it too.
+            training=torch.onnx.TrainingMode.PRESERVE if has_few_bits else torch.onnx.TrainingMode.EVAL,
         )
         model = onnx.load(target) if large else onnx.load_from_string(target.getvalue())
     return model if isinstance(example, torch.Tensor) else _with_every_input(model, inputs)

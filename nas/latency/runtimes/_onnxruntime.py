@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas import elastic
-from nas.latency.runtimes._base import ArrayFunction, Recipe, Run, Runtime
+from nas.latency.runtimes._base import ArrayFunction, BuildRecipe, Run, Runtime
 from nas.latency.runtimes._onnx import to_onnx
 from nas.latency.workload import Workload
 
@@ -22,7 +22,7 @@ class OnnxFiles(Runtime):
     reads_onnx = True
 
     def lower(
-        self, module: nn.Module, example: elastic.Inputs, path: Path, recipe: Recipe | None = None
+        self, module: nn.Module, example: elastic.Inputs, path: Path, recipe: BuildRecipe | None = None
     ) -> Path:
         program = path.with_suffix(".onnx")
         to_onnx(module, example, program)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas import elastic
 from nas.families import get_family
-from nas.latency.runtimes._base import Recipe, Run, Runtime
+from nas.latency.runtimes._base import BuildRecipe, Run, Runtime
 from nas.latency.workload import Workload
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class TorchEager(Runtime):
     precisions = ("fp32", "bf16")
 
     def lower(
-        self, module: nn.Module, example: elastic.Inputs, path: Path, recipe: Recipe | None = None
+        self, module: nn.Module, example: elastic.Inputs, path: Path, recipe: BuildRecipe | None = None
     ) -> Path:
         """Write a recipe (JSON, with the weights beside it), or a `torch.export` program where there is none.
 

@@ -11,23 +11,32 @@ statistics reach the slices that ran and nothing else; that sorting and calibrat
 subnets of all kinds stay in the space and are written and read back.
 """
 
-from nas.testing.families._calibration import Calibration
+from nas.testing.families._calibration import CalibrationTests
 from nas.testing.families._case import FamilyCase, Supernets, randomise, some_subnets
 from nas.testing.families._counts import Counting
 from nas.testing.families._gradients import Gradients
 from nas.testing.families._outputs import Outputs
 from nas.testing.families._parts import Parts
-from nas.testing.families._programs import Programs
+from nas.testing.families._programs import ProgramsTests
 from nas.testing.families._registered import Registered
 from nas.testing.families._sorting import Sorting
 from nas.testing.families._space import Spaces
-from nas.testing.families._state import State
+from nas.testing.families._state import StateTests
 
 __all__ = ["FamilyCase", "FamilySuite", "RegisteredFamilySuite", "randomise", "some_subnets"]
 
 
 class FamilySuite(
-    Outputs, Counting, Gradients, Parts, Programs, Sorting, Calibration, Spaces, State, Supernets
+    Outputs,
+    Counting,
+    Gradients,
+    Parts,
+    ProgramsTests,
+    Sorting,
+    CalibrationTests,
+    Spaces,
+    StateTests,
+    Supernets,
 ):
     """Tests of one family; `case` says which."""
 

@@ -31,7 +31,7 @@ def _calibrated(supernet: Supernet, subnet: Subnet, *batches: Inputs) -> nn.Modu
     return network
 
 
-class Calibration:
+class CalibrationTests:
     """BatchNorm statistics are recomputed for a subnet, and a supernet runs it with them."""
 
     @torch.no_grad()

@@ -25,7 +25,7 @@ def _with(subnet: Subnet, first: Subnet, names: tuple[str, ...], family: Family)
     return family.space.subnet({**largest, **kept, **{name: first[name] for name in names if name in first}})
 
 
-class Programs:
+class ProgramsTests:
     """An output is made of programs that are run as often as the family says; most families have one, run once."""
 
     @torch.no_grad()

@@ -14,7 +14,7 @@ from nas.elastic import Supernet, call, map_inputs
 from nas.testing.families._case import Supernets, some_subnets
 
 
-class State(Supernets):
+class StateTests(Supernets):
     """A supernet's state is plain tensors: it copies, saves and loads like any module's."""
 
     @torch.no_grad()

@@ -1,14 +1,14 @@
-"""Where labelled images come from: one file a kind of source, all giving the same `Source`."""
+"""Where labelled images come from: one file a kind of source, all giving the same `DataSource`."""
 
 from __future__ import annotations
 
 from nas.train.sources._find import find_source
 from nas.train.sources._parquet import captioned_parquet, has_captions, parquet_files
-from nas.train.sources._table import Source, Table, decode
+from nas.train.sources._table import DataSource, ImageTable, decode
 
 __all__ = [
-    "Source",
-    "Table",
+    "DataSource",
+    "ImageTable",
     "captioned_parquet",
     "decode",
     "find_source",

@@ -8,7 +8,7 @@ from nas._errors import UsageError
 from nas.train.sources._digits import digits
 from nas.train.sources._folder import image_folder
 from nas.train.sources._parquet import parquet, parquet_files
-from nas.train.sources._table import Source
+from nas.train.sources._table import DataSource
 from nas.train.sources._torchvision import names, nearest, torchvision_data
 
 
@@ -20,7 +20,7 @@ def find_source(
     image_column: str | None = None,
     label_column: str | None = None,
     classes: tuple[str, ...] | None = None,
-) -> Source:
+) -> DataSource:
     """Open `digits`, `torchvision:NAME`, an image folder, or a parquet file or folder.
 
     Raises `UsageError` (a wrong name, path or column) or `NasError` (a broken file) in one sentence.

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from nas._errors import NasError
-from nas.train.sources._table import Source, Table, decode
+from nas.train.sources._table import DataSource, ImageTable, decode
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff")
 _WORDS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 
 
-def image_folder(root: Path) -> Source:
+def image_folder(root: Path) -> DataSource:
     """Open `root/<class>/*.png` or `root/{train,val,test}/<class>/*.png`, without <class> as images without labels."""
     parts = {split: _first(root, words) for split, words in _WORDS.items()}
     train_root = parts["train"] or root
@@ -29,7 +29,7 @@ def image_folder(root: Path) -> Source:
         for split, folder in parts.items()
         if split != "train" and folder is not None and parts["train"] is not None
     }
-    return Source(
+    return DataSource(
         root.resolve().name, classes, _table(train_root, classes), others.get("val"), others.get("test")
     )
 
@@ -42,7 +42,7 @@ def _images(folder: Path, pattern: str = "*") -> list[Path]:
     return sorted(path for path in folder.glob(pattern) if path.suffix.lower() in SUFFIXES)
 
 
-def _table(root: Path, classes: tuple[str, ...]) -> Table:
+def _table(root: Path, classes: tuple[str, ...]) -> ImageTable:
     paths: list[Path] = [] if classes else _images(root)
     labels: list[int] = [0] * len(paths)
     if not classes and not paths:
@@ -66,4 +66,4 @@ def _table(root: Path, classes: tuple[str, ...]) -> Table:
         except OSError as error:
             raise NasError(f"{paths[index]} cannot be read ({error.strerror or error})") from error
 
-    return Table(np.asarray(labels, dtype=np.int64), open_one)
+    return ImageTable(np.asarray(labels, dtype=np.int64), open_one)

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from nas._errors import NasError, UsageError
-from nas.train.sources._table import Source, Table, check_classes, decode
+from nas.train.sources._table import DataSource, ImageTable, check_classes, decode
 
 _WORDS = {"train": ("train",), "val": ("val", "valid", "validation", "dev"), "test": ("test",)}
 _IMAGES = ("image", "img", "jpg", "png")
@@ -30,12 +30,12 @@ def parquet(
     image_column: str | None = None,
     label_column: str | None = None,
     classes: tuple[str, ...] | None = None,
-) -> Source:
+) -> DataSource:
     """Open parquet files; the split is the first word of a file's name (`train-00000-of-00002.parquet`)."""
     splits = _splits(files)
     columns = {"image": image_column, "label": label_column}
     names: tuple[str, ...] | None = classes
-    tables: dict[str, Table] = {}
+    tables: dict[str, ImageTable] = {}
     for split in ("train", "val", "test"):
         if split not in splits:
             continue
@@ -46,7 +46,7 @@ def parquet(
             )
         check_classes(tables[split].labels, names, str(splits[split][0]))
     assert names is not None
-    return Source(_name(files), names, tables["train"], tables.get("val"), tables.get("test"))
+    return DataSource(_name(files), names, tables["train"], tables.get("val"), tables.get("test"))
 
 
 def has_captions(files: list[Path]) -> bool:
@@ -63,26 +63,26 @@ def has_captions(files: list[Path]) -> bool:
 
 def captioned_parquet(
     files: list[Path], *, image_column: str | None = None, caption_column: str | None = None
-) -> Source:
+) -> DataSource:
     """Open parquet files with a caption for each image; the classes are the captions, each once.
 
     Splits are as for `parquet`. Raises `UsageError` for a column that is not there or holds no text, `NasError` for a
     broken file and a row without a caption.
     """
-    found: dict[str, tuple[Table, list[str]]] = {}
+    found: dict[str, tuple[ImageTable, list[str]]] = {}
     for split, own in _splits(files).items():
         if split in _WORDS:
             found[split] = _captioned_table(own, {"image": image_column, "caption": caption_column})
     captions = tuple(dict.fromkeys(text for _, texts in found.values() for text in texts))
     place = {text: index for index, text in enumerate(captions)}
     tables = {
-        split: Table(np.asarray([place[text] for text in texts], dtype=np.int64), table.open)
+        split: ImageTable(np.asarray([place[text] for text in texts], dtype=np.int64), table.open)
         for split, (table, texts) in found.items()
     }
-    return Source(_name(files), captions, tables["train"], tables.get("val"), tables.get("test"))
+    return DataSource(_name(files), captions, tables["train"], tables.get("val"), tables.get("test"))
 
 
-def _captioned_table(files: list[Path], columns: dict[str, str | None]) -> tuple[Table, list[str]]:
+def _captioned_table(files: list[Path], columns: dict[str, str | None]) -> tuple[ImageTable, list[str]]:
     images: list[Any] = []
     texts: list[list[str]] = []
     for file in files:
@@ -99,7 +99,7 @@ def _captioned_table(files: list[Path], columns: dict[str, str | None]) -> tuple
         images.append(table.column(image))
         texts.append(values)
     joined = [text for part in texts for text in part]
-    return Table(np.zeros(len(joined), dtype=np.int64), _opener(files, images)), joined
+    return ImageTable(np.zeros(len(joined), dtype=np.int64), _opener(files, images)), joined
 
 
 def _splits(files: list[Path]) -> dict[str, list[Path]]:
@@ -129,7 +129,7 @@ def _split_of(file: Path, single: bool) -> str:
     return "train" if single else file.stem
 
 
-def _table(files: list[Path], columns: dict[str, str | None]) -> tuple[Table, tuple[str, ...] | None]:
+def _table(files: list[Path], columns: dict[str, str | None]) -> tuple[ImageTable, tuple[str, ...] | None]:
     """Read files of one split; returns the table and the class names their metadata carry."""
     images: list[Any] = []
     labels: list[np.ndarray] = []
@@ -139,7 +139,7 @@ def _table(files: list[Path], columns: dict[str, str | None]) -> tuple[Table, tu
         images.append(part)
         labels.append(part_labels)
         names = names or part_names
-    return Table(np.concatenate(labels), _opener(files, images)), names
+    return ImageTable(np.concatenate(labels), _opener(files, images)), names
 
 
 def _opener(files: list[Path], images: list[Any]) -> Callable[[int], Image.Image]:

@@ -14,7 +14,7 @@ from nas._errors import NasError
 
 
 @dataclass(frozen=True)
-class Table:
+class ImageTable:
     """Labelled images of one split.
 
     Attributes:
@@ -28,13 +28,13 @@ class Table:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, indices: np.ndarray) -> Table:
+    def take(self, indices: np.ndarray) -> ImageTable:
         """Return the rows `indices` in that order."""
-        return Table(self.labels[indices], lambda i: self.open(int(indices[i])))
+        return ImageTable(self.labels[indices], lambda i: self.open(int(indices[i])))
 
 
 @dataclass(frozen=True)
-class Source:
+class DataSource:
     """The classes and the splits a source has of its own; a missing split is held out of `train` later.
 
     `name` is what models and reports call the data: a name, never a path. Without classes every label is 0.
@@ -42,9 +42,9 @@ class Source:
 
     name: str
     classes: tuple[str, ...]
-    train: Table
-    val: Table | None = None
-    test: Table | None = None
+    train: ImageTable
+    val: ImageTable | None = None
+    test: ImageTable | None = None
 
 
 def decode(file: IO[bytes] | bytes, where: str) -> Image.Image:

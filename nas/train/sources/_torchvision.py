@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nas._errors import NasError, UsageError
-from nas.train.sources._table import Source, Table, check_classes
+from nas.train.sources._table import DataSource, ImageTable, check_classes
 
 _SPLITS = {"train": ("train",), "val": ("val", "valid"), "test": ("test",)}
 
@@ -29,7 +29,7 @@ def nearest(name: str) -> str | None:
     return known[near[0]] if near else None
 
 
-def torchvision_data(name: str, root: Path, download: bool) -> Source:
+def torchvision_data(name: str, root: Path, download: bool) -> DataSource:
     """Open the torchvision data set `name` (any case) kept under `root`; downloads only when `download` says so."""
     import torchvision
 
@@ -48,7 +48,7 @@ def torchvision_data(name: str, root: Path, download: bool) -> Source:
     if not classes:
         classes = tuple(str(label) for label in range(int(labels.max()) + 1))
     check_classes(labels, classes, f"{name} under {root}")
-    return Source(
+    return DataSource(
         f"torchvision:{known[name.lower()]}",
         classes,
         train,
@@ -57,7 +57,7 @@ def torchvision_data(name: str, root: Path, download: bool) -> Source:
     )
 
 
-def _open(kind: Any, split: str, root: Path, download: bool) -> tuple[Table | None, tuple[str, ...]]:
+def _open(kind: Any, split: str, root: Path, download: bool) -> tuple[ImageTable | None, tuple[str, ...]]:
     parameters = inspect.signature(kind).parameters
     if any(_is_required(parameter) for name, parameter in parameters.items() if name != "root"):
         return None, ()
@@ -101,7 +101,7 @@ def _words(name: Any) -> str:
     return ", ".join(name) if isinstance(name, tuple) else str(name)
 
 
-def _table(data: Any, name: str, root: Path) -> Table:
+def _table(data: Any, name: str, root: Path) -> ImageTable:
     labels = next(
         (getattr(data, field) for field in ("targets", "labels", "_labels") if hasattr(data, field)), None
     )
@@ -116,4 +116,4 @@ def _table(data: Any, name: str, root: Path) -> Table:
         except (OSError, ValueError) as error:
             raise NasError(f"{name} under {root}: image {index} cannot be read ({error})") from error
 
-    return Table(np.asarray(labels, dtype=np.int64), open_one)
+    return ImageTable(np.asarray(labels, dtype=np.int64), open_one)

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from diffusion.pipeline.files.folder import DENOISERS, load_pipeline
-from diffusion.pipeline.sampling.generate import Settings, generate
+from diffusion.pipeline.sampling.generate import SamplingSettings, generate
 from nas.errors import UsageError
 from tests.diffusion.cli.test_diffusion_commands import refused
 from tests.diffusion.kinds import write_kind
@@ -53,7 +53,7 @@ def test_sample_takes_texts_classes_or_nothing(folders, run, tmp_path, name, pro
 @torch.no_grad()
 def test_classes_are_sampled_as_diffusers_samples_them(folders) -> None:
     stock = open_kind(folders["dit"])
-    settings = Settings(steps=3, guidance=4.0)
+    settings = SamplingSettings(steps=3, guidance=4.0)
     made = generate(stock, ["boat", "7"], [0, 1], settings)
     generators = [torch.Generator().manual_seed(seed) for seed in (0, 1)]
     wanted = stock(
@@ -61,7 +61,7 @@ def test_classes_are_sampled_as_diffusers_samples_them(folders) -> None:
     ).images
     pixels = (wanted * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
     assert np.abs(made.astype(int) - pixels).max() <= 1
-    plain = generate(stock, ["boat", "7"], [0, 1], Settings(steps=3, guidance=1.0), latents=True)
+    plain = generate(stock, ["boat", "7"], [0, 1], SamplingSettings(steps=3, guidance=1.0), latents=True)
     guided = generate(stock, ["boat", "7"], [0, 1], settings, latents=True)
     assert guided.shape == (2, 4, 8, 8) and np.abs(plain - guided).max() > 1e-3
 
@@ -122,7 +122,7 @@ def test_prune_takes_every_kind(folders, run, tmp_path, name) -> None:
     assert done.code == 0, done.stderr
     assert "parameters" in done.stdout and "length" not in done.stderr
     made = open_kind(tmp_path / "small")
-    assert generate(made, ["a ship" if name == "sdxl" else "7"], [0], Settings(steps=1)).std() > 1
+    assert generate(made, ["a ship" if name == "sdxl" else "7"], [0], SamplingSettings(steps=1)).std() > 1
 
 
 @pytest.mark.parametrize("name", ["sdxl", "dit", "ddpm"])

@@ -17,7 +17,7 @@ from diffusion.compress.pruning import TABLE, PipelinePruneConfig
 from diffusion.compress.spec import read_subnet
 from diffusion.pipeline.elastic import open_pipeline
 from diffusion.pipeline.files.folder import load_pipeline, read_info, write_pipeline
-from diffusion.pipeline.sampling.generate import Settings, generate
+from diffusion.pipeline.sampling.generate import SamplingSettings, generate
 from nas.errors import UsageError
 from tests.conformance.diffusion import UNCONDITIONAL
 from tests.diffusion.cli.test_diffusion_commands import refused
@@ -40,7 +40,7 @@ def deep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def latents(pipeline: Any) -> np.ndarray:
-    return generate(pipeline, ["a dark", "a bright"], [0, 1], Settings(steps=2), latents=True)
+    return generate(pipeline, ["a dark", "a bright"], [0, 1], SamplingSettings(steps=2), latents=True)
 
 
 def test_an_elastic_pipeline_is_cut_in_the_order_it_was_trained_for(tiny: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from diffusion.compress import quantization as quantize
-from diffusion.compress.quantization import LEAST_PSNR, Tried, Way, refusal, ways
+from diffusion.compress.quantization import LEAST_PSNR, TriedWay, Way, refusal, ways
 from diffusion.evaluation.task import fixed_inputs
 from diffusion.pipeline.sampling.onnx_runner import Pipeline, sample
 from nas.compress import recommend
@@ -44,10 +44,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"diffusion.compress.{module}.ways", few)
 
 
-def _tried(model: Model, name: str, ms: float, size: int, psnr_db: float) -> Tried:
+def _tried(model: Model, name: str, ms: float, size: int, psnr_db: float) -> TriedWay:
     measured = Measurement.from_turns([Turn(Burst((ms,), 0.0))] * 3)
     way = Way(name, model.space.largest())
-    return Tried(way, {}, size, measured, 10 / ms, psnr_db, None)
+    return TriedWay(way, {}, size, measured, 10 / ms, psnr_db, None)
 
 
 def test_every_kind_of_layer_is_tried_alone_and_with_the_others(model: Model) -> None:
@@ -119,7 +119,7 @@ def test_a_file_that_onnx_runtime_quantized_takes_the_place_of_floats(
     runtime, workload = get_runtime("onnxruntime"), Workload(threads=1)
     start = model.space.subnet({**model.space.largest(), "steps": 2, "reuse": 2})
     some = [way for way in ways(model, start, "onnxruntime") if way.name in ("fp32", "static int8, weighted")]
-    floats, static = quantize.Trial(model, runtime, workload, tmp_path).run(some)
+    floats, static = quantize.QuantizationTrial(model, runtime, workload, tmp_path).run(some)
     assert {name for name in static.files if static.files[name] != floats.files[name]} == {
         "unet",
         "unet_shallow",

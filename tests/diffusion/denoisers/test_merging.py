@@ -15,7 +15,7 @@ from diffusion.denoisers.merging import MergedAttention, choices_for, match_toke
 from diffusion.denoisers.native_config import native_config
 from diffusion.denoisers.subnets import SubnetUNet2DConditionModel, to_diffusers
 from diffusion.denoisers.unet import diffusion_unet
-from diffusion.pipeline.family import DiffusionPipeline
+from diffusion.pipeline.family import PipelineFamily
 from nas.elastic import Supernet, call
 from nas.errors import UsageError
 from nas.families import get_family
@@ -124,7 +124,7 @@ def test_it_is_offered_unasked_where_tokens_are_many() -> None:
     large = get_family(
         "diffusion", **options(unet={**options()["unet"], "config": {**UNET, "sample_size": 16}})
     )
-    assert isinstance(large, DiffusionPipeline)
+    assert isinstance(large, PipelineFamily)
     assert "merge" not in small.space and large.space["merge"].choices == (0.5, 0.25, 0.0)
     assert all("merge" in large.programs[name].dimensions for name in ("unet", "unet_shallow"))
     assert not any("merge" in large.programs[name].dimensions for name in ("text_encoder", "vae_decoder"))

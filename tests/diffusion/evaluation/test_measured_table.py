@@ -13,7 +13,7 @@ import pytest
 from diffusion.evaluation.task import LatentEvaluator, MatchEvaluator, PsnrEvaluator
 from nas.families import Model, load_model
 from nas.search import load_scorer
-from nas.search.design import Costs, near_front
+from nas.search.design import DesignCosts, near_front
 from nas.space import plain_codes
 from nas.train.measure import choose_subnets
 from tests.diffusion.tiny import write_pipeline
@@ -113,7 +113,7 @@ def test_what_is_near_the_front_is_new_and_better_than_chance(model: Model) -> N
 
 def test_a_call_may_have_a_price(model: Model) -> None:
     codes = model.space.codes([model.space.smallest(), model.space.largest()])
-    free, priced = Costs(model, 0.0)(codes), Costs(model, 1.0)(codes)
+    free, priced = DesignCosts(model, 0.0)(codes), DesignCosts(model, 1.0)(codes)
     assert free[:, 0] == pytest.approx(model.supernet.counts(codes)["macs"])
     assert (priced > free).all()
 

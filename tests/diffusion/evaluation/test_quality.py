@@ -16,7 +16,7 @@ from diffusion.evaluation.quality import (
     relative_error,
     ssim,
 )
-from diffusion.pipeline.sampling.generate import Settings
+from diffusion.pipeline.sampling.generate import SamplingSettings
 from nas.errors import UsageError
 from tests.diffusion.small import tiny_pipeline
 
@@ -84,10 +84,10 @@ def test_pipelines_are_compared_seed_by_seed():
     pipeline, other = tiny_pipeline(), tiny_pipeline(seed=1)
     prompts, seeds = prompts_and_seeds(["a dark", "a bright"], 3, seed=5)
     assert (prompts, seeds) == (["a dark", "a bright", "a dark"], [5, 6, 7])
-    same = compare(pipeline, pipeline, prompts, seeds, Settings(steps=2))
+    same = compare(pipeline, pipeline, prompts, seeds, SamplingSettings(steps=2))
     assert (same.psnr_db, same.latent) == (math.inf, 0.0)
     assert same.ssim == pytest.approx(1)
-    found = compare(pipeline, other, prompts, seeds, Settings(steps=2))
+    found = compare(pipeline, other, prompts, seeds, SamplingSettings(steps=2))
     assert found.psnr_db < 40
     assert found.ssim is not None and found.ssim < 0.999
     assert found.latent is not None

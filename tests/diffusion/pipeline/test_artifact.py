@@ -15,7 +15,7 @@ import torch
 
 from diffusion.evaluation.task import fixed_inputs
 from diffusion.pipeline.artifact import sampling_facts
-from diffusion.pipeline.family import DiffusionPipeline
+from diffusion.pipeline.family import PipelineFamily
 from diffusion.pipeline.inputs.prompts import prompt_inputs
 from diffusion.pipeline.sampling.onnx_runner import Pipeline, sample
 from nas.elastic import call
@@ -50,7 +50,7 @@ def test_the_runner_samples_what_the_network_samples(model: Model, exported: Pat
     assert np.abs(made - wanted).max() <= 1e-4 * np.abs(wanted).max()
     prompts = ["a photo of a ship", "cat"]
     family = model.family
-    assert isinstance(family, DiffusionPipeline)
+    assert isinstance(family, PipelineFamily)
     wanted = prompt_inputs(exported, family.conditions, prompts)
     given = runner.inputs(prompts)
     assert given.keys() == wanted.keys()
@@ -112,7 +112,7 @@ def test_diffusers_loads_and_runs_it(model: Model, tmp_path: Path, share: float)
     import diffusion  # noqa: F401 (makes the subclass known)
 
     family = model.family
-    assert isinstance(family, DiffusionPipeline)
+    assert isinstance(family, PipelineFamily)
     widths = dict(family.denoiser.uniform(share))
     subnet = model.space.subnet({**model.space.largest(), **widths, "steps": 2})
     Export(model=model, subnet=subnet, formats=parse_formats("safetensors")).write(tmp_path / "out")
@@ -131,7 +131,7 @@ def test_diffusers_loads_and_runs_it(model: Model, tmp_path: Path, share: float)
 @torch.no_grad()
 def test_a_fresh_process_loads_packed_weights_after_one_import(model: Model, tmp_path: Path) -> None:
     family = model.family
-    assert isinstance(family, DiffusionPipeline)
+    assert isinstance(family, PipelineFamily)
     choices = {
         **model.space.largest(),
         "steps": 2,
@@ -181,7 +181,7 @@ torch.save(made, {str(tmp_path / "made.pt")!r})
 )
 def test_mixing_is_what_a_scheduler_does(model: Model, scheduler: str) -> None:
     family = get_family("diffusion", **{**model.config["options"], "schedulers": [scheduler]})
-    assert isinstance(family, DiffusionPipeline)
+    assert isinstance(family, PipelineFamily)
     network, subnet = model.supernet.extract(model.space.largest()), family.space.largest()
     made = {name: program.view(network) for name, program in family.programs.items()}
     inputs = fixed_inputs(model, 2)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from diffusion.evaluation.task import fixed_inputs, prompts_of
-from diffusion.pipeline.family import DiffusionPipeline
+from diffusion.pipeline.family import PipelineFamily
 from diffusion.pipeline.inputs.prompts import prompt_inputs
 from diffusion.pipeline.sampling.onnx_runner import Pipeline, sample
 from nas.elastic import call
@@ -44,7 +44,7 @@ def open_plain(folder: Path) -> Any:
 def test_the_largest_subnet_samples_what_diffusers_samples(folders: dict[str, Path], name: str) -> None:
     model = load_model(folders[name])
     family, largest = model.family, model.space.largest()
-    assert isinstance(family, DiffusionPipeline)
+    assert isinstance(family, PipelineFamily)
     inputs = fixed_inputs(model, 3)
     made = call(model.extract(largest), inputs)
     assert largest["steps"] == 4
@@ -65,7 +65,7 @@ def test_an_export_is_run_by_the_runner_and_by_diffusers(
 ) -> None:
     model = load_model(folders[name])
     family = model.family
-    assert isinstance(family, DiffusionPipeline)
+    assert isinstance(family, PipelineFamily)
     changed = {"steps": 4, "guided": 0.5, "reuse": 2}
     own = {key: choice for key, choice in changed.items() if key in model.space}
     subnet = model.space.subnet({**model.space.largest(), **family.denoiser.uniform(0.5), **own})

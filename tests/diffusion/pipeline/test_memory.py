@@ -12,7 +12,7 @@ import diffusion.pipeline.sampling.generate
 from diffusion.evaluation.task import fixed_inputs, pictures
 from diffusion.pipeline.files.folder import load_pipeline
 from diffusion.pipeline.files.memory import in_batches, room_for
-from diffusion.pipeline.sampling.generate import Settings, generate
+from diffusion.pipeline.sampling.generate import SamplingSettings, generate
 from nas.errors import NasError, is_out_of_memory
 from nas.families import load_model
 
@@ -53,7 +53,7 @@ def test_what_does_not_fit_alone_costs_a_sentence() -> None:
 
 def test_pictures_are_the_same_in_halved_batches(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded, prompts, seeds = load_pipeline(pipeline), ["a photo of a ship"] * 4, [0, 1, 2, 3]
-    whole = generate(loaded, prompts, seeds, Settings(steps=1))
+    whole = generate(loaded, prompts, seeds, SamplingSettings(steps=1))
     real, told = diffusion.pipeline.sampling.generate._images, []
 
     def limited(pipeline, prompts, *args):
@@ -62,12 +62,12 @@ def test_pictures_are_the_same_in_halved_batches(pipeline: Path, monkeypatch: py
         return real(pipeline, prompts, *args)
 
     monkeypatch.setattr(diffusion.pipeline.sampling.generate, "_images", limited)
-    made = generate(loaded, prompts, seeds, Settings(steps=1), advance=lambda *at: told.append(at))
+    made = generate(loaded, prompts, seeds, SamplingSettings(steps=1), advance=lambda *at: told.append(at))
     assert told == [(2, 4), (4, 4)]
     assert np.abs(made.astype(int) - whole).max() <= 1
     monkeypatch.setattr(diffusion.pipeline.sampling.generate, "_images", lambda *args: torch.empty(2**60))
     with pytest.raises(NasError, match="single picture of 16 × 16 pixels"):
-        generate(loaded, prompts, seeds, Settings(steps=1))
+        generate(loaded, prompts, seeds, SamplingSettings(steps=1))
 
 
 def test_judged_pictures_and_weights_say_it_too(pipeline: Path) -> None:

@@ -53,6 +53,6 @@ def test_bits_are_tried(name: str, pipeline: Path, monkeypatch: pytest.MonkeyPat
     subnet = model.space.subnet({**model.space.largest(), "steps": 1})
     every = {way.name: way for way in quantize.ways(model, subnet, "openvino")}
     assert quantize.DYNAMIC not in every
-    trial = quantize.Trial(model, get_runtime("openvino"), Workload(threads=1), tmp_path)
+    trial = quantize.QuantizationTrial(model, get_runtime("openvino"), Workload(threads=1), tmp_path)
     made = [trial._pictures(way, trial._write(way)) for way in (every[quantize.FLOAT], every[name])]
     assert 20 < psnr(made[1], made[0]) < 100

@@ -17,7 +17,7 @@ from diffusion.pipeline.files.folder import (
     weights_digest,
     write_pipeline,
 )
-from diffusion.pipeline.sampling.generate import Settings, generate
+from diffusion.pipeline.sampling.generate import SamplingSettings, generate
 from nas.errors import NasError, UsageError
 from tests.diffusion.small import tiny_pipeline, write_tiny
 from tests.diffusion.tiny import as_bins
@@ -36,7 +36,7 @@ def copied(folder, tmp_path):
 
 
 def images(pipeline):
-    return generate(pipeline, [PROMPT] * 2, [1, 2], Settings(steps=2))
+    return generate(pipeline, [PROMPT] * 2, [1, 2], SamplingSettings(steps=2))
 
 
 def test_a_written_pipeline_makes_the_same_images(folder):

@@ -11,7 +11,7 @@ import torch
 
 from diffusion.denoisers.deepcache import Denoiser, ShallowDenoiser
 from diffusion.evaluation.task import fixed_inputs
-from diffusion.pipeline.family import DiffusionPipeline
+from diffusion.pipeline.family import PipelineFamily
 from nas.elastic import call
 from nas.errors import UsageError
 from nas.families import Model, get_family, load_model
@@ -44,7 +44,7 @@ def test_the_largest_subnet_samples_what_diffusers_samples(pipeline: Path, sched
     changed = {**loaded.config["options"], "schedulers": [scheduler]}
     supernet = loaded.supernet
     family = get_family("diffusion", **changed)
-    assert isinstance(family, DiffusionPipeline)
+    assert isinstance(family, PipelineFamily)
     inputs = fixed_inputs(loaded, 3)
     prompts = ["a photo of a red apple on a wooden table", "a small house by a lake in the mountains"]
     prompts.append("a portrait of an old man with a hat")
@@ -61,7 +61,7 @@ def test_the_largest_subnet_samples_what_diffusers_samples(pipeline: Path, sched
 def test_reused_features_of_the_same_step_change_nothing(model: Model) -> None:
     """With features that were just made, the outer layers give what the whole UNet gives."""
     family, network = model.family, model.supernet.extract(model.space.smallest())
-    assert isinstance(family, DiffusionPipeline)
+    assert isinstance(family, PipelineFamily)
     unet = network.get_submodule("unet")
     inputs = family.denoiser.example_input(family.denoiser.space.largest(), 3)
     prediction, deep = Denoiser(unet)(**inputs).tensor_split([4], dim=1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffusion.pipeline.sampling.generate import Settings, generate, is_conditional, seed_latents
+from diffusion.pipeline.sampling.generate import SamplingSettings, generate, is_conditional, seed_latents
 from nas.errors import UsageError
 from tests.diffusion.small import tiny_pipeline
 
@@ -17,27 +17,27 @@ def pipeline():
 
 
 def test_an_image_depends_on_its_prompt_and_seed_alone(pipeline):
-    together = generate(pipeline, PROMPTS, [3, 4, 5], Settings(steps=2), batch=2)
+    together = generate(pipeline, PROMPTS, [3, 4, 5], SamplingSettings(steps=2), batch=2)
     assert together.shape == (3, 16, 16, 3)
     assert together.dtype == np.uint8
     for index, (prompt, seed) in enumerate(zip(PROMPTS, [3, 4, 5], strict=True)):
-        alone = generate(pipeline, [prompt], [seed], Settings(steps=2))[0]
+        alone = generate(pipeline, [prompt], [seed], SamplingSettings(steps=2))[0]
         # Batches of other sizes take other kernels: a pixel may round the other way.
         assert np.abs(alone.astype(int) - together[index]).max() <= 1
     assert (together[0] != together[1]).any()
 
 
 def test_latents_are_what_the_autoencoder_decodes(pipeline):
-    latents = generate(pipeline, PROMPTS, [0, 1, 2], Settings(steps=2), latents=True)
+    latents = generate(pipeline, PROMPTS, [0, 1, 2], SamplingSettings(steps=2), latents=True)
     with torch.no_grad():
         decoded = pipeline.vae.decode(torch.from_numpy(latents)).sample
     wanted = ((decoded / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
-    assert (generate(pipeline, PROMPTS, [0, 1, 2], Settings(steps=2)) == wanted.numpy()).all()
+    assert (generate(pipeline, PROMPTS, [0, 1, 2], SamplingSettings(steps=2)) == wanted.numpy()).all()
 
 
 def test_guidance_negative_prompts_and_steps_matter(pipeline):
     def latents(**options):
-        return generate(pipeline, PROMPTS[:1], [0], Settings(**{"steps": 3, **options}), latents=True)
+        return generate(pipeline, PROMPTS[:1], [0], SamplingSettings(**{"steps": 3, **options}), latents=True)
 
     plain = latents(guidance=1.0)
     for options in (
@@ -52,23 +52,25 @@ def test_guidance_negative_prompts_and_steps_matter(pipeline):
 
 def test_progress_is_told_after_each_batch(pipeline):
     told = []
-    generate(pipeline, PROMPTS, [0, 1, 2], Settings(steps=1), batch=2, advance=lambda *at: told.append(at))
+    generate(
+        pipeline, PROMPTS, [0, 1, 2], SamplingSettings(steps=1), batch=2, advance=lambda *at: told.append(at)
+    )
     assert told == [(2, 3), (3, 3)]
 
 
 def test_wrong_settings_are_refused(pipeline):
     with pytest.raises(UsageError, match="steps is 0, expected at least 1"):
-        Settings(steps=0)
+        SamplingSettings(steps=0)
     with pytest.raises(UsageError, match="guidance is nan"):
-        Settings(guidance=float("nan"))
+        SamplingSettings(guidance=float("nan"))
     with pytest.raises(UsageError, match="trained with 1000; take fewer"):
-        generate(pipeline, PROMPTS[:1], [0], Settings(steps=1001))
+        generate(pipeline, PROMPTS[:1], [0], SamplingSettings(steps=1001))
     with pytest.raises(UsageError, match="1 prompts and 2 seeds"):
         generate(pipeline, PROMPTS[:1], [0, 1])
     with pytest.raises(UsageError, match="tokens, at most 12"):
-        generate(pipeline, ["dark " * 30], [0], Settings(steps=1))
+        generate(pipeline, ["dark " * 30], [0], SamplingSettings(steps=1))
     with pytest.raises(UsageError, match="tokens, at most 12"):
-        generate(pipeline, PROMPTS[:1], [0], Settings(steps=1, negative="dark " * 30))
+        generate(pipeline, PROMPTS[:1], [0], SamplingSettings(steps=1, negative="dark " * 30))
 
 
 def test_an_unconditional_pipeline_makes_images_by_seed(tmp_path):
@@ -87,10 +89,12 @@ def test_an_unconditional_pipeline_makes_images_by_seed(tmp_path):
     DDPMPipeline(unet, DDPMScheduler()).save_pretrained(tmp_path / "ddpm")
     pipeline = load_pipeline(tmp_path / "ddpm")
     assert not is_conditional(pipeline)
-    both = generate(pipeline, ["", ""], [0, 1], Settings(steps=3))
+    both = generate(pipeline, ["", ""], [0, 1], SamplingSettings(steps=3))
     assert both.shape == (2, 16, 16, 3)
     assert (both[0] != both[1]).any()
-    assert np.abs(generate(pipeline, [""], [1], Settings(steps=3))[0].astype(int) - both[1]).max() <= 1
+    assert (
+        np.abs(generate(pipeline, [""], [1], SamplingSettings(steps=3))[0].astype(int) - both[1]).max() <= 1
+    )
 
 
 def test_noise_has_the_shape_that_the_unet_takes(pipeline):

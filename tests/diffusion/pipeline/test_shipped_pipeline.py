@@ -18,7 +18,7 @@ from diffusion.pipeline.files.folder import (
     read_info,
     shipped,
 )
-from diffusion.pipeline.sampling.generate import Settings, generate
+from diffusion.pipeline.sampling.generate import SamplingSettings, generate
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +70,13 @@ def test_its_autoencoder_keeps_real_pictures():
 
 
 def test_most_images_show_what_was_asked_for(pipeline):
-    found = evaluate_match(pipeline, images=40, settings=Settings(steps=25, guidance=5.0))
+    found = evaluate_match(pipeline, images=40, settings=SamplingSettings(steps=25, guidance=5.0))
     assert found.images == 40
     assert found.percent >= 65
 
 
 def test_images_of_one_prompt_differ(pipeline):
-    images = generate(pipeline, ["a photo of a ship"] * 4, range(4), Settings(steps=10)).astype(int)
+    images = generate(pipeline, ["a photo of a ship"] * 4, range(4), SamplingSettings(steps=10)).astype(int)
     for other in images[1:]:
         assert np.abs(images[0] - other).mean() > 10
 

@@ -10,14 +10,14 @@ from diffusion.pipeline.sampling.noise import Noise, draw_timesteps, epsilon_wei
 from diffusion.training.images import Captioned, step_generator, tokenized
 from diffusion.training.step import noise_of
 from diffusion.training.text_to_image.networks import make_scheduler
-from diffusion.training.text_to_image.recipe import Recipe, load_recipe, recipe_names
+from diffusion.training.text_to_image.recipe import PipelineRecipe, load_recipe, recipe_names
 from nas.errors import UsageError
 from nas.train import schedules
 from nas.train.images import RealImages
 from tests.diffusion.small import tiny_pipeline, tiny_recipe
 
 
-def rate_of(recipe: Recipe, step: int) -> float:
+def rate_of(recipe: PipelineRecipe, step: int) -> float:
     return schedules.constant_then_cosine(
         step,
         peak=recipe.lr,
@@ -27,7 +27,7 @@ def rate_of(recipe: Recipe, step: int) -> float:
     )
 
 
-def noise_with(recipe: Recipe) -> Noise:
+def noise_with(recipe: PipelineRecipe) -> Noise:
     return noise_of(recipe, make_scheduler(recipe), torch.device("cpu"))
 
 

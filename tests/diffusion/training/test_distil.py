@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 
 from diffusion.pipeline.files.folder import load_pipeline, read_info
-from diffusion.pipeline.sampling.generate import Settings, generate
-from diffusion.training.distil import Recipe, distil, load_recipe, recipe_names
+from diffusion.pipeline.sampling.generate import SamplingSettings, generate
+from diffusion.training.distil import DistillationRecipe, distil, load_recipe, recipe_names
 from diffusion.training.distil.features import stage_features
 from diffusion.training.distil.state import build_state, sort_channels, unet_family, with_subnet
-from diffusion.training.distil.steps import Steps
+from diffusion.training.distil.steps import DistillationSteps
 from nas.compress.distil import feature_error
 from nas.errors import UsageError
 from nas.train.data import open_data
@@ -23,8 +23,8 @@ from tests.diffusion.small import CLASSES, tiny_pipeline, write_pictures, write_
 CPU = torch.device("cpu")
 
 
-def recipe(**changes: Any) -> Recipe:
-    small = Recipe(
+def recipe(**changes: Any) -> DistillationRecipe:
+    small = DistillationRecipe(
         name="elastic", steps=4, batch_size=4, warmup_steps=1, checkpoint_steps=2, sample_every=4, log_every=2,
         sample_steps=1, ema_decay=0.9,
     )  # fmt: skip
@@ -57,7 +57,7 @@ def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bo
 
 
 def latents(pipeline) -> np.ndarray:
-    return generate(pipeline, ["a dark", "a bright"], [0, 1], Settings(steps=2), latents=True)
+    return generate(pipeline, ["a dark", "a bright"], [0, 1], SamplingSettings(steps=2), latents=True)
 
 
 def test_a_run_leaves_a_pipeline_that_says_what_its_subnets_are(run, start):
@@ -124,7 +124,7 @@ def test_each_step_trains_largest_narrowest_and_random_subnets(start, monkeypatc
     pipeline = load_pipeline(start)
     chosen = recipe(random_subnets=2)
     state, teacher = build_state(chosen, pipeline, CPU)
-    steps = Steps(chosen, state, teacher, pipeline, data=None)  # pyright: ignore[reportArgumentType]
+    steps = DistillationSteps(chosen, state, teacher, pipeline, data=None)  # pyright: ignore[reportArgumentType]
     first = steps.subnets()
     assert first[:2] == [state.family.space.largest(), state.family.uniform(0)]
     assert len(first) == 4
@@ -172,13 +172,13 @@ def test_recipes_that_come_along_are_whole(name):
 
 def test_an_elastic_start_keeps_the_order_of_its_channels(run, data, tmp_path, monkeypatch):
     taken = []
-    monkeypatch.setattr(Steps, "take", lambda self: taken.append(_copy(self)) or _end())
+    monkeypatch.setattr(DistillationSteps, "take", lambda self: taken.append(_copy(self)) or _end())
     with pytest.raises(TrainingStopped):
         distil(recipe(), data, tmp_path / "more", start=run)
     assert equal(taken[0], unet_of(run))
 
 
-def _copy(steps: Steps) -> dict[str, torch.Tensor]:
+def _copy(steps: DistillationSteps) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in steps._state.supernet.network.state_dict().items()}
 
 

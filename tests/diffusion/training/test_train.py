@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from diffusion.pipeline.files.folder import load_pipeline, read_info
-from diffusion.pipeline.sampling.generate import Settings, generate
+from diffusion.pipeline.sampling.generate import SamplingSettings, generate
 from diffusion.training.text_to_image import train
 from diffusion.training.text_to_image.objective import PipelineObjective
 from nas.errors import UsageError
@@ -55,7 +55,7 @@ def test_a_run_leaves_pipeline_log_samples_and_checkpoint(run):
         assert picture.size == (8 * 18 - 2, 2 * 18 - 2)
     assert read_checkpoint(run / "checkpoint.pt").step == 6
     pipeline = load_pipeline(run)
-    assert generate(pipeline, ["a photo of a bright"], [0], Settings(steps=1)).shape == (1, 16, 16, 3)
+    assert generate(pipeline, ["a photo of a bright"], [0], SamplingSettings(steps=1)).shape == (1, 16, 16, 3)
     assert read_info(run / "model")["prompts"] == ["a photo of a bright", "a photo of a dark"]
 
 
@@ -139,7 +139,9 @@ def test_training_learns_what_the_captions_say(data, tmp_path):
     pipeline = load_pipeline(tmp_path / "run")
 
     def shades(name):
-        return generate(pipeline, [f"a photo of a {name}"] * 4, range(4), Settings(steps=8)).mean((1, 2, 3))
+        return generate(pipeline, [f"a photo of a {name}"] * 4, range(4), SamplingSettings(steps=8)).mean(
+            (1, 2, 3)
+        )
 
     assert (shades("bright") - shades("dark")).min() > 5
 

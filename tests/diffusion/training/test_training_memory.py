@@ -13,7 +13,7 @@ from diffusion.training.distil.state import build_state, family_of
 from diffusion.training.images import tokenized
 from diffusion.training.text_to_image.state import UNET
 from diffusion.training.text_to_image.state import build_state as build_training
-from diffusion.training.text_to_image.steps import Steps
+from diffusion.training.text_to_image.steps import PipelineSteps
 from nas.errors import NasError
 from nas.train.images import RealImages
 from nas.train.processes import Processes
@@ -91,7 +91,7 @@ def test_training_with_checkpointing_takes_the_same_step(monkeypatch: pytest.Mon
         chosen = tiny_recipe(gradient_checkpointing=checkpointing)
         state = build_training(chosen, pipeline.tokenizer, pipeline.vae, CPU)
         calls[0] = 0
-        Steps(chosen, state, captioned(pipeline)).take()
+        PipelineSteps(chosen, state, captioned(pipeline)).take()
         weights.append([weight.detach().clone() for weight in state.parts.parameters()])
         runs.append(calls[0])
         assert state.parts[UNET].is_gradient_checkpointing is checkpointing  # pyright: ignore[reportAttributeAccessIssue]

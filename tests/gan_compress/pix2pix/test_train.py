@@ -15,9 +15,9 @@ from PIL import Image
 from gan_compress.pix2pix.discriminator import PatchDiscriminator, discriminator_loss, generator_loss
 from gan_compress.pix2pix.family import gan_compression
 from gan_compress.pix2pix.pairs import blur, to_bytes
-from gan_compress.pix2pix.training import Recipe, load_recipe, recipe_names, train
+from gan_compress.pix2pix.training import TranslationRecipe, load_recipe, recipe_names, train
 from gan_compress.pix2pix.training.state import build_state
-from gan_compress.pix2pix.training.steps import Steps
+from gan_compress.pix2pix.training.steps import TranslationSteps
 from gan_compress.pix2pix.training.student import Student, running, without_adaptors
 from nas.elastic import Supernet
 from nas.errors import UsageError
@@ -31,8 +31,8 @@ SMALL = {
     "resolution": 16, "ngf": 8, "blocks": 3, "discriminator_channels": 4, "discriminator_layers": 1, "batch_size": 4,
     "norm": "batch", "distil_steps": 2, "checkpoint_steps": 1, "sample_every": 2, "log_every": 1,
 }  # fmt: skip
-TEACHER = Recipe(stage="teacher", pairs="blur", steps=2, **SMALL)
-COMPRESS = Recipe(stage="compress", steps=4, **SMALL)
+TEACHER = TranslationRecipe(stage="teacher", pairs="blur", steps=2, **SMALL)
+COMPRESS = TranslationRecipe(stage="compress", steps=4, **SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,7 @@ def test_a_step_reaches_every_kind_of_weight(teacher: Path, data: Data) -> None:
     fixed = {n: t.clone() for n, t in state.teacher.state_dict().items()}  # pyright: ignore[reportOptionalMemberAccess]
     for group in (*state.optimizer.param_groups, *state.discriminator_optimizer.param_groups):
         group["lr"] = 1e-3
-    losses = Steps(recipe, state, real_images(data, 16), blur).step()
+    losses = TranslationSteps(recipe, state, real_images(data, 16), blur).step()
     assert set(losses) == {"discriminator", "real", "fake", "pixel", "feature", "generator"}
     moved = {n for n, p in state.supernet.named_parameters() if not torch.equal(p, before[n])}
     assert {n for n in before if n.endswith("weight")} <= moved
@@ -233,7 +233,7 @@ def test_wrong_starts_and_folders_cost_one_sentence(
 )
 def test_wrong_settings_are_refused(changes: dict, said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        Recipe().replaced(**changes)
+        TranslationRecipe().replaced(**changes)
 
 
 def test_the_shipped_recipes_fit_together() -> None:

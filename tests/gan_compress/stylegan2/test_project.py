@@ -12,13 +12,13 @@ from torch import Tensor
 
 from gan_compress.stylegan2.family import anycost
 from gan_compress.stylegan2.generate import latents, load_generator, ratio_subnet, styles, synthesize, unit
-from gan_compress.stylegan2.projection import Projection, Settings, project
+from gan_compress.stylegan2.projection import Projection, ProjectionSettings, project
 from gan_compress.stylegan2.tensors import model_of
 from nas.elastic import Supernet
 from nas.errors import NasError, UsageError
 from nas.families import Model, load_model, save_model
 
-SHORT = Settings(steps=12, polish=4)
+SHORT = ProjectionSettings(steps=12, polish=4)
 
 
 @pytest.fixture(scope="module")
@@ -40,15 +40,15 @@ def loss(projection: Projection) -> float:
 
 def test_the_search_comes_nearer_to_the_picture(tiny: Model, picture: Tensor, short: Projection) -> None:
     small = {"0.25": ratio_subnet(tiny, "0.25@8")}
-    start = project(tiny, picture, small, settings=Settings(steps=0, polish=0))
+    start = project(tiny, picture, small, settings=ProjectionSettings(steps=0, polish=0))
     assert [fit.network for fit in short.fits] == ["full", "0.25"]
     assert short.styles.shape == (1, 16)
     assert loss(short) < 0.9 * loss(start)
 
 
 def test_polishing_only_improves(tiny: Model, picture: Tensor) -> None:
-    rough = project(tiny, picture, settings=Settings(steps=4, polish=0))
-    fine = project(tiny, picture, settings=Settings(steps=4, polish=6))
+    rough = project(tiny, picture, settings=ProjectionSettings(steps=4, polish=0))
+    fine = project(tiny, picture, settings=ProjectionSettings(steps=4, polish=6))
     assert loss(fine) < loss(rough)
 
 
@@ -63,7 +63,7 @@ def test_the_joint_search_serves_the_small_generator(tiny: Model, picture: Tenso
 
 
 def test_the_seed_decides_and_nothing_else(tiny: Model, picture: Tensor) -> None:
-    settings, threads = Settings(steps=3, polish=2), torch.get_num_threads()
+    settings, threads = ProjectionSettings(steps=3, polish=2), torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         torch.manual_seed(1)
@@ -85,14 +85,14 @@ def test_a_style_for_each_layer(tiny: Model, picture: Tensor) -> None:
         tiny,
         picture,
         {"small": tiny.space.smallest()},
-        settings=Settings(steps=8, polish=0, per_layer=True),
+        settings=ProjectionSettings(steps=8, polish=0, per_layer=True),
     )
     assert found.styles.shape == (1, 6, 16)
     assert not torch.equal(found.styles[:, 0], found.styles[:, 1])
 
 
 def test_the_class_is_the_given_one_or_the_nearest(tiny: Model, picture: Tensor, short: Projection) -> None:
-    given = project(tiny, picture, label=2, settings=Settings(steps=0, polish=0))
+    given = project(tiny, picture, label=2, settings=ProjectionSettings(steps=0, polish=0))
     assert given.info["class"] == "bird"
     assert short.info["class"] in tiny.classes
 
@@ -101,7 +101,7 @@ def test_a_generator_without_classes(tmp_path: Path) -> None:
     family = anycost(resolution=16, multiplier=1 / 64, style=8, cap=8, smallest=16)
     save_model(tmp_path / "plain", Supernet(family), name="plain", classes=[], mean=[0.5] * 3, std=[0.5] * 3)
     model = load_model(tmp_path / "plain")
-    found = project(model, torch.rand(1, 3, 16, 16), settings=Settings(steps=2, polish=2))
+    found = project(model, torch.rand(1, 3, 16, 16), settings=ProjectionSettings(steps=2, polish=2))
     assert found.styles.shape == (1, 8) and found.info["class"] is None
 
 

@@ -13,10 +13,16 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from gan_compress.stylegan2.training import Recipe, train
+from gan_compress.stylegan2.training import GeneratorRecipe, train
 from gan_compress.stylegan2.training.adversarial import AdversarialStep
 from gan_compress.stylegan2.training.start import read_start, take_over
-from gan_compress.stylegan2.training.state import State, build_state, kept_share, make_family, set_rates
+from gan_compress.stylegan2.training.state import (
+    GeneratorState,
+    build_state,
+    kept_share,
+    make_family,
+    set_rates,
+)
 from nas.elastic import Supernet
 from nas.errors import NasError, UsageError
 from nas.families import get_family, save_model
@@ -44,11 +50,11 @@ TINY = {
 CPU = torch.device("cpu")
 
 
-def tiny(stage: str = "multires", **changes) -> Recipe:
-    return Recipe.from_dict({**TINY, "stage": stage, **changes})
+def tiny(stage: str = "multires", **changes) -> GeneratorRecipe:
+    return GeneratorRecipe.from_dict({**TINY, "stage": stage, **changes})
 
 
-def run(folder: Path, recipe: Recipe, data: Data | None, **options) -> Path:
+def run(folder: Path, recipe: GeneratorRecipe, data: Data | None, **options) -> Path:
     return train(recipe, data, folder, threads=1, device="cpu", **options)
 
 
@@ -97,12 +103,12 @@ def test_a_run_leaves_a_model_samples_a_log_and_its_recipe(base: Path) -> None:
     assert sorted(path.name for path in (base / "samples").iterdir()) == ["0000003.png", "0000006.png"]
     lines = (base / "log.csv").read_text().splitlines()
     assert lines[0].startswith("step,images,generator,discriminator") and len(lines) == 4
-    assert Recipe.from_dict(json.loads((base / "recipe.json").read_text())) == tiny()
+    assert GeneratorRecipe.from_dict(json.loads((base / "recipe.json").read_text())) == tiny()
     averaged = read_checkpoint(base / "checkpoint.pt").state["ema"]
     assert same(weights(base), {name.removeprefix("network."): value for name, value in averaged.items()})
 
 
-def started(base: Path, stage: str, **changes) -> State:
+def started(base: Path, stage: str, **changes) -> GeneratorState:
     begin = read_start(base)
     recipe = begin.adopt(tiny(stage, **changes))
     state = build_state(recipe, make_family(recipe, 10), CPU, compares_features=True)

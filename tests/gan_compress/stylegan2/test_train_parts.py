@@ -14,7 +14,7 @@ from gan_compress.stylegan2.training.adversarial import mixed
 from gan_compress.stylegan2.training.distance import feature_distance
 from gan_compress.stylegan2.training.images import shrunk
 from gan_compress.stylegan2.training.importance import style_importance
-from gan_compress.stylegan2.training.recipe import FAMILY, Recipe, load_recipe, recipe_names
+from gan_compress.stylegan2.training.recipe import FAMILY, GeneratorRecipe, load_recipe, recipe_names
 from gan_compress.stylegan2.training.samples import sample_grid
 from gan_compress.stylegan2.training.state import make_family
 from gan_compress.stylegan2.training.subnets import (
@@ -50,7 +50,7 @@ def test_every_recipe_makes_its_networks_and_every_elastic_one_has_its_start() -
         recipe = load_recipe(name)
         if recipe.has_teacher:
             assert load_recipe(name.rpartition("-")[0]).name == recipe.name
-            assert all(getattr(recipe, key) == getattr(Recipe(), key) for key in FAMILY)
+            assert all(getattr(recipe, key) == getattr(GeneratorRecipe(), key) for key in FAMILY)
         else:
             make_family(recipe, 10)
     family = make_family(load_recipe("cifar10-gpu"), 10)
@@ -139,7 +139,7 @@ def test_subnets_of_a_step(family: StyleGAN2) -> None:
 
 def test_resolutions_open_one_after_another(family: StyleGAN2) -> None:
     def drawn(growing: float, step: int) -> list[int]:
-        recipe = Recipe(stage="multires", steps=90, growing=growing)
+        recipe = GeneratorRecipe(stage="multires", steps=90, growing=growing)
         rngs = (np.random.default_rng(seed) for seed in range(200))
         return [drawn_resolution(recipe, family, step, rng) for rng in rngs]
 
