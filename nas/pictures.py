@@ -28,11 +28,11 @@ def grid(
     rows = -(-count // across)
     pixels = pixels.repeat(zoom, 1).repeat(zoom, 2)
     height, width = height * zoom, width * zoom
-    sheet = np.full((rows * (height + gap) - gap, across * (width + gap) - gap, 3), 255, np.uint8)
+    contact_sheet = np.full((rows * (height + gap) - gap, across * (width + gap) - gap, 3), 255, np.uint8)
     for index, picture in enumerate(pixels):
         top, left = index // across * (height + gap), index % across * (width + gap)
-        sheet[top : top + height, left : left + width] = picture
-    return sheet
+        contact_sheet[top : top + height, left : left + width] = picture
+    return contact_sheet
 
 
 def check_output(path: Path, suffixes: Sequence[str] = ()) -> None:

@@ -84,7 +84,7 @@ def end_jobs(runs: Path) -> None:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             words = process.cmdline()
-            if "nas.jobs.keeper" in words and Path(words[-1]).is_relative_to(runs):
+            if "nas.jobs.supervisor" in words and Path(words[-1]).is_relative_to(runs):
                 for one in [*process.children(recursive=True), process]:
                     one.kill()
 

@@ -140,9 +140,9 @@ def results(job: jobs.Job) -> None:
         )
     )
     with st.expander("As one picture"):
-        sheet = runs_root().parent / job.argv[job.argv.index("--output") + 1]
-        if sheet.is_file():
-            st.image(str(sheet), caption="both pipelines at the same prompt and seed")
+        contact_sheet = runs_root().parent / job.argv[job.argv.index("--output") + 1]
+        if contact_sheet.is_file():
+            st.image(str(contact_sheet), caption="both pipelines at the same prompt and seed")
 
 
 def figures(row: dict[str, Any], first: dict[str, Any], *, is_first: bool) -> None:

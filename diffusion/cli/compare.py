@@ -107,7 +107,7 @@ def command(
     footer = _footer(comparison, machine)
     if single is not None:
         _write_each(single, rows)
-    write_png(output, evaluation.draw_sheet(rows, comparison.pairs[0], footer, shown))
+    write_png(output, evaluation.draw_contact_sheet(rows, comparison.pairs[0], footer, shown))
     if as_json:
         emit_json(_answer(comparison, rows, output, machine))
     else:

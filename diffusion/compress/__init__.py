@@ -8,7 +8,7 @@ from nas import lazy
 
 if TYPE_CHECKING:
     from diffusion.compress.pruning import PipelinePruneConfig, Pruned, prune
-    from diffusion.compress.quantization import LEAST_PSNR, QuantizationTrial, TriedWay, refusal, ways
+    from diffusion.compress.quantization import LEAST_PSNR, QuantizationTrial, TriedScheme, refusal, schemes
     from diffusion.compress.quantized import write_quantized
     from diffusion.compress.verbs import (
         PipelinePruning,
@@ -24,12 +24,12 @@ __all__ = [
     "Pruned",
     "PipelinePruning",
     "QuantizationTrial",
-    "TriedWay",
+    "TriedScheme",
     "prune",
     "prune_pipeline",
     "quantize_pipeline",
     "refusal",
-    "ways",
+    "schemes",
     "write_quantized",
 ]
 
@@ -44,10 +44,10 @@ __getattr__ = lazy.attributes(
         "prune_pipeline": "diffusion.compress.verbs",
         "quantize_pipeline": "diffusion.compress.verbs",
         "QuantizationTrial": "diffusion.compress.quantization",
-        "TriedWay": "diffusion.compress.quantization",
+        "TriedScheme": "diffusion.compress.quantization",
         "prune": "diffusion.compress.pruning",
         "refusal": "diffusion.compress.quantization",
-        "ways": "diffusion.compress.quantization",
+        "schemes": "diffusion.compress.quantization",
         "write_quantized": "diffusion.compress.quantized",
     },
 )

@@ -38,14 +38,14 @@ LEAST_PSNR = 25.0
 """Below so many dB to the original's pictures nothing is recommended."""
 FLOAT, DYNAMIC = "fp32", "dynamic int8"
 _PICTURES, _CALIBRATION, _BATCHES = 16, 4, 10
-_SECONDS = 8.0  # that measuring a way may take; each has three bursts at least
+_SECONDS = 8.0  # that measuring a scheme may take; each has three bursts at least
 
 Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Way:
-    """One way to hold a denoiser: the subnet with its bits, and what ONNX Runtime makes of the files, if anything.
+class QuantizationScheme:
+    """How a denoiser is held: the subnet with its bits, and what ONNX Runtime makes of the files, if anything.
 
     `scope` is one of `nas.compress.SCOPES`, or "dynamic" for int8 matrix products without calibration.
     """
@@ -56,13 +56,13 @@ class Way:
 
 
 @dataclass(frozen=True)
-class TriedWay:
-    """A way and what it is worth: bytes of all program files, ms an image, PSNR to floats in dB, prompt match in %.
+class TriedScheme:
+    """A scheme and what it is worth: bytes of all program files, ms an image, PSNR to floats in dB, prompt match in %.
 
     `speedup` is the time of floats under the same runtime over its own.
     """
 
-    way: Way
+    scheme: QuantizationScheme
     files: Mapping[str, Path]
     size_bytes: int
     measured: Measurement
@@ -78,9 +78,9 @@ class TriedWay:
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object."""
         return {
-            "name": self.way.name,
-            "bits": bits_of(self.way.subnet),
-            "scope": self.way.scope or None,
+            "name": self.scheme.name,
+            "bits": bits_of(self.scheme.subnet),
+            "scope": self.scheme.scope or None,
             "bytes": self.size_bytes,
             "image_ms": self.measured.median_ms,
             "speedup": self.speedup,
@@ -94,7 +94,7 @@ def bits_of(subnet: Subnet) -> dict[str, int]:
     return {name: int(choice) for name, choice in subnet.items() if name.endswith(".bits")}
 
 
-def ways(model: Model, subnet: Subnet, runtime: str) -> list[Way]:
+def schemes(model: Model, subnet: Subnet, runtime: str) -> list[QuantizationScheme]:
     """Return what is tried for a subnet of a pipeline, floats first; raises `UsageError` where no bits are offered."""
     kinds = [*bits_of(subnet)]
     if not kinds:
@@ -107,21 +107,21 @@ def ways(model: Model, subnet: Subnet, runtime: str) -> list[Way]:
         return model.space.subnet({**model.space.largest(), **subnet, **own})
 
     floats = with_bits((), FULL)
-    found = [Way(FLOAT, floats)]
+    found = [QuantizationScheme(FLOAT, floats)]
     for bits in (8, 4):
-        found.append(Way(f"int{bits} weights, all", with_bits(kinds, bits)))
+        found.append(QuantizationScheme(f"int{bits} weights, all", with_bits(kinds, bits)))
         for kind in kinds if len(kinds) > 1 else ():
             name = kind.removesuffix(".bits").replace("_", "-")
-            found.append(Way(f"int{bits} weights, {name}", with_bits([kind], bits)))
+            found.append(QuantizationScheme(f"int{bits} weights, {name}", with_bits([kind], bits)))
     if runtime == "onnxruntime":
-        found.append(Way(DYNAMIC, floats, "dynamic"))
+        found.append(QuantizationScheme(DYNAMIC, floats, "dynamic"))
     if get_runtime(runtime).reads_onnx:
-        found += [Way(f"static int8, {scope}", floats, scope) for scope in SCOPES]
+        found += [QuantizationScheme(f"static int8, {scope}", floats, scope) for scope in SCOPES]
     return found
 
 
 class QuantizationTrial:
-    """Tries ways of one pipeline under one runtime; files are written into `folder` and stay there."""
+    """Tries schemes of one pipeline under one runtime; files are written into `folder` and stay there."""
 
     def __init__(
         self,
@@ -139,64 +139,64 @@ class QuantizationTrial:
         self._report = report
         self._known: dict[Subnet, dict[str, list[dict[str, np.ndarray]]]] = {}
 
-    def run(self, ways: Sequence[Way]) -> list[TriedWay]:
+    def run(self, schemes: Sequence[QuantizationScheme]) -> list[TriedScheme]:
         """Try all; the first is what the others are compared with. Raises `NasError` where one does not run."""
 
         family, sequences, files = self._model.family, {}, {}
-        for number, way in enumerate(ways):
-            self._report(f"writing {way.name}")
-            files[number] = self._write(way)
+        for number, scheme in enumerate(schemes):
+            self._report(f"writing {scheme.name}")
+            files[number] = self._write(scheme)
             path = self._folder / str(number)
-            sequences[number] = write_sequence(path, family.passes(way.subnet), files[number])
+            sequences[number] = write_sequence(path, family.passes(scheme.subnet), files[number])
         self._report(
-            f"measuring an image of each of {len(ways)} under {self._runtime.name}, {self._workload}"
+            f"measuring an image of each of {len(schemes)} under {self._runtime.name}, {self._workload}"
         )
-        plan = TurnPlan(min_bursts=5, max_bursts=15, budget_s=_SECONDS * len(ways))
+        plan = TurnPlan(min_bursts=5, max_bursts=15, budget_s=_SECONDS * len(schemes))
         references = open_references(family, self._runtime, self._workload)
         measured = measure(sequences, self._runtime, self._workload, references=references, plan=plan)
-        wanted, found = self._pictures(ways[0], files[0]), []
-        for number, way in enumerate(ways):
-            self._report(f"making pictures with {way.name}")
-            made = wanted if number == 0 else self._pictures(way, files[number])
+        wanted, found = self._pictures(schemes[0], files[0]), []
+        for number, scheme in enumerate(schemes):
+            self._report(f"making pictures with {scheme.name}")
+            made = wanted if number == 0 else self._pictures(scheme, files[number])
             found.append(
-                TriedWay(
-                    way=way,
+                TriedScheme(
+                    scheme=scheme,
                     files=files[number],
                     size_bytes=sum(map(_bytes, {*files[number].values()})),
                     measured=measured[number],
                     speedup=measured[0].median_ms / measured[number].median_ms,
                     psnr_db=min(psnr(made, wanted), PSNR.bounds[1]),
-                    match=self._match(way, files[number]),
+                    match=self._match(scheme, files[number]),
                 )
             )
         return found
 
     # --- files --------------------------------------------------------------------------------------------------------
 
-    def _write(self, way: Way) -> dict[str, Path]:
-        """Write the programs of a way; return their files by name."""
+    def _write(self, scheme: QuantizationScheme) -> dict[str, Path]:
+        """Write the programs of a scheme; return their files by name."""
 
-        family, network = self._model.family, self._model.extract(way.subnet)
-        names = dict.fromkeys(step.program for step in family.passes(way.subnet))
+        family, network = self._model.family, self._model.extract(scheme.subnet)
+        names = dict.fromkeys(step.program for step in family.passes(scheme.subnet))
         files = {
-            name: lower_program(network, family, name, way.subnet, self._runtime, self._folder)
+            name: lower_program(network, family, name, scheme.subnet, self._runtime, self._folder)
             for name in names
         }
-        if not way.scope:
+        if not scheme.scope:
             return files
         assert isinstance(family, PipelineFamily)
         denoisers = [name for name in (family.whole, family.shallow) if name in files]
-        own = {name: self._folder / f"{way.scope}-{name}.onnx" for name in denoisers}
+        own = {name: self._folder / f"{scheme.scope}-{name}.onnx" for name in denoisers}
         for name, target in own.items():
-            self._quantize(way, name, files[name], target)
+            self._quantize(scheme, name, files[name], target)
         return {**files, **own}
 
-    def _quantize(self, way: Way, name: str, source: Path, target: Path) -> None:
+    def _quantize(self, scheme: QuantizationScheme, name: str, source: Path, target: Path) -> None:
 
-        if way.scope == "dynamic":
+        if scheme.scope == "dynamic":
             quantize_onnx_dynamically(source, target)
             return
-        quantize_onnx(source, target, self._recorded(way.subnet)[name], way.scope)
+        quantize_onnx(source, target, self._recorded(scheme.subnet)[name], scheme.scope)
 
     def _recorded(self, subnet: Subnet) -> dict[str, list[dict[str, np.ndarray]]]:
         """Return inputs of the denoiser's programs, of all over the schedule, as sampling feeds them."""
@@ -227,22 +227,22 @@ class QuantizationTrial:
 
     # --- quality ------------------------------------------------------------------------------------------------------
 
-    def _forward(self, way: Way, files: Mapping[str, Path]) -> Any:
+    def _forward(self, scheme: QuantizationScheme, files: Mapping[str, Path]) -> Any:
         """Return what makes pictures as the runtime does; where its files are torch's, the network itself."""
         if not self._runtime.reads_onnx:
-            return self._model.extract(way.subnet)
+            return self._model.extract(scheme.subnet)
         threads, name_of = torch.get_num_threads(), self._runtime.name
         opened = {name: onnx_forward(file, threads, runtime=name_of) for name, file in files.items()}
-        return self._model.family.compose(opened, way.subnet)
+        return self._model.family.compose(opened, scheme.subnet)
 
     @torch.inference_mode()
-    def _pictures(self, way: Way, files: Mapping[str, Path]) -> np.ndarray:
-        return pictures(self._forward(way, files), self._inputs)
+    def _pictures(self, scheme: QuantizationScheme, files: Mapping[str, Path]) -> np.ndarray:
+        return pictures(self._forward(scheme, files), self._inputs)
 
-    def _match(self, way: Way, files: Mapping[str, Path]) -> float | None:
+    def _match(self, scheme: QuantizationScheme, files: Mapping[str, Path]) -> float | None:
         if self._evaluator is None:
             return None
-        return self._evaluator(self._model, self._forward(way, files), way.subnet)
+        return self._evaluator(self._model, self._forward(scheme, files), scheme.subnet)
 
 
 def _bytes(path: Path) -> int:
@@ -251,7 +251,7 @@ def _bytes(path: Path) -> int:
     return onnx_bytes(path) + (weights.stat().st_size if weights.exists() else 0)
 
 
-def refusal(tried: Sequence[TriedWay], purpose: Purpose, worth: float, least_psnr: float) -> str:
+def refusal(tried: Sequence[TriedScheme], purpose: Purpose, worth: float, least_psnr: float) -> str:
     """Say in a sentence why nothing is recommended."""
     fine = [each for each in tried[1:] if each.psnr_db >= least_psnr]
     if not fine:
@@ -260,6 +260,6 @@ def refusal(tried: Sequence[TriedWay], purpose: Purpose, worth: float, least_psn
         return "no choice is smaller than fp32; nothing was written, use fp32"
     best = max(fine, key=lambda each: each.speedup)
     return (
-        f"nothing is {worth:g} times as fast as fp32 here (the fastest, {best.way.name}, is {best.speedup:.2f}×); "
+        f"nothing is {worth:g} times as fast as fp32 here (the fastest, {best.scheme.name}, is {best.speedup:.2f}×); "
         "nothing was written, use fp32, or take the smallest file with --for size"
     )

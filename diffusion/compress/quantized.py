@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffusion.compress.quantization import TriedWay, bits_of
+from diffusion.compress.quantization import TriedScheme, bits_of
 from diffusion.evaluation.task import PSNR
 from nas.compress import SCOPES
 from nas.errors import NasError, UsageError
@@ -49,9 +49,14 @@ such network, and the check against the supernet above is that of the floats bef
 
 
 def write_quantized(
-    model: Model, chosen: TriedWay, floats: TriedWay, runtime: Runtime, workload: Workload, folder: str | Path
+    model: Model,
+    chosen: TriedScheme,
+    floats: TriedScheme,
+    runtime: Runtime,
+    workload: Workload,
+    folder: str | Path,
 ) -> None:
-    """Write a way that was tried as a new folder, as a whole or not at all.
+    """Write a scheme that was tried as a new folder, as a whole or not at all.
 
     It is an exported artifact: `DiffusionPipeline.from_pretrained(folder)` loads it after `import diffusion`, and
     `run_onnx.py` in it samples with ONNX Runtime. Raises `UsageError` if `folder` exists.
@@ -66,7 +71,7 @@ def write_quantized(
             beside = Path(scratch, "model")
             Export(
                 model=model,
-                subnet=chosen.way.subnet,
+                subnet=chosen.scheme.subnet,
                 formats=parse_formats("onnx"),
                 quality=_quality(chosen),
                 latency=_latency(chosen, runtime, workload),
@@ -79,9 +84,9 @@ def write_quantized(
         ) from error
 
 
-def _quality(chosen: TriedWay) -> list[QualityFigure]:
+def _quality(chosen: TriedScheme) -> list[QualityFigure]:
 
-    data = f"pictures of fixed prompts and seeds, beside those of fp32; {chosen.way.name}"
+    data = f"pictures of fixed prompts and seeds, beside those of fp32; {chosen.scheme.name}"
     figures = [
         QualityFigure(name=PSNR.name, value=chosen.psnr_db, kind="measured", data=data, unit=PSNR.unit)
     ]
@@ -90,32 +95,34 @@ def _quality(chosen: TriedWay) -> list[QualityFigure]:
     return figures
 
 
-def _latency(chosen: TriedWay, runtime: Runtime, workload: Workload) -> list[Latency]:
+def _latency(chosen: TriedScheme, runtime: Runtime, workload: Workload) -> list[Latency]:
 
-    return [replace(measured_latency(chosen.measured, runtime, workload), precision=chosen.way.name)]
+    return [replace(measured_latency(chosen.measured, runtime, workload), precision=chosen.scheme.name)]
 
 
-def _describe(folder: Path, chosen: TriedWay, floats: TriedWay, runtime: Runtime) -> None:
+def _describe(folder: Path, chosen: TriedScheme, floats: TriedScheme, runtime: Runtime) -> None:
     """Put files that ONNX Runtime quantized in the place of those of floats; tell of the way in card and manifest."""
 
     replaced = {
-        name: file for name, file in chosen.files.items() if chosen.way.scope and file != floats.files[name]
+        name: file
+        for name, file in chosen.files.items()
+        if chosen.scheme.scope and file != floats.files[name]
     }
     for name, file in replaced.items():
         copy_onnx(file, folder / f"{name}.onnx")
     bits = ", ".join(
-        f"{name.removesuffix('.bits')} {own}" for name, own in bits_of(chosen.way.subnet).items()
+        f"{name.removesuffix('.bits')} {own}" for name, own in bits_of(chosen.scheme.subnet).items()
     )
     scopes = _scopes()
     what = (
         _INTEGER.format(
-            files=", ".join(f"`{name}.onnx`" for name in replaced), scope=scopes[chosen.way.scope]
+            files=", ".join(f"`{name}.onnx`" for name in replaced), scope=scopes[chosen.scheme.scope]
         )
         if replaced
         else _PACKED.format(bits=bits)
     )
     text = _CARD.format(
-        name=chosen.way.name,
+        name=chosen.scheme.name,
         what=what,
         runtime=runtime.name,
         float_ms=format_ms(floats.measured.median_ms),

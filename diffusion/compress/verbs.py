@@ -11,7 +11,7 @@ from typing import Any
 
 import diffusion
 from diffusion.compress.pruning import PipelinePruneConfig, Pruned, prune
-from diffusion.compress.quantization import LEAST_PSNR, QuantizationTrial, TriedWay, refusal, ways
+from diffusion.compress.quantization import LEAST_PSNR, QuantizationTrial, TriedScheme, refusal, schemes
 from diffusion.compress.quantized import write_quantized
 from diffusion.pipeline.inputs.captions import open_described
 from nas.api import Table
@@ -152,8 +152,8 @@ class PipelineQuantization:
         reason: Why nothing is recommended, "" where something is.
     """
 
-    tried: Sequence[TriedWay]
-    best: TriedWay | None
+    tried: Sequence[TriedScheme]
+    best: TriedScheme | None
     measured_with: str
     folder: Path | None
     reason: str = ""
@@ -163,7 +163,7 @@ class PipelineQuantization:
         return {
             "measured_with": self.measured_with,
             "choices": [each.to_dict() for each in self.tried],
-            "recommended": None if self.best is None else self.best.way.name,
+            "recommended": None if self.best is None else self.best.scheme.name,
             "output": self.folder,
         }
 
@@ -172,7 +172,7 @@ class PipelineQuantization:
         floats, has_match = self.tried[0], self.tried[0].match is not None
         rows = []
         for each in self.tried:
-            row = [each.way.name, format_bytes(each.size_bytes), format_ms(each.measured.median_ms)]
+            row = [each.scheme.name, format_bytes(each.size_bytes), format_ms(each.measured.median_ms)]
             row += [_beside(each, floats), "" if each is floats else f"{each.psnr_db:.1f} dB"]
             rows.append([*row, f"{each.match:.0f}%"] if has_match else row)
         columns = ["", "files", "an image", "beside fp32", "PSNR", *(["prompt match"] if has_match else [])]
@@ -184,7 +184,7 @@ class PipelineQuantization:
         said = [f"measured side by side under {self.measured_with}"]
         if self.best is not None:
             wrote = f"wrote {self.folder}" if self.folder is not None else "write it with --output FOLDER"
-            said.append(f"recommended: {self.best.way.name}; {wrote}")
+            said.append(f"recommended: {self.best.scheme.name}; {wrote}")
         return said
 
     def _repr_html_(self) -> str:
@@ -225,7 +225,7 @@ def quantize_pipeline(
     chosen.require(workload)
     with tempfile.TemporaryDirectory(prefix="anyfit-") as scratch:
         trial = QuantizationTrial(model, chosen, workload, Path(scratch), with_match=with_match, report=hear)
-        tried = trial.run(ways(model, subnet, chosen.name))
+        tried = trial.run(schemes(model, subnet, chosen.name))
         best = recommend(tried[0], tried[1:], purpose, least=least_psnr)
         folder = output if best is not None else None
         if best is not None and folder is not None:
@@ -239,7 +239,7 @@ def _change(before: float, after: float, words: Any) -> tuple[str, str, str]:
     return words(before), words(after), f"{after / before:.1%}"
 
 
-def _beside(each: TriedWay, floats: TriedWay) -> str:
+def _beside(each: TriedScheme, floats: TriedScheme) -> str:
     """Say how fast a choice is beside floats; within 3% nobody would see a difference again."""
     if each is floats:
         return ""

@@ -8,7 +8,7 @@ from nas import lazy
 
 if TYPE_CHECKING:
     from diffusion.evaluation.comparison import Candidate, PipelineComparison, Row
-    from diffusion.evaluation.comparison_figure import draw_sheet
+    from diffusion.evaluation.comparison_figure import draw_contact_sheet
     from diffusion.evaluation.metrics import Extras, Figure
     from diffusion.evaluation.quality import (
         classifier,
@@ -28,7 +28,7 @@ __all__ = [
     "Row",
     "classifier",
     "compare",
-    "draw_sheet",
+    "draw_contact_sheet",
     "match",
     "prompts_and_seeds",
     "prompts_for",
@@ -46,7 +46,7 @@ __getattr__ = lazy.attributes(
         "Row": "diffusion.evaluation.comparison",
         "classifier": "diffusion.evaluation.quality",
         "compare": "diffusion.evaluation.quality",
-        "draw_sheet": "diffusion.evaluation.comparison_figure",
+        "draw_contact_sheet": "diffusion.evaluation.comparison_figure",
         "match": "diffusion.evaluation.quality",
         "prompts_and_seeds": "diffusion.evaluation.quality",
         "prompts_for": "diffusion.evaluation.quality",

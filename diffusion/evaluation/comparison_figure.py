@@ -32,7 +32,9 @@ class Text:
     is_bold: bool = False
 
 
-def draw_sheet(rows: Sequence[Row], prompts: Sequence[str], footer: Sequence[str], shown: int) -> np.ndarray:
+def draw_contact_sheet(
+    rows: Sequence[Row], prompts: Sequence[str], footer: Sequence[str], shown: int
+) -> np.ndarray:
     """Return the picture, uint8 (height, width, 3), of the first `shown` images of each pipeline."""
     size = next(row.images.shape[1:3] for row in rows if row.images is not None)
     height, width = scaled(size)
@@ -45,8 +47,8 @@ def draw_sheet(rows: Sequence[Row], prompts: Sequence[str], footer: Sequence[str
         2 * _MARGIN + _LABEL + shown * (width + _GAP) - _GAP,
         top + len(rows) * (tall + 3 * _GAP) + 20 * len(footer) + _MARGIN,
     )
-    sheet = Image.new("RGB", total, "white")
-    pen = ImageDraw.Draw(sheet)
+    contact_sheet = Image.new("RGB", total, "white")
+    pen = ImageDraw.Draw(contact_sheet)
     left = _MARGIN + _LABEL
     for column, lines in enumerate(titles):
         for number, line in enumerate(lines):
@@ -58,16 +60,16 @@ def draw_sheet(rows: Sequence[Row], prompts: Sequence[str], footer: Sequence[str
             _write(pen, (_MARGIN, y + (tall - _LINE * len(lines)) // 2 + _LINE * place), line)
         middle = y + (tall - height) // 2
         box = (left, middle, total[0] - _MARGIN, middle + height)
-        _images(sheet, row, box, shown)
+        _images(contact_sheet, row, box, shown)
     for number, words in enumerate(footer):
         _write(pen, (_MARGIN, total[1] - _MARGIN + 4 - 20 * (len(footer) - number)), Text(words, 14))
-    return np.asarray(sheet)
+    return np.asarray(contact_sheet)
 
 
-def _images(sheet: Image.Image, row: Row, box: tuple[int, int, int, int], shown: int) -> None:
+def _images(contact_sheet: Image.Image, row: Row, box: tuple[int, int, int, int], shown: int) -> None:
     left, top, right, bottom = box
     if row.images is None:
-        pen = ImageDraw.Draw(sheet)
+        pen = ImageDraw.Draw(contact_sheet)
         pen.rectangle(box, fill=_PALE)
         words = wrapped(f"no image: {row.failure}", right - left - 40, 16, lines=4)
         for number, line in enumerate(words):
@@ -78,7 +80,7 @@ def _images(sheet: Image.Image, row: Row, box: tuple[int, int, int, int], shown:
     for column, pixels in enumerate(row.images[:shown]):
         is_larger = pixels.shape[0] > height
         how = Image.Resampling.LANCZOS if is_larger else Image.Resampling.NEAREST
-        sheet.paste(
+        contact_sheet.paste(
             Image.fromarray(pixels).resize((width, height), how), (left + column * (width + _GAP), top)
         )
 

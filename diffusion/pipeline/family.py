@@ -25,10 +25,10 @@ from diffusion.denoisers.unet import diffusion_unet
 from diffusion.pipeline.inputs.conditioning import conditions_of
 from diffusion.pipeline.inputs.conditions import LATENTS
 from diffusion.pipeline.parts.components import (
+    deterministic_scheduler,
     make_decoder,
     make_scheduler,
     make_text_encoder,
-    steady_scheduler,
 )
 from diffusion.pipeline.parts.kinds import TEXT, TEXT_2, TRANSFORMER, UNET, VAE, Kind, find_kind
 from diffusion.pipeline.sampling.plan import Step, plan_steps
@@ -316,6 +316,6 @@ def _sampling(
         steps,
         (guided or (0.0, 0.25, 0.5, 0.75, 1.0)) if is_guided else (0.0,),
         reuse or ((5, 3, 2, 1) if _has_depth(denoiser) else (1,)),
-        schedulers or (steady_scheduler(str(scheduler.get("_class_name"))),),
+        schedulers or (deterministic_scheduler(str(scheduler.get("_class_name"))),),
         used,
     )

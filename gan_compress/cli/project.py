@@ -80,9 +80,9 @@ def command(
     import torch
 
     output = output or Path(f"{image.stem}-projected{SUFFIX}")
-    sheet = output.with_suffix(".png")
+    contact_sheet = output.with_suffix(".png")
     check_output(output, (SUFFIX,))
-    check_output(sheet)
+    check_output(contact_sheet)
     loaded, found = open_model(model, subnets)
     size = stylegan2.generator_family(loaded).resolution
     picture = gan_compress.read_picture(image, size)
@@ -100,12 +100,12 @@ def command(
         for network in networks
     ]
     target = (picture[0] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-    with replacing(sheet) as beside:  # both files or none
+    with replacing(contact_sheet) as beside:  # both files or none
         write_png(beside, grid([target, *shown], len(shown) + 1))
         result.save(output)
     if as_json:
         fits = [vars(fit) for fit in result.fits]
-        emit_json({"output": output, "picture": sheet, "image": image, **result.info, "fits": fits})
+        emit_json({"output": output, "picture": contact_sheet, "image": image, **result.info, "fits": fits})
         return
 
     rows = [[fit.network, f"{fit.distance:.4f}", f"{fit.pixel_error:.4f}"] for fit in result.fits]
@@ -113,4 +113,4 @@ def command(
     result_console().print(plain_table(columns, rows))
     if result.info["class"] is not None:
         say(f"started in class {result.info['class']}")
-    say(f"wrote {output}, and {sheet}: the picture, then each generator's image")
+    say(f"wrote {output}, and {contact_sheet}: the picture, then each generator's image")

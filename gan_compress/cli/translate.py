@@ -166,7 +166,8 @@ def _write(output: Path, rows: list[tuple[Tensor, list[_Made], Tensor | None]], 
                          *([str(place)] if len(made) > 1 else [])]
                     )  # fmt: skip
                     write_png(
-                        folder / f"{name}.png", pix2pix.sheet([[pix2pix.pixels(each.picture)]], zoom=zoom)
+                        folder / f"{name}.png",
+                        pix2pix.contact_sheet([[pix2pix.pixels(each.picture)]], zoom=zoom),
                     )
         return
     table: list[list[np.ndarray]] = []
@@ -175,7 +176,7 @@ def _write(output: Path, rows: list[tuple[Tensor, list[_Made], Tensor | None]], 
         alone = len(rows) == len(made) == 1 and truth is None
         around = [] if alone else [pix2pix.pixels(given)]
         table.append([*around, *results, *([] if truth is None else [pix2pix.pixels(truth)])])
-    write_png(output, pix2pix.sheet(table, zoom=zoom))
+    write_png(output, pix2pix.contact_sheet(table, zoom=zoom))
 
 
 def _answer(

@@ -8,10 +8,10 @@ from nas import lazy
 
 if TYPE_CHECKING:
     from gan_compress.pix2pix.apply import (
+        contact_sheet,
         find_subnet,
         pixels,
         read_whole,
-        sheet,
         translate,
         translation_family,
     )
@@ -26,7 +26,7 @@ __all__ = [
     "pixels",
     "psnr",
     "read_whole",
-    "sheet",
+    "contact_sheet",
     "translate",
     "translation_family",
 ]
@@ -41,7 +41,7 @@ __getattr__ = lazy.attributes(
         "pixels": "gan_compress.pix2pix.apply",
         "psnr": "gan_compress.pix2pix.pairs",
         "read_whole": "gan_compress.pix2pix.apply",
-        "sheet": "gan_compress.pix2pix.apply",
+        "contact_sheet": "gan_compress.pix2pix.apply",
         "translate": "gan_compress.pix2pix.apply",
         "translation_family": "gan_compress.pix2pix.apply",
     },

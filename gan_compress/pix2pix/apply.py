@@ -87,7 +87,7 @@ def pixels(picture: Tensor) -> np.ndarray:
     return to_bytes(picture)[0].permute(1, 2, 0).cpu().numpy()
 
 
-def sheet(rows: Sequence[Sequence[np.ndarray]], *, gap: int = 2, zoom: int = 1) -> np.ndarray:
+def contact_sheet(rows: Sequence[Sequence[np.ndarray]], *, gap: int = 2, zoom: int = 1) -> np.ndarray:
     """Return pictures, uint8 (h, w, 3), as one on white: a row each; those of a row have one size."""
     rows = [[picture.repeat(zoom, 0).repeat(zoom, 1) for picture in row] for row in rows]
     width = max(sum(picture.shape[1] + gap for picture in row) for row in rows) - gap

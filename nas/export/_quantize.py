@@ -96,8 +96,8 @@ def quantize_artifact(
         _require_worth(measured, tried, worth, runtime)
         report("measuring what int8 costs")
         judged = _Judged(evaluators, model, subnet, inputs)
-        ways = [_File(scope, file, tried[scope], judged, fp32) for scope, file in files.items()]
-        best = recommend(_File("fp32", fp32, 1.0, judged, fp32), ways, worth=worth)
+        schemes = [_File(scope, file, tried[scope], judged, fp32) for scope, file in files.items()]
+        best = recommend(_File("fp32", fp32, 1.0, judged, fp32), schemes, worth=worth)
         if best is None:
             raise NasError("int8 gives outputs that are no finite numbers; nothing was written, use fp32")
         scope = best.scope

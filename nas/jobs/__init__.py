@@ -1,7 +1,7 @@
 """Long work as processes of their own: started, followed, cancelled and found again by anyone who looks at the folder.
 
-A job is a `nas` command that a keeper starts as soon as no other job runs. It outlives whoever started it: the app, a
-client of `nas mcp`, a notebook.
+A job is a `nas` command that a supervisor starts as soon as no other job runs. It outlives whoever started it: the
+app, a client of `nas mcp`, a notebook.
 
     from nas import jobs
 

@@ -36,7 +36,7 @@ FOLDER, INFO, PROGRESS, STDOUT, STDERR, CANCEL = (
     "cancel",
 )
 LIVE = ("queued", "running")
-_GRACE_S = 20.0  # a keeper writes down that it lives within this time
+_GRACE_S = 20.0  # a supervisor writes down that it lives within this time
 _TAIL_BYTES = 20_000
 _KEPT = 200
 
@@ -93,10 +93,10 @@ class Job:
         state = self.info["state"]
         if state not in LIVE:
             return state
-        keeper = self.info.get("keeper")
-        if keeper is None:
+        supervisor = self.info.get("supervisor")
+        if supervisor is None:
             return state if time.time() - self.info["created"] < _GRACE_S else "dead"
-        return state if is_alive(keeper) else "dead"
+        return state if is_alive(supervisor) else "dead"
 
     @property
     def is_live(self) -> bool:
@@ -144,9 +144,9 @@ class Job:
         if not Job(self.id, self.folder, read_info(self.folder)).is_live:
             return
         (self.folder / CANCEL).touch()
-        keeper = read_info(self.folder).get("keeper")  # by now it may have one that looked too early
-        if keeper is not None and is_alive(keeper):
-            os.kill(keeper["pid"], signal.SIGTERM)
+        supervisor = read_info(self.folder).get("supervisor")  # by now it may have one that looked too early
+        if supervisor is not None and is_alive(supervisor):
+            os.kill(supervisor["pid"], signal.SIGTERM)
 
     def again(self) -> Job:
         """Start it again: a search goes on where it was."""
@@ -177,12 +177,12 @@ def start(kind: str, title: str, argv: Sequence[str], run: str | None = None) ->
         "created": time.time(), "cwd": str(runs_root().parent),
     }  # fmt: skip
     write_info(folder, info)
-    with open(folder / "keeper.log", "wb") as log:
-        keeper = subprocess.Popen(
-            [sys.executable, "-m", "nas.jobs.keeper", str(folder)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            start_new_session=True, cwd=_import_root(),
+    with open(folder / "supervisor.log", "wb") as log:
+        supervisor = subprocess.Popen(
+            [sys.executable, "-m", "nas.jobs.supervisor", str(folder)], stdin=subprocess.DEVNULL, stdout=log,
+            stderr=log, start_new_session=True, cwd=_import_root(),
         )  # fmt: skip
-    _children.append(keeper)
+    _children.append(supervisor)
     return Job(folder.name, folder, info)
 
 
@@ -194,7 +194,7 @@ def _import_root() -> str:
 
 
 def reap() -> None:
-    """Collect keepers that have ended, so that none stays as a zombie."""
+    """Collect supervisors that have ended, so that none stays as a zombie."""
     _children[:] = [child for child in _children if child.poll() is None]
 
 

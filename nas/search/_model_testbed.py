@@ -237,7 +237,7 @@ def open_testbed(
             hear("reading the images")
             data = open_data(**config.data)
         scorer = load_scorer(model, data, config.quality)
-        with ModelTestbed(model, runtime, workload, scorer, hear, config.statistic) as bed:
-            yield bed
+        with ModelTestbed(model, runtime, workload, scorer, hear, config.statistic) as testbed:
+            yield testbed
     finally:
         torch.set_num_threads(threads)

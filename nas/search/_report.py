@@ -29,13 +29,13 @@ class Report:
     """
 
     def __init__(
-        self, bed: Testbed, budget: Budget, ends_ms: tuple[float, float], everything_fits: bool
+        self, testbed: Testbed, budget: Budget, ends_ms: tuple[float, float], everything_fits: bool
     ) -> None:
-        self._bed = bed
+        self._testbed = testbed
         self._budget = budget
-        self._space = bed.space
+        self._space = testbed.space
         self._limits = budget.limits()
-        self._is_measured = bed.scorer.source == "measured"
+        self._is_measured = testbed.scorer.source == "measured"
         self._ends_ms = ends_ms
         self._everything_fits = everything_fits
 
@@ -43,7 +43,7 @@ class Report:
         """Return a few other, round budgets between the smallest and the largest subnet's."""
         column = COSTS.index(self._budget.primary)
         codes = self._space.codes([self._space.smallest(), self._space.largest()])
-        ends = np.column_stack([np.array(self._ends_ms), self._bed.counts(codes)])[:, column]
+        ends = np.column_stack([np.array(self._ends_ms), self._testbed.counts(codes)])[:, column]
         return round_rungs(float(ends[0]), float(ends[1]), float(self._limits[column]), count)
 
     def ladder(
@@ -66,7 +66,7 @@ class Report:
     def choice(
         self, finalist: Finalist, found: Evaluations, within: Mapping[str, float] | None = None
     ) -> Choice:
-        cost, sign = found.costs[finalist.index], self._bed.scorer.quality.sign
+        cost, sign = found.costs[finalist.index], self._testbed.scorer.quality.sign
         measured = finalist.score if self._is_measured else finalist.checked
         return Choice(
             subnet=self._space.from_codes(found.codes[finalist.index]),
@@ -87,15 +87,17 @@ class Report:
 
     def warnings(self, answer: Choice | None, finals: Finals) -> tuple[str, ...]:
         """Return sentences about how far the figures can be trusted."""
-        found = [self._bed.doubt] if self._bed.doubt else []
+        found = [self._testbed.doubt] if self._testbed.doubt else []
         runs = [run for finalist in finals.finalists.values() for run in finalist.runs]
         if runs and (answer is None or answer.is_restless) and any(run.is_restless for run in runs):
             busy = float(np.median([run.busy for run in runs]))
-            found.append(restless_sentence(busy, self._bed.threads))
+            found.append(restless_sentence(busy, self._testbed.threads))
         elif (
-            runs and self._bed.threads > 1 and (busy := float(np.median([run.busy for run in runs]))) >= _BUSY
+            runs
+            and self._testbed.threads > 1
+            and (busy := float(np.median([run.busy for run in runs]))) >= _BUSY
         ):
-            found.append(busy_sentence(busy, self._bed.threads))
+            found.append(busy_sentence(busy, self._testbed.threads))
         return tuple(found)
 
     def reason(self, answer: Choice | None, interrupted: bool) -> str:
@@ -110,13 +112,13 @@ class Report:
     ) -> Outcome:
         return Outcome(
             self._budget,
-            self._bed.scorer.quality,
+            self._testbed.scorer.quality,
             answer,
             ladder,
             *self._ends_ms,
             path,
             everything_fits=self._everything_fits,
-            statistic=self._bed.statistic,
+            statistic=self._testbed.statistic,
             **more,
         )
 
@@ -125,7 +127,7 @@ class Report:
     ) -> None:
         """Write pareto.csv: at the end, and every second while trials run, for those who watch."""
         write_table(
-            folder.path / "pareto.csv", self._space, self._bed.scorer.quality, found, finalists, answer,
+            folder.path / "pareto.csv", self._space, self._testbed.scorer.quality, found, finalists, answer,
             self._limits, self._is_measured,
         )  # fmt: skip
 
@@ -134,21 +136,21 @@ class Report:
     ) -> None:
         self.write_table(folder, found, finals.finalists, None if winner is None else winner.index)
         title = Path(str(folder.info.get("model", self._space.name))).name
-        draw(found, outcome, f"{title}: {self._budget}", folder.path, self._bed.scorer.source)
+        draw(found, outcome, f"{title}: {self._budget}", folder.path, self._testbed.scorer.source)
         if outcome.answer is not None:
             write_json(folder.path / "subnet.json", outcome.answer.subnet.to_dict())
-            self._bed.keep_program(outcome.answer.subnet, folder.path)
+            self._testbed.keep_program(outcome.answer.subnet, folder.path)
         measured = [
             {
                 "trial": int(found.number[f.index]),
-                "latencies_ms": [run.of(self._bed.statistic) for run in f.runs],
+                "latencies_ms": [run.of(self._testbed.statistic) for run in f.runs],
                 "paces": [run.pace for run in f.runs],
             }
             for f in finals.finalists.values()
         ]
         folder.set_state(
             INTERRUPTED if outcome.interrupted else FINISHED,
-            **self._bed.describe(),
+            **self._testbed.describe(),
             finalists=measured,
             result=outcome.to_dict(),
         )

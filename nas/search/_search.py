@@ -29,15 +29,15 @@ _STALE = 0.10  # a profile's extremes this near to the budget are measured again
 class Search:
     """One search in progress."""
 
-    def __init__(self, config: SearchConfig, bed: Testbed, progress: Listener | None) -> None:
+    def __init__(self, config: SearchConfig, testbed: Testbed, progress: Listener | None) -> None:
         self._config = config
-        self._bed = bed
+        self._testbed = testbed
         self._progress = as_progress(progress)
         self._budget = config.budget
-        self._space = bed.space
+        self._space = testbed.space
         self._limits = config.budget.limits()
-        self._is_measured = bed.scorer.source == "measured"
-        self._is_costly = bool(bed.pass_dimensions)  # where writing a candidate's programs takes seconds
+        self._is_measured = testbed.scorer.source == "measured"
+        self._is_costly = bool(testbed.pass_dimensions)  # where writing a candidate's programs takes seconds
         self._pace = 1.0  # measured over predicted latency, as far as this run knows
         default = MEASURED_TRIALS if self._is_measured else PREDICTED_TRIALS
         self._trials = Trials(config.trials or default, config.sampler, config.seed, self._is_measured)
@@ -45,15 +45,15 @@ class Search:
     def refuse(self) -> Outcome | None:
         """Return an outcome without an answer when the smallest subnet is over the budget, else None."""
         codes = self._space.codes([self._space.smallest(), self._space.largest()])
-        counts = self._bed.counts(codes)
-        self._ends_ms = self._bed.extremes_ms()
+        counts = self._testbed.counts(codes)
+        self._ends_ms = self._testbed.extremes_ms()
         limit = self._budget.latency_ms
         if limit is not None and limit < self._ends_ms[0] <= limit * (1 + _STALE):
-            again = self._bed.measure(codes[:1])[0].of(self._bed.statistic)
+            again = self._testbed.measure(codes[:1])[0].of(self._testbed.statistic)
             self._ends_ms = min(self._ends_ms[0], again), self._ends_ms[1]
         smallest = dict(zip(COSTS, [self._ends_ms[0], *counts[0].tolist()], strict=True))
         largest = dict(zip(COSTS, [self._ends_ms[1], *counts[1].tolist()], strict=True))
-        self._report = Report(self._bed, self._budget, self._ends_ms, not self._budget.broken_by(largest))
+        self._report = Report(self._testbed, self._budget, self._ends_ms, not self._budget.broken_by(largest))
         broken = {name: smallest[name] for name in self._budget.broken_by(smallest)}
         if not broken:
             return None
@@ -62,10 +62,12 @@ class Search:
 
     def _offers(self) -> tuple[Choice, ...]:
         """Return what other budgets would bring: the smallest subnet, and predicted rungs where they cost nothing."""
-        if self._is_measured or not self._bed.is_ready:
+        if self._is_measured or not self._testbed.is_ready:
             return ()
         codes = self._space.codes([self._space.smallest()])
-        engine = Engine(Problem(self._space, COSTS, self._costs, np.full(4, np.inf), self._bed.scorer.score))
+        engine = Engine(
+            Problem(self._space, COSTS, self._costs, np.full(4, np.inf), self._testbed.scorer.score)
+        )
         found = Evaluations.empty(self._space)
         codes = np.concatenate([codes, engine.ask(200, codes, np.zeros(1))])
         found.extend(codes, *self._evaluate(codes))
@@ -94,7 +96,7 @@ class Search:
             raise
 
     def _search(self, folder: RunFolder) -> Outcome:
-        self._bed.prepare()
+        self._testbed.prepare()
         record = self._open_record(folder)
         found = record.load()
         interrupted = False
@@ -131,18 +133,18 @@ class Search:
             )
             if len(found) < self._trials.count:
                 allowed = np.all(found.costs[:, 1:] <= self._limits[1:], axis=1)
-                finals = Finals(found, allowed, self._bed.measure, statistic=self._bed.statistic)
+                finals = Finals(found, allowed, self._testbed.measure, statistic=self._testbed.statistic)
                 self._pace = finals.pace(limit)
                 folder.set_state(RUNNING, pace=self._pace)
         run_trials(self._trials, self._problem(), record, found, self._evaluate, advance)
 
     def _open_record(self, folder: RunFolder) -> Record:
-        name, quality = folder.info["study"], self._bed.scorer.quality
+        name, quality = folder.info["study"], self._testbed.scorer.quality
         return Record(folder.path, name, self._space, self._budget, quality=quality, url=self._config.storage)
 
     def _problem(self) -> Problem:
         measured = self._is_measured
-        score = None if measured else self._bed.scorer.score
+        score = None if measured else self._testbed.scorer.score
         smallest_ms = float(self._costs(self._space.codes([self._space.smallest()]))[0, 0])
         limits = self._limits.copy()
         limits[0] = max(limits[0] / self._pace, min(smallest_ms, limits[0]))
@@ -152,20 +154,20 @@ class Search:
             self._costs,
             limits,
             score,
-            hint=self._bed.hint if measured else None,
-            plain=plain_codes(self._space, self._bed.pass_dimensions) if measured else None,
-            known=self._bed.scorer.known,
-            link=self._bed.scorer.quality.to_additive,
+            hint=self._testbed.hint if measured else None,
+            plain=plain_codes(self._space, self._testbed.pass_dimensions) if measured else None,
+            known=self._testbed.scorer.known,
+            link=self._testbed.scorer.quality.to_additive,
         )
 
     def _costs(self, codes: np.ndarray) -> np.ndarray:
-        return np.column_stack([self._bed.latency_ms(codes), self._bed.counts(codes)])
+        return np.column_stack([self._testbed.latency_ms(codes), self._testbed.counts(codes)])
 
     def _evaluate(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self._bed.scorer.score(codes), self._costs(codes)
+        return self._testbed.scorer.score(codes), self._costs(codes)
 
     def _advance(self, done: int, total: int, best: float) -> None:
-        quality = self._bed.scorer.quality
+        quality = self._testbed.scorer.quality
         note = "" if np.isnan(best) else f"best {quality.label} {quality.text(quality.sign * best)}"
         self._progress("searching", done, total, note)
 
@@ -175,10 +177,10 @@ class Search:
         found = self._with_smallest(found)
         allowed = np.all(found.costs[:, 1:] <= self._limits[1:], axis=1)
         check = self._checked()
-        doubt = 0.0 if check is None else self._bed.scorer.doubt
+        doubt = 0.0 if check is None else self._testbed.scorer.doubt
         finals = Finals(
-            found, allowed, self._bed.measure, self._pace, check=check, doubt=doubt,
-            statistic=self._bed.statistic, is_doubted=bool(self._bed.doubt),
+            found, allowed, self._testbed.measure, self._pace, check=check, doubt=doubt,
+            statistic=self._testbed.statistic, is_doubted=bool(self._testbed.doubt),
             is_costly=self._is_costly,
         )  # fmt: skip
         winner: Finalist | None = None
@@ -218,7 +220,7 @@ class Search:
 
     def _checked(self) -> Check | None:
         """Return what measures the quality of finalists, where it is predicted and needs no data."""
-        check = self._bed.scorer.check
+        check = self._testbed.scorer.check
         if check is None:
             return None
         count = 0

@@ -16,7 +16,7 @@ from nas.search.config import SearchConfig
 
 
 def new_run(
-    config: SearchConfig, bed: Testbed, run_dir: Path | None, stem: str, progress: Listener | None = None
+    config: SearchConfig, testbed: Testbed, run_dir: Path | None, stem: str, progress: Listener | None = None
 ) -> Outcome:
     """Search from the beginning in a new folder (default: runs/<stem>-<n>).
 
@@ -24,17 +24,17 @@ def new_run(
     """
     if run_dir is not None and run_dir.exists():
         raise UsageError(f"{run_dir} already exists; name a new folder, or continue it with --resume")
-    run = Search(config, bed, progress)
+    run = Search(config, testbed, progress)
     if (refusal := run.refuse()) is not None:
         return refusal
     path = free_name(Path("runs"), stem) if run_dir is None else run_dir
-    quality = bed.scorer.quality
+    quality = testbed.scorer.quality
     folder = RunFolder.create(
         path,
         {
             **config.to_dict(),
             "study": path.name,
-            "space": bed.space.to_dict(),
+            "space": testbed.space.to_dict(),
             "maximised": {
                 name: getattr(quality, name) for name in ("name", "label", "unit", "higher_is_better")
             },
@@ -44,12 +44,12 @@ def new_run(
 
 
 def resume_run(
-    folder: RunFolder, bed: Testbed, trials: int | None = None, progress: Listener | None = None
+    folder: RunFolder, testbed: Testbed, trials: int | None = None, progress: Listener | None = None
 ) -> Outcome:
     """Continue a run that was killed or interrupted, or extend a finished one to more `trials`."""
     folder.require_idle()
     config = SearchConfig.from_run(folder.info, trials)
-    run = Search(config, bed, progress)
+    run = Search(config, testbed, progress)
     if (refusal := run.refuse()) is not None:
         return replace(refusal, run_dir=folder.path)
     drop_stale_lock(folder.path)
@@ -57,9 +57,9 @@ def resume_run(
     return run.go(folder)
 
 
-def stored_outcome(folder: RunFolder, bed: Testbed, trials: int | None) -> Outcome | None:
+def stored_outcome(folder: RunFolder, testbed: Testbed, trials: int | None) -> Outcome | None:
     """Return the result of a finished run that needs no more trials, else None."""
     wanted = trials or 0
     if folder.info.get("state") != FINISHED or wanted > folder.info["result"]["trials"]:
         return None
-    return Outcome.from_dict(folder.info["result"], bed.space, bed.scorer.quality, folder.path)
+    return Outcome.from_dict(folder.info["result"], testbed.space, testbed.scorer.quality, folder.path)

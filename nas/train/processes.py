@@ -67,11 +67,11 @@ class Processes:
         self.average([found])
         return dict(zip(values, found.tolist(), strict=True))
 
-    def any(self, wish: bool) -> bool:
+    def any(self, requested: bool) -> bool:
         """Whether any process wishes it; told on the processor, so that no device has to be waited for."""
         if self.size == 1:
-            return wish
-        flag = torch.tensor([int(wish)])
+            return requested
+        flag = torch.tensor([int(requested)])
         distributed.all_reduce(flag)
         return bool(flag.item())
 

@@ -264,8 +264,8 @@ def test_a_job_that_broke_off_is_told_of_at_the_next_visit(runs: Path, page: Pag
         "argv": ["search"],
         "run": "gone",
     }
-    keeper = {"host": "elsewhere", "pid": 1, "started": 0.0}
-    jobs.write_info(folder, info | {"state": "running", "created": 0.0, "keeper": keeper})
+    supervisor = {"host": "elsewhere", "pid": 1, "started": 0.0}
+    jobs.write_info(folder, info | {"state": "running", "created": 0.0, "supervisor": supervisor})
     test = page("home")
     assert not test.exception and "without a last word" in words(test)
     test = page("search", job=folder.name)

@@ -11,18 +11,20 @@ from nas.compress import recommend
 
 
 @dataclass(frozen=True)
-class Way:
+class QuantizationScheme:
     speedup: float
     size_bytes: int
     score: float
 
 
-FLOATS = Way(1.0, 1000, 0.0)
-ways = st.builds(Way, st.floats(0.1, 4), st.integers(1, 2000), st.floats(-9, 9))
+FLOATS = QuantizationScheme(1.0, 1000, 0.0)
+schemes = st.builds(QuantizationScheme, st.floats(0.1, 4), st.integers(1, 2000), st.floats(-9, 9))
 
 
-@given(st.lists(ways, max_size=6), st.floats(-9, 9))
-def test_for_speed_the_most_accurate_that_is_fast_enough(tried: list[Way], least: float) -> None:
+@given(st.lists(schemes, max_size=6), st.floats(-9, 9))
+def test_for_speed_the_most_accurate_that_is_fast_enough(
+    tried: list[QuantizationScheme], least: float
+) -> None:
     chosen = recommend(FLOATS, tried, worth=1.2, least=least)
     fine = [way for way in tried if way.speedup >= 1.2 and way.score >= least]
     if chosen is None:
@@ -31,8 +33,8 @@ def test_for_speed_the_most_accurate_that_is_fast_enough(tried: list[Way], least
         assert chosen in fine and chosen.score == max(way.score for way in fine)
 
 
-@given(st.lists(ways, max_size=6), st.floats(-9, 9))
-def test_for_size_the_smallest_that_is_smaller(tried: list[Way], least: float) -> None:
+@given(st.lists(schemes, max_size=6), st.floats(-9, 9))
+def test_for_size_the_smallest_that_is_smaller(tried: list[QuantizationScheme], least: float) -> None:
     chosen = recommend(FLOATS, tried, "size", least=least)
     fine = [way for way in tried if way.size_bytes < 1000 and way.score >= least]
     if chosen is None:

@@ -17,7 +17,7 @@ from nas import jobs
 from nas._errors import UsageError
 from nas._files import read_json
 from nas.jobs import new_name, search_words, start_search
-from nas.jobs.keeper import wait_or_stop
+from nas.jobs.supervisor import wait_or_stop
 
 SLOW = {"trials": 3000, "sampler": "tpe"}
 """A search that takes a while, with the profile that `made` has left."""
@@ -41,10 +41,10 @@ def state_of(job: jobs.Job) -> str:
 def child_of(job: jobs.Job) -> psutil.Process | None:
     """Return the process that does the work."""
     info = jobs.read_info(job.folder)
-    keeper = info.get("keeper")
-    if keeper is None or not psutil.pid_exists(keeper["pid"]):
+    supervisor = info.get("supervisor")
+    if supervisor is None or not psutil.pid_exists(supervisor["pid"]):
         return None
-    children = psutil.Process(keeper["pid"]).children()
+    children = psutil.Process(supervisor["pid"]).children()
     return children[0] if children else None
 
 
@@ -101,8 +101,8 @@ def test_a_command_that_does_not_listen_is_stopped_in_the_end(tmp_path: Path) ->
 def test_a_killed_job_is_seen_as_dead(runs: Path) -> None:
     job = start_search("mbv3-cifar10", {"latency": "20ms"}, SLOW)
     wait(lambda: child_of(job) is not None)
-    child, keeper = child_of(job), jobs.read_info(job.folder)["keeper"]["pid"]
-    os.kill(keeper, signal.SIGKILL)
+    child, supervisor = child_of(job), jobs.read_info(job.folder)["supervisor"]["pid"]
+    os.kill(supervisor, signal.SIGKILL)
     assert child is not None
     child.kill()
     wait(lambda: state_of(job) == "dead")
@@ -116,7 +116,7 @@ def test_jobs_wait_for_each_other_and_a_waiting_one_can_be_cancelled(runs: Path)
     second = jobs.start("list", "List", ["list"])
     time.sleep(1.0)
     assert state_of(second) == "queued"
-    wait(lambda: jobs.read_info(second.folder).get("keeper"))
+    wait(lambda: jobs.read_info(second.folder).get("supervisor"))
     jobs.find(second.id).cancel()  # type: ignore[union-attr]
     wait(lambda: state_of(second) == "cancelled")
     jobs.find(first.id).cancel()  # type: ignore[union-attr]

@@ -19,7 +19,7 @@ def test_a_turn_that_is_taken_is_refused_with_who_has_it(runs: Path) -> None:
         folder = jobs.jobs_root() / "20260101-000000-abcdef"
         folder.mkdir()
         info = {"kind": "search", "title": "Search", "argv": ["search"], "created": 0.0}
-        jobs.write_info(folder, info | {"state": "running", "keeper": own_process()})
+        jobs.write_info(folder, info | {"state": "running", "supervisor": own_process()})
         with (
             pytest.raises(UsageError, match=r"job 20260101-000000-abcdef \(Search\) is measuring"),
             jobs.turn(),

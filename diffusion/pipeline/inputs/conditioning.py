@@ -37,7 +37,7 @@ def _text(texts: Texts, pixels: Pixels, denoiser: DenoiserFamily, zeros: bool) -
     return Conditions(
         inputs={"prompt": Tokens("tokenizer", config.vocab_size, denoiser.tokens)},
         encoders={TEXT: {"input_ids": "prompt"}},
-        told={"encoder_hidden_states": (EncodedConditions(TEXT, 0, config.hidden_size),)},
+        conditioning={"encoder_hidden_states": (EncodedConditions(TEXT, 0, config.hidden_size),)},
         negatives=True,
     )
 
@@ -53,7 +53,7 @@ def _two_texts(texts: Texts, pixels: Pixels, denoiser: DenoiserFamily, zeros: bo
             "prompt_2": Tokens("tokenizer_2", second.vocab_size, denoiser.tokens),
         },
         encoders={TEXT: {"input_ids": "prompt"}, TEXT_2: {"input_ids": "prompt_2"}},
-        told={
+        conditioning={
             "encoder_hidden_states": (
                 EncodedConditions(TEXT, 0, first.hidden_size),
                 EncodedConditions(TEXT_2, 0, width),
@@ -75,7 +75,7 @@ def _masked_text(texts: Texts, pixels: Pixels, denoiser: DenoiserFamily, zeros: 
     return Conditions(
         inputs={"prompt": ids, "prompt_mask": mask},
         encoders={TEXT: {"input_ids": "prompt", "attention_mask": "prompt_mask"}},
-        told={
+        conditioning={
             "encoder_hidden_states": (EncodedConditions(TEXT, 0, config.d_model),),
             "encoder_attention_mask": Given("prompt_mask"),
             **(sizes if denoiser.template.use_additional_conditions else {}),
@@ -88,7 +88,7 @@ def _label(texts: Texts, pixels: Pixels, denoiser: DenoiserFamily, zeros: bool) 
     """A class; the one after the last is none."""
     classes = int(denoiser.template.config.num_embeds_ada_norm)
     return Conditions(
-        inputs={"label": Label(classes)}, told={"class_labels": Given("label", without=classes)}
+        inputs={"label": Label(classes)}, conditioning={"class_labels": Given("label", without=classes)}
     )
 
 
@@ -117,13 +117,13 @@ def _check(kind: Kind, conditions: Conditions, denoiser: DenoiserFamily) -> None
     """Raise `UsageError` unless the denoiser takes just what it would be told, in that width."""
     taken = denoiser.example_input(denoiser.space.largest())
     wanted = {name: x for name, x in taken.items() if name not in ("sample", "hidden_states", "timestep")}
-    if missing := wanted.keys() ^ conditions.told.keys():
+    if missing := wanted.keys() ^ conditions.conditioning.keys():
         name = min(missing)
         takes = "takes" if name in wanted else "does not take"
         raise UsageError(
             f"the pipeline's {kind.denoiser} {takes} {name}, unlike that of a {kind.name}; give a pipeline of diffusers"
         )
-    for name, source in conditions.told.items():
+    for name, source in conditions.conditioning.items():
         if not isinstance(source, tuple):
             continue
         width = sum(part.stop - part.start for part in source)

@@ -87,7 +87,7 @@ class Conditions:
 
     inputs: Mapping[str, Tokens | Label] = field(default_factory=dict)
     encoders: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    told: Mapping[str, tuple[EncodedConditions, ...] | Given | Constant] = field(default_factory=dict)
+    conditioning: Mapping[str, tuple[EncodedConditions, ...] | Given | Constant] = field(default_factory=dict)
     negatives: bool = False
 
     def example(self, batch_size: int) -> dict[str, Tensor]:
@@ -104,9 +104,9 @@ class Conditions:
         """Return the JSON object that the runner reads."""
         return {
             "encoders": {program: dict(arguments) for program, arguments in self.encoders.items()},
-            "told": {
+            "conditioning": {
                 name: [vars(part) for part in value] if isinstance(value, tuple) else vars(value)
-                for name, value in self.told.items()
+                for name, value in self.conditioning.items()
             },
         }
 
@@ -139,7 +139,7 @@ def tell(
         parts = [x[:, 0] if part.pooled else x for part, x in zip(source, parts, strict=True)]
         return torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
 
-    return {name: value(source) for name, source in conditions.told.items()}
+    return {name: value(source) for name, source in conditions.conditioning.items()}
 
 
 def _encoded(

@@ -88,14 +88,14 @@ def load_tokenizer(folder: Path, name: str) -> Any:
 
 def tokenize(folder: Path, tokens: Tokens, prompts: Sequence[str]) -> Tensor:
     """Return the token numbers or the mask (n, length), int64, of prompts."""
-    told = load_tokenizer(folder, tokens.tokenizer)(
+    conditioning = load_tokenizer(folder, tokens.tokenizer)(
         [prompt.lower().strip() if tokens.lower else prompt for prompt in prompts],
         padding="max_length",
         max_length=tokens.length,
         truncation=True,
         return_tensors="pt",
     )
-    return told.attention_mask if tokens.mask else told.input_ids
+    return conditioning.attention_mask if tokens.mask else conditioning.input_ids
 
 
 def read_labels(folder: Path) -> dict[str, int]:

@@ -24,7 +24,7 @@ DECODERS: Mapping[str, Any] = {
     "AutoencoderTiny": AutoencoderTiny,
     "PatchAutoencoder": PatchAutoencoder,
 }
-_STEADY = {
+_DETERMINISTIC = {
     "DDPMScheduler": "DDIMScheduler",
     "EulerAncestralDiscreteScheduler": "EulerDiscreteScheduler",
     "KDPM2AncestralDiscreteScheduler": "EulerDiscreteScheduler",
@@ -179,6 +179,6 @@ def make_scheduler(name: str, config: Mapping[str, Any]) -> Any:
     return kind.from_config(own)
 
 
-def steady_scheduler(name: str) -> str:
+def deterministic_scheduler(name: str) -> str:
     """Return the class of a scheduler, or of its deterministic relative where it adds noise at every step."""
-    return _STEADY.get(name, name)
+    return _DETERMINISTIC.get(name, name)

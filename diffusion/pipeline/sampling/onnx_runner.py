@@ -32,7 +32,7 @@ def sample(sampling: Mapping[str, Any], run: Run, inputs: Mapping[str, Array]) -
     latents = inputs["latents"]
     count, channels = latents.shape[:2]
     steps, mix, names = sampling["steps"], np.asarray(sampling["mix"], np.float32), sampling["denoiser"]
-    told = tell(sampling, run, inputs, any(step["guided"] for step in steps))
+    conditioning = tell(sampling, run, inputs, any(step["guided"] for step in steps))
     known, deep = [latents], None
     for index, step in enumerate(steps):
         rows = 2 * count if step["guided"] else count
@@ -40,7 +40,7 @@ def sample(sampling: Mapping[str, Any], run: Run, inputs: Mapping[str, Array]) -
         feed = {
             names["sample"]: np.concatenate([x, x]) if step["guided"] else x,
             "timestep": np.full(rows, step["timestep"], np.float32),
-            **{name: value[-rows:] for name, value in told.items()},
+            **{name: value[-rows:] for name, value in conditioning.items()},
         }
         if step["whole"]:
             out = run(names["whole"], feed)
@@ -88,7 +88,7 @@ def tell(
         other = inputs[_negative(source["input"])] if null is None else np.full_like(own, null)
         return np.concatenate([other, own])
 
-    return {name: value(source) for name, source in sampling["told"].items()}
+    return {name: value(source) for name, source in sampling["conditioning"].items()}
 
 
 def _negative(name: str) -> str:

@@ -59,7 +59,7 @@ class Sampled:
     def sample_latents(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return the latents that the decoder is given, or where there is none the images."""
         own = self._procedure
-        told = tell(own.conditions, self._programs, inputs, any(step.is_guided for step in own.plan))
+        conditioning = tell(own.conditions, self._programs, inputs, any(step.is_guided for step in own.plan))
         deep: Tensor | None = None
 
         def predict(index: int, x: Tensor, time: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ class Sampled:
             feed = {
                 own.sample_name: torch.cat([x, x]) if step.is_guided else x,
                 "timestep": time.to(x.dtype).expand(rows),
-                **{name: value[-rows:] for name, value in told.items()},
+                **{name: value[-rows:] for name, value in conditioning.items()},
             }
             if step.is_whole:
                 out = self._programs[own.whole](feed)

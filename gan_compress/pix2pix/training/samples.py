@@ -66,5 +66,5 @@ def side_by_side(columns: Sequence[Tensor], rows: int) -> Tensor:
     """Return one picture, uint8 (height, width, 3): a row for each image, a column for each entry of `columns`."""
     table = torch.stack([column[:rows].float().cpu() for column in columns], 1)  # (rows, columns, c, h, w)
     rows, count, channels, height, width = table.shape
-    sheet = table.permute(2, 0, 3, 1, 4).reshape(channels, rows * height, count * width)
-    return to_bytes(sheet).permute(1, 2, 0)
+    contact_sheet = table.permute(2, 0, 3, 1, 4).reshape(channels, rows * height, count * width)
+    return to_bytes(contact_sheet).permute(1, 2, 0)

@@ -43,11 +43,11 @@ def search_model(
     folder, hear = None if run_dir is None else Path(run_dir), as_progress(progress)
     if folder is not None and folder.exists():
         raise UsageError(f"{folder} already exists; name a new folder, or continue it with --resume")
-    with open_testbed(config, hear, model) as bed:
-        if config.data is None and bed.scorer.source == "measured":
-            hear.remark(_without_table(config, bed))
-        outcome = new_run(config, bed, folder, f"{bed.model.path.name}-{config.budget.slug}", hear)
-        return SearchResult(outcome, Model.of(bed.model))
+    with open_testbed(config, hear, model) as testbed:
+        if config.data is None and testbed.scorer.source == "measured":
+            hear.remark(_without_table(config, testbed))
+        outcome = new_run(config, testbed, folder, f"{testbed.model.path.name}-{config.budget.slug}", hear)
+        return SearchResult(outcome, Model.of(testbed.model))
 
 
 def resume_search(
@@ -68,15 +68,15 @@ def resume_search(
     """
     folder = RunFolder.open(Path(run_dir))
     folder.require_idle()
-    with open_testbed(SearchConfig.from_run(folder.info), progress) as bed:
-        known = stored_outcome(folder, bed, trials)
-        return SearchResult(known or resume_run(folder, bed, trials, progress), Model.of(bed.model))
+    with open_testbed(SearchConfig.from_run(folder.info), progress) as testbed:
+        known = stored_outcome(folder, testbed, trials)
+        return SearchResult(known or resume_run(folder, testbed, trials, progress), Model.of(testbed.model))
 
 
-def _without_table(config: SearchConfig, bed: ModelTestbed) -> str:
-    kind = bed.scorer.quality
+def _without_table(config: SearchConfig, testbed: ModelTestbed) -> str:
+    kind = testbed.scorer.quality
     return (
-        f"{bed.model.path.name} has no table of {kind.label}, so that each trial is measured; "
+        f"{testbed.model.path.name} has no table of {kind.label}, so that each trial is measured; "
         f"`nas measure {config.model} --quality {kind.name}` makes one, and searches then take seconds"
     )
 

@@ -105,10 +105,10 @@ def test_eval_tells_match_and_difference(run, tiny, tmp_path):
     assert answer["match"]["images"] == 4
     assert answer["match"]["low"] <= answer["match"]["percent"] <= answer["match"]["high"]
     assert 0 < answer["difference"]["psnr_db"] < 60
-    told = run("eval", "a dog", *args)
-    assert "prompt match" in told.stdout
-    assert "judged by mbv3-cifar10" in told.stdout
-    assert "SSIM" in told.stdout
+    conditioning = run("eval", "a dog", *args)
+    assert "prompt match" in conditioning.stdout
+    assert "judged by mbv3-cifar10" in conditioning.stdout
+    assert "SSIM" in conditioning.stdout
 
 
 def test_eval_measures_distances_in_named_features(run, tiny, tmp_path):
@@ -123,8 +123,8 @@ def test_eval_measures_distances_in_named_features(run, tiny, tmp_path):
     assert set(figures) == {"feature distance", "Fréchet distance", "kernel distance × 1000"}
     assert {each["features"] for each in figures.values()} == {"mbv3-cifar10 features"}
     assert figures["feature distance"]["against"] == str(other) and figures["feature distance"]["value"] > 0
-    told = run("eval", "a dark", *args)
-    assert "real images (mbv3-cifar10 features, 3 images)" in told.stdout
+    conditioning = run("eval", "a dark", *args)
+    assert "real images (mbv3-cifar10 features, 3 images)" in conditioning.stdout
 
 
 def test_eval_refuses_metrics_without_what_they_need(run, tiny, tmp_path):

@@ -127,12 +127,12 @@ def test_the_command_keeps_a_limit_and_the_table(nas_run: Any, tiny: Path, tmp_p
     assert table == answer["sensitivity"]
     assert {"dimension", "choice", "error", "macs", "params"} == set(table[0])
     assert latents(load_pipeline(tmp_path / "out")).shape == (2, 8, 4, 4)
-    told = nas_run(
+    conditioning = nas_run(
         "diffusion", "prune", "--pipeline", tiny, "--sensitivity", "--samples", "1", "--steps", "1"
     )
-    assert told.code == 0, told.stderr
-    assert "most harmful first, one choice at a time" in told.stdout
-    assert "wrote" not in told.stdout
+    assert conditioning.code == 0, conditioning.stderr
+    assert "most harmful first, one choice at a time" in conditioning.stdout
+    assert "wrote" not in conditioning.stdout
 
 
 def test_an_unconditional_pipeline_is_pruned(tmp_path: Path) -> None:

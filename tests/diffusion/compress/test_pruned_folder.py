@@ -80,8 +80,8 @@ def test_the_commands_take_it(pruned: Path, nas_run: Callable, tmp_path: Path) -
     assert code == 3 and "the smallest needs" in err
     run("diffusion", "sample", "cat", "--pipeline", pruned, "--steps", "1", "--output", tmp_path / "a.png")
     given = (f"{pruned}@steps=1", f"{pruned}@steps=2", "--prompt", "cat", "--images", "1", "--no-measure")
-    told = run("diffusion", "compare", *given, "--output", tmp_path / "b.png", *one, "--json")
-    assert len(json.loads(told.stdout)["pipelines"]) == 2
+    conditioning = run("diffusion", "compare", *given, "--output", tmp_path / "b.png", *one, "--json")
+    assert len(json.loads(conditioning.stdout)["pipelines"]) == 2
 
 
 def test_it_teaches_nothing(pruned: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from diffusion.compress import quantization as quantize
-from diffusion.compress.quantization import LEAST_PSNR, TriedWay, Way, refusal, ways
+from diffusion.compress.quantization import LEAST_PSNR, QuantizationScheme, TriedScheme, refusal, schemes
 from diffusion.evaluation.task import fixed_inputs
 from diffusion.pipeline.sampling.onnx_runner import Pipeline, sample
 from nas.compress import recommend
@@ -38,22 +38,22 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few ways, measured as shortly as it goes."""
     monkeypatch.setattr(quantize, "_SECONDS", 0.01)
     monkeypatch.setattr(quantize, "_PICTURES", 4)
-    every = quantize.ways
-    few = lambda *args: [way for way in every(*args) if way.name in KEPT]  # noqa: E731
+    every = quantize.schemes
+    few = lambda *args: [scheme for scheme in every(*args) if scheme.name in KEPT]  # noqa: E731
     for module in ("quantization", "verbs"):
-        monkeypatch.setattr(f"diffusion.compress.{module}.ways", few)
+        monkeypatch.setattr(f"diffusion.compress.{module}.schemes", few)
 
 
-def _tried(model: Model, name: str, ms: float, size: int, psnr_db: float) -> TriedWay:
+def _tried(model: Model, name: str, ms: float, size: int, psnr_db: float) -> TriedScheme:
     measured = Measurement.from_turns([Turn(Burst((ms,), 0.0))] * 3)
-    way = Way(name, model.space.largest())
-    return TriedWay(way, {}, size, measured, 10 / ms, psnr_db, None)
+    scheme = QuantizationScheme(name, model.space.largest())
+    return TriedScheme(scheme, {}, size, measured, 10 / ms, psnr_db, None)
 
 
 def test_every_kind_of_layer_is_tried_alone_and_with_the_others(model: Model) -> None:
-    found = ways(model, model.space.subnet({**model.space.largest(), "attention.bits": 4}), "onnxruntime")
+    found = schemes(model, model.space.subnet({**model.space.largest(), "attention.bits": 4}), "onnxruntime")
     assert found[0].name == "fp32" and set(quantize.bits_of(found[0].subnet).values()) == {32}
-    own = {way.name: quantize.bits_of(way.subnet) for way in found}
+    own = {scheme.name: quantize.bits_of(scheme.subnet) for scheme in found}
     assert len(own) == len(found) == 13
     assert own["int8 weights, all"] == {"attention.bits": 8, "feed_forward.bits": 8, "resnet.bits": 8}
     assert own["int4 weights, feed-forward"] == {
@@ -61,8 +61,8 @@ def test_every_kind_of_layer_is_tried_alone_and_with_the_others(model: Model) ->
         "feed_forward.bits": 4,
         "resnet.bits": 32,
     }
-    assert {way.scope for way in found} == {"", "dynamic", "everything", "weighted", "inner"}
-    assert {way.scope for way in ways(model, model.space.largest(), "torch")} == {""}
+    assert {scheme.scope for scheme in found} == {"", "dynamic", "everything", "weighted", "inner"}
+    assert {scheme.scope for scheme in schemes(model, model.space.largest(), "torch")} == {""}
 
 
 def test_only_what_is_faster_is_recommended_for_speed(model: Model) -> None:
@@ -118,7 +118,11 @@ def test_a_file_that_onnx_runtime_quantized_takes_the_place_of_floats(
 
     runtime, workload = get_runtime("onnxruntime"), Workload(threads=1)
     start = model.space.subnet({**model.space.largest(), "steps": 2, "reuse": 2})
-    some = [way for way in ways(model, start, "onnxruntime") if way.name in ("fp32", "static int8, weighted")]
+    some = [
+        scheme
+        for scheme in schemes(model, start, "onnxruntime")
+        if scheme.name in ("fp32", "static int8, weighted")
+    ]
     floats, static = quantize.QuantizationTrial(model, runtime, workload, tmp_path).run(some)
     assert {name for name in static.files if static.files[name] != floats.files[name]} == {
         "unet",

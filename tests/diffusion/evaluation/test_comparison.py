@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from diffusion.cli._candidates import read_candidates
 from diffusion.evaluation.comparison import Row
-from diffusion.evaluation.comparison_figure import draw_sheet, label, scaled, wrapped
+from diffusion.evaluation.comparison_figure import draw_contact_sheet, label, scaled, wrapped
 from diffusion.evaluation.quality import Difference, Match
 from nas.errors import NasError, UsageError
 from nas.export import Export, parse_formats
@@ -71,11 +71,13 @@ def test_pipelines_stand_side_by_side(run, pipeline, exported, tmp_path):
 
 def test_the_same_comparison_gives_the_same_images(run, pipeline, tmp_path):
     args = (pipeline, f"{pipeline}@guidance=1", "--images", "2", "--no-measure")
-    told = [run(*args, "--output", f"{name}.png") for name in "ab"]
-    assert [each.code for each in told] == [0, 0], told[0].stderr
+    conditioning = [run(*args, "--output", f"{name}.png") for name in "ab"]
+    assert [each.code for each in conditioning] == [0, 0], conditioning[0].stderr
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    assert "prompt match" in told[0].stdout and "an image" not in told[0].stdout
-    assert "PSNR" in told[0].stdout and "none" in told[0].stdout  # guidance of 1 guides nothing
+    assert "prompt match" in conditioning[0].stdout and "an image" not in conditioning[0].stdout
+    assert (
+        "PSNR" in conditioning[0].stdout and "none" in conditioning[0].stdout
+    )  # guidance of 1 guides nothing
 
 
 def test_one_that_fails_is_shown(run, pipeline, tmp_path):
@@ -172,12 +174,14 @@ def test_tiny_images_are_enlarged_pixel_by_pixel():
     assert scaled((200, 100)) == (200, 100) and scaled((512, 1024)) == (128, 256)
     row = some_row("one", 10)
     assert row.images is not None
-    sheet = draw_sheet([row, Row("two", {"steps": 1}, failure="it broke")], ["a"] * 3, ["below"], 2)
-    left, height = 24 + 376, sheet.shape[0]
-    column = sheet[:, left : left + 128]
+    contact_sheet = draw_contact_sheet(
+        [row, Row("two", {"steps": 1}, failure="it broke")], ["a"] * 3, ["below"], 2
+    )
+    left, height = 24 + 376, contact_sheet.shape[0]
+    column = contact_sheet[:, left : left + 128]
     rows = [y for y in range(height - 8) if np.array_equal(column[y, ::8], row.images[0][0])]
     assert len(rows) >= 8 and np.array_equal(column[rows[0] + 8, ::8], row.images[0][1])
-    assert (sheet == (241, 243, 246)).all(-1).any()  # where images are missing
+    assert (contact_sheet == (241, 243, 246)).all(-1).any()  # where images are missing
 
 
 def test_text_is_wrapped_and_cut():

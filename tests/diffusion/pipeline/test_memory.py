@@ -54,7 +54,7 @@ def test_what_does_not_fit_alone_costs_a_sentence() -> None:
 def test_pictures_are_the_same_in_halved_batches(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded, prompts, seeds = load_pipeline(pipeline), ["a photo of a ship"] * 4, [0, 1, 2, 3]
     whole = generate(loaded, prompts, seeds, SamplingSettings(steps=1))
-    real, told = diffusion.pipeline.sampling.generate._images, []
+    real, conditioning = diffusion.pipeline.sampling.generate._images, []
 
     def limited(pipeline, prompts, *args):
         if len(prompts) > 2:
@@ -62,8 +62,10 @@ def test_pictures_are_the_same_in_halved_batches(pipeline: Path, monkeypatch: py
         return real(pipeline, prompts, *args)
 
     monkeypatch.setattr(diffusion.pipeline.sampling.generate, "_images", limited)
-    made = generate(loaded, prompts, seeds, SamplingSettings(steps=1), advance=lambda *at: told.append(at))
-    assert told == [(2, 4), (4, 4)]
+    made = generate(
+        loaded, prompts, seeds, SamplingSettings(steps=1), advance=lambda *at: conditioning.append(at)
+    )
+    assert conditioning == [(2, 4), (4, 4)]
     assert np.abs(made.astype(int) - whole).max() <= 1
     monkeypatch.setattr(diffusion.pipeline.sampling.generate, "_images", lambda *args: torch.empty(2**60))
     with pytest.raises(NasError, match="single picture of 16 × 16 pixels"):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffusion.pipeline.parts.components import make_scheduler, steady_scheduler
+from diffusion.pipeline.parts.components import deterministic_scheduler, make_scheduler
 from diffusion.pipeline.sampling.onnx_runner import clean, mixed
 from diffusion.pipeline.sampling.scheduler_weights import mixing
 from nas.errors import UsageError
@@ -35,18 +35,20 @@ def test_clipped_images_are_mixed_as_the_scheduler_mixes_them(
 ) -> None:
     scheduler = library.DDIMScheduler(prediction_type=prediction, clip_sample_range=0.8, **changed)
     scheduler.set_timesteps(5)
-    told = mixing(scheduler, 5)
-    assert told["clip"] == 0.8
+    conditioning = mixing(scheduler, 5)
+    assert conditioning["clip"] == 0.8
     generator = torch.Generator().manual_seed(3)
     x = torch.randn(2, 3, 4, 4, generator=generator)
     known = [x.numpy()]
     for index, time in enumerate(scheduler.timesteps):
-        assert np.abs(mixed(np.asarray(told["mix"][index], np.float32), known) - x.numpy()).max() < 1e-4
+        assert (
+            np.abs(mixed(np.asarray(conditioning["mix"][index], np.float32), known) - x.numpy()).max() < 1e-4
+        )
         made = torch.randn(x.shape, generator=generator)
         known.append(made.numpy())
-        known += clean(told, index, known)
+        known += clean(conditioning, index, known)
         x = scheduler.step(made, time, x).prev_sample
-    assert np.abs(mixed(np.asarray(told["mix"][-1], np.float32), known) - x.numpy()).max() < 1e-4
+    assert np.abs(mixed(np.asarray(conditioning["mix"][-1], np.float32), known) - x.numpy()).max() < 1e-4
     assert np.abs(known[2]).max() == np.float32(0.8)
 
 
@@ -61,7 +63,7 @@ def test_dynamic_thresholds_are_refused(name: str) -> None:
 
 
 def test_what_adds_noise_gives_way_to_what_does_not() -> None:
-    assert steady_scheduler("DDPMScheduler") == "DDIMScheduler"
+    assert deterministic_scheduler("DDPMScheduler") == "DDIMScheduler"
     noisy = library.DPMSolverMultistepScheduler(algorithm_type="sde-dpmsolver++")
     steady = make_scheduler("DPMSolverMultistepScheduler", noisy.config)
     assert steady.config.algorithm_type == "dpmsolver++"

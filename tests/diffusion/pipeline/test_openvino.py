@@ -51,8 +51,8 @@ def test_bits_are_tried(name: str, pipeline: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(quantize, "_PICTURES", 2)
     model = load_model(pipeline)
     subnet = model.space.subnet({**model.space.largest(), "steps": 1})
-    every = {way.name: way for way in quantize.ways(model, subnet, "openvino")}
+    every = {scheme.name: scheme for scheme in quantize.schemes(model, subnet, "openvino")}
     assert quantize.DYNAMIC not in every
     trial = quantize.QuantizationTrial(model, get_runtime("openvino"), Workload(threads=1), tmp_path)
-    made = [trial._pictures(way, trial._write(way)) for way in (every[quantize.FLOAT], every[name])]
+    made = [trial._pictures(scheme, trial._write(scheme)) for scheme in (every[quantize.FLOAT], every[name])]
     assert 20 < psnr(made[1], made[0]) < 100

@@ -59,8 +59,10 @@ print(type(pipeline).__name__, image.size)
 
 def test_no_place_on_this_machine_is_told(folder, tmp_path):
     write_pipeline(tmp_path / "again", load_pipeline(folder), {})
-    told = [file for file in (tmp_path / "again").rglob("*.json") if str(folder.parent) in file.read_text()]
-    assert told == []
+    conditioning = [
+        file for file in (tmp_path / "again").rglob("*.json") if str(folder.parent) in file.read_text()
+    ]
+    assert conditioning == []
 
 
 def test_a_run_and_a_shipped_name_are_found(folder, tmp_path):

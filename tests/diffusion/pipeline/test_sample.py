@@ -51,11 +51,16 @@ def test_guidance_negative_prompts_and_steps_matter(pipeline):
 
 
 def test_progress_is_told_after_each_batch(pipeline):
-    told = []
+    conditioning = []
     generate(
-        pipeline, PROMPTS, [0, 1, 2], SamplingSettings(steps=1), batch=2, advance=lambda *at: told.append(at)
+        pipeline,
+        PROMPTS,
+        [0, 1, 2],
+        SamplingSettings(steps=1),
+        batch=2,
+        advance=lambda *at: conditioning.append(at),
     )
-    assert told == [(2, 3), (3, 3)]
+    assert conditioning == [(2, 3), (3, 3)]
 
 
 def test_wrong_settings_are_refused(pipeline):

@@ -192,14 +192,16 @@ def test_presets_are_those_that_were_published() -> None:
 def test_wrong_inputs_cost_a_sentence(
     nas_run: Any, run: Path, start: Path, pictures: Path, data: Any, tmp_path: Path
 ) -> None:
-    def told(*args: Any) -> Any:
+    def conditioning(*args: Any) -> Any:
         common = ("--recipe", "lora", "--data", pictures, "--device", "cpu", "--start", start)
         return nas_run("diffusion", "distill", *common, "--output", tmp_path / "new", *args)
 
-    refused(told(), "name it with --subnet")
-    refused(told("--subnet", "elephant"), "there is no subnet 'elephant'")
-    refused(told("--subnet", "half", "--lora", "-1"), "-1 is not in the range")
-    refused(told("--subnet", "half", "--set", "gradient_checkpointing=2"), "expected a value of type bool")
+    refused(conditioning(), "name it with --subnet")
+    refused(conditioning("--subnet", "elephant"), "there is no subnet 'elephant'")
+    refused(conditioning("--subnet", "half", "--lora", "-1"), "-1 is not in the range")
+    refused(
+        conditioning("--subnet", "half", "--set", "gradient_checkpointing=2"), "expected a value of type bool"
+    )
     with pytest.raises(UsageError, match="lora_rank is -1, expected at least 0"):
         recipe(lora_rank=-1)
     stopped = shutil.copytree(run, tmp_path / "stopped")

@@ -65,8 +65,8 @@ def test_a_teacher_leaves_a_model_log_and_samples(teacher: Path) -> None:
     model = load_model(teacher / "model")
     assert model.family.options["separable"] is False and model.info["pairs"] == "blur"
     assert [row["step"] for row in rows(teacher)] == ["1", "2"] and float(rows(teacher)[1]["pixel"]) > 0
-    with Image.open(teacher / "samples" / "0000002.png") as sheet:
-        assert sheet.size == (3 * 16, 12 * 16)  # input, output, truth
+    with Image.open(teacher / "samples" / "0000002.png") as contact_sheet:
+        assert contact_sheet.size == (3 * 16, 12 * 16)  # input, output, truth
     x = model.family.example_input(model.space.largest())
     assert model.extract(model.space.largest())(x).shape == x.shape
 
@@ -78,8 +78,8 @@ def test_compression_leaves_a_supernet_of_the_separable_layout(compressed: Path,
     assert model.calibration is not None and model.calibration.images.dtype == torch.uint8
     names = model.supernet.network.state_dict().keys()
     assert "model.10.conv_block.1.conv.0.weight" in names and not any("adaptor" in name for name in names)
-    with Image.open(compressed / "samples" / "0000004.png") as sheet:
-        assert sheet.size == (5 * 16, 12 * 16)  # input, teacher, largest, smallest, truth
+    with Image.open(compressed / "samples" / "0000004.png") as contact_sheet:
+        assert contact_sheet.size == (5 * 16, 12 * 16)  # input, teacher, largest, smallest, truth
     assert {"generator", "discriminator", "pixel", "feature"} <= {
         n for n, v in rows(compressed)[-1].items() if v
     }
@@ -130,8 +130,8 @@ def test_a_generator_of_any_task_is_compressed_beside_itself(
     folder = train(recipe, data, tmp_path / "run", start=imported, threads=1)
     info = load_model(folder).info
     assert info["pairs"] == "same" and [*info["val_psnr_db"]] == ["given", "largest", "smallest"]
-    with Image.open(tmp_path / "run" / "samples" / "0000001.png") as sheet:
-        assert sheet.size == (4 * 16, 12 * 16)  # input, largest, smallest, the teacher's
+    with Image.open(tmp_path / "run" / "samples" / "0000001.png") as contact_sheet:
+        assert contact_sheet.size == (4 * 16, 12 * 16)  # input, largest, smallest, the teacher's
 
 
 def test_the_student_starts_with_the_teachers_most_important_channels(teacher: Path) -> None:

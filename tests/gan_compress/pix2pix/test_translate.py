@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gan_compress.pix2pix.apply import find_subnet, read_whole, sheet, translate, translation_family
+from gan_compress.pix2pix.apply import contact_sheet, find_subnet, read_whole, translate, translation_family
 from gan_compress.pix2pix.pairs import blur, psnr
 from nas.errors import UsageError
 from nas.families import Model, load_model
@@ -58,7 +58,7 @@ def test_a_configuration_names_a_subnet(tiny: Model) -> None:
 
 def test_a_sheet_has_a_row_for_each_list() -> None:
     black, grey = np.zeros((4, 6, 3), np.uint8), np.full((8, 2, 3), 99, np.uint8)
-    page = sheet([[black, black], [grey]], zoom=2)
+    page = contact_sheet([[black, black], [grey]], zoom=2)
     assert page.shape == (8 + 2 + 16, 12 + 2 + 12, 3)
     assert not page[:8, :12].any() and (page[10:, :4] == 99).all() and (page[:8, 12:14] == 255).all()
 

@@ -107,10 +107,10 @@ def test_images_differ_from_others_and_not_from_themselves(tiny: Model) -> None:
 
 def test_a_grid_places_pictures_row_by_row() -> None:
     pictures = [np.full((2, 3, 3), value, np.uint8) for value in (10, 20, 30)]
-    sheet = grid(pictures, 2, gap=1, zoom=2)
-    assert sheet.shape == (2 * 4 + 1, 2 * 6 + 1, 3)
-    assert sheet[0, 0, 0] == 10 and sheet[3, 12, 0] == 20 and sheet[5, 5, 0] == 30
-    assert sheet[4].min() == 255 and sheet[5:, 7:].min() == 255
+    contact_sheet = grid(pictures, 2, gap=1, zoom=2)
+    assert contact_sheet.shape == (2 * 4 + 1, 2 * 6 + 1, 3)
+    assert contact_sheet[0, 0, 0] == 10 and contact_sheet[3, 12, 0] == 20 and contact_sheet[5, 5, 0] == 30
+    assert contact_sheet[4].min() == 255 and contact_sheet[5:, 7:].min() == 255
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".apng"])

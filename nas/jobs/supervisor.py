@@ -34,7 +34,7 @@ def keep(folder: Path) -> int:
         raise SystemExit(130)
 
     _on_signals(stop)
-    write_info(folder, info | {"keeper": own_process()})
+    write_info(folder, info | {"supervisor": own_process()})
     try:
         with turn(wait=True, root=folder.parent):
             _on_signals(lambda *_: (folder / CANCEL).touch())  # from here on there is a command to be told
