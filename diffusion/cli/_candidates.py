@@ -118,7 +118,7 @@ def _network(model: Model, subnet: Any) -> Any:
 
 def _require_pipeline(text: str, family: Family) -> None:
 
-    if not isinstance(family, pipelines.DiffusionPipeline):
+    if not isinstance(family, pipelines.PipelineFamily):
         raise UsageError(
             f"{text} is of the family {family.name} and no pipeline; give a pipeline, or use `nas compare`"
         )

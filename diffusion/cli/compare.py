@@ -91,7 +91,7 @@ def command(
     if single is not None:
         check_output(single, ())
     candidates = [one for text in what for one in _candidates(text, steps, guidance, ladder)]
-    comparison = evaluation.Comparison(
+    comparison = evaluation.PipelineComparison(
         candidates=candidates,
         prompts=prompts or evaluation.prompts_of(candidates[0].model),
         images=images,

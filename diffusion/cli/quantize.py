@@ -106,7 +106,7 @@ def _opened(pipeline: str, given: str | None) -> tuple[families.Model, Any]:
         model = families.load_model(find_pipeline(pipeline))
     else:
         model = _taken_from(pipeline, given, manifest.info.get("pipeline") or manifest.model)
-    if not isinstance(model.family, pipelines.DiffusionPipeline):
+    if not isinstance(model.family, pipelines.PipelineFamily):
         raise UsageError(
             f"{pipeline} is a model for {model.task.name} and no pipeline of diffusers; quantize it with nas quantize"
         )
