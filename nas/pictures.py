@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from nas._errors import UsageError
-from nas._files import replacing
+from nas.errors import UsageError
+from nas.files import replacing
 
 
 def listed(values: Sequence[object]) -> str:

@@ -11,8 +11,8 @@ import torch
 from matplotlib.figure import Figure
 
 import nas
-from nas._errors import UsageError
 from nas.elastic import Supernet
+from nas.errors import UsageError
 from nas.families import Calibration, MeasuredTable, get_family, save_model
 
 

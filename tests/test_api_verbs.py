@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 import nas
 from nas import api
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.families import get_task
 from nas.train import Data
 from tests.conformance.trainers import few_digits

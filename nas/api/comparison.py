@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nas._errors import UsageError
 from nas._table import Table
 from nas.api.figures import Figures, artifact_figures, load_supernet, predicted_latency, subnet_figures
 from nas.api.tables import latency_origin
 from nas.api.targets import DEFAULT_MODEL, find_target
+from nas.errors import UsageError
 from nas.export import Network, artifact_family, load_artifact, measure_networks
 from nas.families import Model
 from nas.latency import Workload, chosen_runtime, format_bytes, format_count, format_ms

@@ -11,7 +11,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from nas import api, latency
-from nas._files import cache_folder
+from nas.files import cache_folder
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from nas import export, latency, search
-from nas._errors import NasError, UsageError
-from nas._files import read_json
 from nas.api.targets import Target, model_of
+from nas.errors import NasError, UsageError
 from nas.export import Latency, Manifest, QualityFigure, is_artifact, read_manifest
 from nas.families import Model, load_model
+from nas.files import read_json
 from nas.space import Subnet
 
 VALIDATION = "the model's table"

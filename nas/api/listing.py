@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from nas import export, families, latency, search
-from nas._errors import NasError
-from nas._files import read_json
 from nas._table import Table
+from nas.errors import NasError
+from nas.files import read_json
 
 
 @dataclass(frozen=True)

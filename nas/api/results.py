@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas import api
-from nas._errors import UsageError
 from nas._table import Table
 from nas.api.tables import file_rows, outcome_table
 from nas.api.targets import find_target
+from nas.errors import UsageError
 from nas.export import Manifest, load_artifact
 from nas.search import Candidates, Choice, Outcome, pareto_figure, read_candidates
 from nas.space import Subnet

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from nas import export, families
-from nas._errors import UsageError
-from nas._files import read_json
+from nas.errors import UsageError
+from nas.files import read_json
 
 DEFAULT_MODEL = "mbv3-cifar10"
 NAMED_SUBNETS = ("largest", "smallest")

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import click
 
-from nas._errors import NasError
 from nas._failures import failure_sentence
 from nas.cli._group import cli
+from nas.errors import NasError
 
 _INTERRUPTED = 130
 _MANY_OBJECTS = 100_000  # made before garbage is looked for

@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from nas import jobs
-from nas._errors import NasError, UsageError
 from nas._extras import how_to_install
+from nas.errors import NasError, UsageError
 
 
 @click.command()

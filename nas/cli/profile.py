@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from nas import api, families, latency
-from nas._errors import UsageError
 from nas.cli._options import (
     batch_size_option,
     json_option,
@@ -18,6 +17,7 @@ from nas.cli._options import (
     threads_option,
 )
 from nas.cli._output import emit_json, result_console, shown_progress
+from nas.errors import UsageError
 
 
 @click.command()

@@ -8,10 +8,10 @@ from typing import Any
 import click
 
 from nas import api
-from nas._errors import UsageError
 from nas.cli._data import data_options, given_data
 from nas.cli._options import json_option
 from nas.cli._output import emit_json, result_console, shown_progress
+from nas.errors import UsageError
 
 
 @click.command()

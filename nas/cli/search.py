@@ -12,7 +12,6 @@ import click
 from click.core import ParameterSource
 
 from nas import api, families, latency, search
-from nas._errors import InfeasibleError, UsageError
 from nas.cli._data import data_options, given_data
 from nas.cli._options import (
     batch_size_option,
@@ -24,6 +23,7 @@ from nas.cli._options import (
     threads_option,
 )
 from nas.cli._output import emit_json, result_console, shown_progress
+from nas.errors import InfeasibleError, UsageError
 
 _SAMPLERS = ("anyfit", "tpe", "nsga2", "random", "evolution")
 _KEPT = ("resume", "trials", "as_json")  # what may be given beside --resume

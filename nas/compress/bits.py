@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from nas._errors import UsageError
 from nas.elastic import Supernet
+from nas.errors import UsageError
 from nas.families import Model, get_family, save_model
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from nas._errors import InfeasibleError, UsageError
 from nas.compress.costs import Costs
 from nas.elastic import Supernet
+from nas.errors import InfeasibleError, UsageError
 from nas.latency.units import format_count, parse_count
 from nas.space import Subnet
 

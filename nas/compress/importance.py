@@ -24,8 +24,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from nas._errors import UsageError
 from nas.elastic import Inputs, Supernet, call, entry_scores, l1_importance
+from nas.errors import UsageError
 
 Example = tuple[Inputs, Tensor]
 """Inputs of the largest network, a batch, and what it should give for them (batch, …)."""

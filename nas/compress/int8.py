@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas._errors import NasError
+from nas.errors import NasError
 from nas.latency.runtimes._onnx_files import copy_onnx, data_file
 
 if TYPE_CHECKING:

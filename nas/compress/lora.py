@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.train.seeds import seed_globals
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import Tensor
 
-from nas._errors import UsageError
 from nas.compress.importance import Importance, OutputChange, Taylor, get_importance
 from nas.compress.prune import Cut, Progress, PruneConfig, decide, silent
 from nas.elastic import Inputs, call
+from nas.errors import UsageError
 from nas.families import Examples, Model
 from nas.space import Subnet
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from nas._errors import UsageError
 from nas.compress.costs import costs_of, wanted_rows
 from nas.compress.greedy import fit, read_limit
 from nas.compress.importance import Example, Importance
 from nas.compress.sensitivity import Sensitivity, sensitivity
 from nas.elastic import Counts, Family, Inputs, Supernet, find_subnet
+from nas.errors import UsageError
 from nas.space import Subnet
 
 Progress = Callable[[str, int, int], None]

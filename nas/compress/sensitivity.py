@@ -12,9 +12,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from nas._errors import NasError, UsageError
-from nas._files import write_atomic
 from nas.elastic import Inputs, Supernet
+from nas.errors import NasError, UsageError
+from nas.files import write_atomic
 from nas.space import Choice, Subnet
 
 SENSITIVITY = "sensitivity.csv"

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nas._errors import UsageError
-from nas._files import read_json
 from nas.elastic._family import Family
+from nas.errors import UsageError
+from nas.files import read_json
 from nas.space import Subnet
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas import __version__
-from nas._files import new_folder, write_atomic
 from nas.elastic import Program, call, named_inputs
 from nas.export._architecture import architecture
 from nas.export._bench import Network, measure_networks
@@ -39,6 +38,7 @@ from nas.export._parity import (
 )
 from nas.export._weights import load_weights
 from nas.families import Evaluator, Model
+from nas.files import new_folder, write_atomic
 from nas.latency.programs import write_sequence
 from nas.latency.runtimes import Runtime
 from nas.latency.workload import Workload

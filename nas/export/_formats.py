@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nas._errors import UsageError
 from nas.elastic import Inputs, call, named_inputs, packed
+from nas.errors import UsageError
 from nas.export._manifest import WEIGHTS
 from nas.export._weights import load_weights, save_weights
 from nas.families._task import Forward

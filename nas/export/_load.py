@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nas._errors import NasError, UsageError
-from nas._files import read_json
 from nas.elastic import Family
+from nas.errors import NasError, UsageError
 from nas.export._architecture import weightless
 from nas.export._manifest import SUBNET, WEIGHTS, Manifest, is_artifact, read_manifest, verify
 from nas.export._weights import load_weights, refuse_pickle
 from nas.families import Model, get_family, load_model
+from nas.files import read_json
 from nas.space import Subnet
 
 if TYPE_CHECKING:

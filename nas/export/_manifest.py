@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from nas._errors import NasError
-from nas._files import read_json, sha256, write_json
+from nas.errors import NasError
 from nas.families import quality_text
+from nas.files import read_json, sha256, write_json
 
 FORMAT = "anyfit-artifact"
 VERSION = 1

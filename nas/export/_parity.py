@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nas._errors import NasError
 from nas.elastic import Inputs, batch_of, call, cat_inputs, map_inputs, split_inputs
+from nas.errors import NasError
 from nas.families._task import Forward
 
 if TYPE_CHECKING:

@@ -11,10 +11,9 @@ from typing import NoReturn
 
 import numpy as np
 
-from nas._errors import NasError, UsageError
-from nas._files import new_folder
 from nas.compress import SCOPES, WORTH, quantize_onnx, recommend
 from nas.elastic import Inputs, batch_of, split_inputs
+from nas.errors import NasError, UsageError
 from nas.export._bench import measured_latency
 from nas.export._card import quality_row, table
 from nas.export._formats import Onnx
@@ -31,6 +30,7 @@ from nas.export._manifest import (
 )
 from nas.families import Evaluator, Model
 from nas.families._task import get_task
+from nas.files import new_folder
 from nas.latency.measure import Measurement, measure
 from nas.latency.reference import open_references
 from nas.latency.runtimes import Runtime

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nas._errors import NasError, UsageError
 from nas.elastic import channels_last, packed, settle, unpacked_state
+from nas.errors import NasError, UsageError
 
 if TYPE_CHECKING:
     from torch import nn

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas._errors import NasError
-from nas._files import replacing
+from nas.errors import NasError
+from nas.files import replacing
 
 if TYPE_CHECKING:
     import torch

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
 
 from nas import elastic, families
-from nas._errors import NasError, UsageError
-from nas._files import cache_folder, new_folder, read_json, sha256, write_atomic, write_json
+from nas.errors import NasError, UsageError
 from nas.families._calibration import Calibration
 from nas.families._registry import get_family
 from nas.families._source import ModelSource, find_in_source, source_of
+from nas.files import cache_folder, new_folder, read_json, sha256, write_atomic, write_json
 from nas.space import SearchSpace, Subnet
 
 if TYPE_CHECKING:

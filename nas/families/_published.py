@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
-from nas._errors import NasError, UsageError
 from nas.elastic import Supernet
+from nas.errors import NasError, UsageError
 
 if TYPE_CHECKING:
     import torch

@@ -9,8 +9,8 @@ from inspect import signature
 from typing import Any
 
 from nas import elastic
-from nas._errors import NasError, UsageError
 from nas._extras import missing
+from nas.errors import NasError, UsageError
 
 GROUP = "anyfit.families"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nas import families
-from nas._errors import NasError
+from nas.errors import NasError
 
 GROUP = "anyfit.sources"
 

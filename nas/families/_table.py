@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from nas._errors import NasError
-from nas._files import write_atomic
+from nas.errors import NasError
 from nas.families._task import Quality
+from nas.files import write_atomic
 from nas.space import INACTIVE, SearchSpace, SpaceError
 
 SPLITS = ("fit", "held-out")

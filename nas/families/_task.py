@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from nas import elastic
-from nas._errors import NasError, UsageError
+from nas.errors import NasError, UsageError
 from nas.families._model import Model
 from nas.space import Subnet
 

@@ -16,7 +16,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nas._errors import UsageError
 from nas.elastic import (
     Axis,
     Chosen,
@@ -31,6 +30,7 @@ from nas.elastic import (
     make_divisible,
 )
 from nas.elastic import Length as LengthRule
+from nas.errors import UsageError
 from nas.families._blocks import ConvNormAct, MBConv
 from nas.families._once_for_all import rename
 from nas.space import Choice, Dimension, SearchSpace, Subnet

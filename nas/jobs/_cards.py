@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nas._errors import NasError, UsageError
-from nas._files import read_json
+from nas.errors import NasError, UsageError
+from nas.files import read_json
 from nas.jobs._folders import runs_root, safe_folder
 from nas.search import RUNNING, is_alive
 

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from pathlib import Path
 
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.search import free_name
 
 VARIABLE = "ANYFIT_RUNS"

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nas._errors import NasError
-from nas._files import read_json, write_json
+from nas.errors import NasError
+from nas.files import read_json, write_json
 from nas.jobs._folders import runs_root, shown_path
 from nas.progress import read_progress
 from nas.search import is_alive

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from nas import search
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.jobs._folders import free_run, safe_folder, shown_path
 from nas.jobs._job import Job, jobs, start
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.jobs._job import jobs, jobs_root
 
 _LOCK = ".lock"

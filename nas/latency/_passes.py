@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from nas import elastic
-from nas._errors import NasError
-from nas._files import read_json, write_json
+from nas.errors import NasError
 from nas.families import Model
+from nas.files import read_json, write_json
 from nas.latency.measure import TurnPlan, measure, unweighted
 from nas.latency.pace import rescaling
 from nas.latency.programs import lower_program, write_sequence

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from nas._errors import NasError
+from nas.errors import NasError
 from nas.latency.runtimes import Runtime
 from nas.latency.workload import Workload
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from nas import families, latency
-from nas._files import cache_folder
+from nas.files import cache_folder
 
 _CPUINFO = Path("/proc/cpuinfo")
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")

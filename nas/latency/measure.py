@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import psutil
 
-from nas._errors import NasError
-from nas._files import read_json
+from nas.errors import NasError
 from nas.families import Model
+from nas.files import read_json
 from nas.latency._load import OtherLoad
 from nas.latency._process import MeasuringProcess
 from nas.latency._statistics import median_interval

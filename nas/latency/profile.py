@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from nas._errors import NasError
-from nas._files import read_json, write_json
 from nas._table import Table
+from nas.errors import NasError
 from nas.families import Model
+from nas.files import read_json, write_json
 from nas.latency._passes import SumOfPasses, mac_features
 from nas.latency.fingerprint import machine_fingerprint, profile_path
 from nas.latency.pace import rescaling

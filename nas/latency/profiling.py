@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nas._errors import NasError
-from nas._files import read_json, write_json
+from nas.errors import NasError
 from nas.families import Model
+from nas.files import read_json, write_json
 from nas.latency import measure
 from nas.latency._passes import ProgramProfiler
 from nas.latency._sampling import choose_samples, pool_of, spread

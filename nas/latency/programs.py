@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas import elastic
-from nas._files import write_json
 from nas.families import families
+from nas.files import write_json
 from nas.latency.runtimes import Runtime
 from nas.latency.runtimes._onnx_files import DATA
 from nas.latency.runtimes._sequence import FORMAT, FORMAT_VERSION, SUFFIX

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas import elastic
-from nas._errors import NasError
-from nas._files import cache_folder, new_folder, read_json, write_json
+from nas.errors import NasError
+from nas.files import cache_folder, new_folder, read_json, write_json
 from nas.latency._process import Burst
 from nas.latency.fingerprint import machine_fingerprint
 from nas.latency.pace import CalmLatency, session_ms

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from nas._errors import UsageError
+from nas.errors import UsageError
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nas import jobs
-from nas._errors import NasError
+from nas.errors import NasError
 from nas.families import available_models, read_model_config
 from nas.latency.units import format_ms
 from nas.mcp.answers import (

@@ -10,8 +10,8 @@ from mcp.types import ToolAnnotations
 from pydantic import ValidationError
 
 from nas import __version__
-from nas._errors import NasError
 from nas._failures import failure_sentence
+from nas.errors import NasError
 from nas.mcp.tools import READING, STARTING
 
 INSTRUCTIONS = """\

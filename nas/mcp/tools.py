@@ -12,7 +12,7 @@ from mcp.server.mcpserver import Context
 from pydantic import Field
 
 from nas import families, jobs
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.mcp import reading, verbs
 from nas.mcp.answers import (
     ComparisonReport,

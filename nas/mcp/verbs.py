@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nas import api, jobs, latency
-from nas._errors import UsageError
 from nas.api.targets import DEFAULT_MODEL
+from nas.errors import UsageError
 from nas.export import Latency, QualityFigure
 from nas.mcp.answers import (
     ComparisonReport,

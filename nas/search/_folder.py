@@ -15,8 +15,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from nas._errors import NasError, UsageError
-from nas._files import new_folder, read_json, write_json
+from nas.errors import NasError, UsageError
+from nas.files import new_folder, read_json, write_json
 
 FORMAT, FORMAT_VERSION = "anyfit-run", 1
 RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nas._files import replacing
+from nas.files import replacing
 from nas.search._outcome import Outcome
 from nas.search._pareto import front
 from nas.search.budget import format_cost

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nas._files import write_json
+from nas.files import write_json
 from nas.search._finalists import Finalist, Finals
 from nas.search._folder import FINISHED, INTERRUPTED, RunFolder
 from nas.search._outcome import Choice, Outcome, busy_sentence, fits_sentence, restless_sentence

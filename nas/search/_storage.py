@@ -15,7 +15,7 @@ import optuna
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from nas._errors import NasError, UsageError
+from nas.errors import NasError, UsageError
 
 JOURNAL = "study.journal"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nas._files import write_atomic
 from nas.families import Quality
+from nas.files import write_atomic
 from nas.search._finalists import Finalist
 from nas.search._pareto import front
 from nas.search.budget import COSTS

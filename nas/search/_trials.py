@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.search._engine import Engine
 from nas.search._once_for_all import OnceForAllEvolution
 from nas.search._problem import Problem, keys

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.latency.units import (
     format_bytes,
     format_count,

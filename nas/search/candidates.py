@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nas._errors import NasError
+from nas.errors import NasError
 from nas.search._folder import RunFolder
 from nas.search._pareto import front
 

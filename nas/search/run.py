@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.progress import Listener
 from nas.search._folder import FINISHED, RUNNING, RunFolder, free_name
 from nas.search._outcome import Outcome

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.families import Evaluator, MeasuredTable, Model, Quality
 from nas.search._engine import one_blas_thread
 from nas.search._problem import keys

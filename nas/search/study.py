@@ -14,7 +14,7 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from nas._errors import NasError
+from nas.errors import NasError
 from nas.families import Quality
 from nas.search._storage import BulkJournal, open_storage
 from nas.search.budget import COSTS, Budget

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nas._errors import UsageError
+from nas.errors import UsageError
 
 Choice = int | float | str | bool
 

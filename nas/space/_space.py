@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nas._files import read_json
+from nas.files import read_json
 from nas.space._dimension import Choice, Dimension, SpaceError
 from nas.space._subnet import FORMAT, FORMAT_VERSION, Subnet
 

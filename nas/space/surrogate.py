@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nas._errors import NasError
+from nas.errors import NasError
 from nas.space import SearchSpace
 
 _FOLDS = 8

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nas._errors import NasError
+from nas.errors import NasError
 from nas.train.processes import Processes
 from nas.train.recipe import ClassifierRecipe
 from nas.train.seeds import epoch_order

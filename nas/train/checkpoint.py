@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from nas._errors import NasError, UsageError
-from nas._files import replacing
+from nas.errors import NasError, UsageError
+from nas.files import replacing
 from nas.train.settings import Settings
 
 FORMAT = "anyfit-checkpoint"

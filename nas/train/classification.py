@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nas import train
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.families import Evaluator, Examples, Model, Quality, Task, Training, own_examples
 from nas.families._task import SPLIT_WORDS, Forward, Split
 from nas.space import Subnet

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nas._errors import UsageError
 from nas.elastic import Supernet, channels_last
+from nas.errors import UsageError
 from nas.families import get_family, save_model
 from nas.space import Subnet
 from nas.train import schedules

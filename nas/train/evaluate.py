@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from nas._errors import UsageError
 from nas.elastic import Supernet, calibrate, channels_last
+from nas.errors import UsageError
 from nas.families import Model
 from nas.progress import Steps
 from nas.space import Subnet

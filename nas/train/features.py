@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.families import load_model
 from nas.train.evaluate import fold_batch_norm
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nas._errors import NasError, UsageError
+from nas.errors import NasError, UsageError
 from nas.train.data import Data, Split
 from nas.train.seeds import Draws, epoch_order
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nas._errors import UsageError
 from nas._extras import how_to_install
-from nas._files import write_atomic
+from nas.errors import UsageError
+from nas.files import write_atomic
 from nas.progress import Listener, Steps, as_progress
 
 _TRAINING = "training"

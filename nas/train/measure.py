@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nas._errors import NasError
 from nas.elastic import Family, Inputs, call, named_inputs, split_inputs
+from nas.errors import NasError
 from nas.families import Evaluator, MeasuredTable, Model, load_model
 from nas.families._task import Forward
 from nas.latency.runtimes import get_runtime

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nas._errors import NasError, UsageError
+from nas.errors import NasError, UsageError
 
 
 def read_plain(path: str | Path, option: str, wanted: str) -> Any:

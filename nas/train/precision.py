@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from nas._errors import UsageError
+from nas.errors import UsageError
 
 
 def autocast(precision: str, device: torch.device, *, auto: str = "bf16") -> Callable[[], torch.autocast]:

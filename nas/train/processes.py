@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, distributed, nn
 
-from nas._errors import UsageError
+from nas.errors import UsageError
 
 _BACKENDS = "cuda:nccl,cpu:gloo"  # numbers on the processor travel without waiting for a device
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.train.settings import (
     Count,
     Natural,

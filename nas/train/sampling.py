@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.space import SearchSpace, Subnet
 
 Draw = Callable[[np.random.Generator], Subnet]

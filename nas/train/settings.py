@@ -14,7 +14,7 @@ from annotated_types import Ge, Le
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from nas._errors import UsageError
+from nas.errors import UsageError
 
 Count = Annotated[int, Field(ge=1)]
 """A whole number of at least 1."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from nas._errors import NasError
+from nas.errors import NasError
 
 
 class MovingAverage(AveragedModel):

@@ -13,9 +13,8 @@ from typing import TypedDict
 
 import torch
 
-from nas._errors import NasError, UsageError
-from nas._files import write_json
-from nas._memory import is_out_of_memory
+from nas.errors import NasError, UsageError, is_out_of_memory
+from nas.files import write_json
 from nas.progress import Listener
 from nas.train.checkpoint import (
     CHECKPOINT,

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from nas._files import write_atomic
+from nas.files import write_atomic
 from nas.latency.fingerprint import machine_fingerprint
 
 try:

@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 import streamlit
 
-from nas._files import write_atomic
+from nas.files import write_atomic
 from nas.latency.fingerprint import machine_fingerprint
 from tests.app.e2e.conftest import CHROMIUM, WIDE, Server, settle
 from tests.app.invented import write_run

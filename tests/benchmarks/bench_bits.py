@@ -23,10 +23,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from nas._files import write_atomic
 from nas.compress import quantize_onnx_dynamically
 from nas.elastic import quantize_layers, settle
 from nas.export._formats import Onnx
+from nas.files import write_atomic
 from nas.latency.fingerprint import machine_fingerprint
 from nas.latency.measure import Measurement, measure
 from nas.latency.runtimes import get_runtime

@@ -22,9 +22,9 @@ from diffusion.pipeline.elastic import open_pipeline
 from diffusion.pipeline.files.folder import find_pipeline, load_pipeline, read_info
 from diffusion.pipeline.sampling.defaults import own_settings
 from diffusion.training.distil.state import unet_family, with_subnet
-from nas._files import write_atomic
 from nas.compress import Taylor
 from nas.elastic import Supernet
+from nas.files import write_atomic
 
 RESULTS = Path(__file__).with_name("results") / "diffusion_elastic.csv"
 SIZES = {"largest": 1.0, "three quarters": 0.75, "half": 0.5, "narrowest": 0.0}

@@ -29,8 +29,8 @@ import onnxruntime
 
 from diffusion.evaluation.task import MatchEvaluator
 from diffusion.pipeline.files.folder import find_pipeline
-from nas._files import read_json, write_atomic, write_json
 from nas.families import Model, load_model
+from nas.files import read_json, write_atomic, write_json
 from nas.latency.fingerprint import machine_fingerprint
 from nas.latency.measure import measure_subnets
 from nas.latency.workload import Workload

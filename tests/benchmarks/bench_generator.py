@@ -27,8 +27,8 @@ from torch import Tensor, nn
 
 from gan_compress.stylegan2.family import StyleGAN2, anycost
 from gan_compress.stylegan2.networks import ModulatedConv
-from nas._files import write_atomic
 from nas.elastic import Supernet
+from nas.files import write_atomic
 from nas.latency.fingerprint import machine_fingerprint
 from nas.latency.measure import measure
 from nas.latency.runtimes import get_runtime

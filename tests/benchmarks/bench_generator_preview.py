@@ -15,8 +15,8 @@ import tempfile
 from pathlib import Path
 
 from gan_compress.stylegan2.generate import generator_family, latents, load_generator, ratio_subnet, to_pixels
-from nas._files import replacing, write_atomic
 from nas.families import Model, load_model
+from nas.files import replacing, write_atomic
 from nas.latency.fingerprint import machine_fingerprint
 from nas.pictures import grid
 from nas.space import Subnet

@@ -17,9 +17,9 @@ import tempfile
 from pathlib import Path
 
 from gan_compress.stylegan2.generate import ratio_subnet
-from nas._files import write_atomic
 from nas.export._bench import Network, measure_networks
 from nas.families import Model, load_model
+from nas.files import write_atomic
 from nas.latency.fingerprint import machine_fingerprint
 from nas.latency.runtimes import get_runtime
 from nas.latency.workload import Workload

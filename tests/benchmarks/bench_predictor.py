@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from nas._files import write_atomic
+from nas.files import write_atomic
 from nas.latency.fingerprint import machine_fingerprint
 from nas.space import SearchSpace
 from nas.space.surrogate import Surrogate, errors

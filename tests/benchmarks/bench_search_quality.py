@@ -27,7 +27,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 import numpy as np  # noqa: E402
 import optuna  # noqa: E402
 
-from nas._files import write_atomic  # noqa: E402
+from nas.files import write_atomic  # noqa: E402
 from nas.latency.fingerprint import machine_fingerprint  # noqa: E402
 from nas.search import AnyfitSampler, Problem  # noqa: E402
 from nas.search._once_for_all import OnceForAllEvolution  # noqa: E402

@@ -24,9 +24,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from nas._files import write_atomic
 from nas.elastic import Supernet
 from nas.families import get_family
+from nas.files import write_atomic
 from nas.latency.fingerprint import machine_fingerprint
 from nas.space import Subnet
 

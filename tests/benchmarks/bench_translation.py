@@ -20,9 +20,9 @@ from pathlib import Path
 
 from torch import nn
 
-from nas._files import write_atomic
 from nas.export._bench import Network, measure_networks
 from nas.families import Model, load_model
+from nas.files import write_atomic
 from nas.latency.fingerprint import machine_fingerprint
 from nas.latency.runtimes import get_runtime
 from nas.latency.workload import Workload

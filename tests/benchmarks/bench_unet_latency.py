@@ -23,12 +23,11 @@ import torch
 
 from diffusion.denoisers.native_config import native_config
 from diffusion.denoisers.unet import DiffusionUNet, diffusion_unet
-from nas._files import write_atomic
 from nas.elastic import Supernet
 from nas.families import Model
-from nas.latency._turns import TurnPlan
+from nas.files import write_atomic
 from nas.latency.fingerprint import machine_fingerprint
-from nas.latency.measure import Measurement, lower_subnet, measure
+from nas.latency.measure import Measurement, TurnPlan, lower_subnet, measure
 from nas.latency.profile import latency_features
 from nas.latency.profiling import choose_samples
 from nas.latency.runtimes import Runtime, get_runtime

@@ -13,8 +13,8 @@ from types import ModuleType
 import click
 import pytest
 
-from nas._errors import InfeasibleError, NasError, UsageError
 from nas.cli import _group, main
+from nas.errors import InfeasibleError, NasError, UsageError
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nas._errors import UsageError
 from nas.compress import (
     IMPORTANCES,
     L1,
@@ -21,6 +20,7 @@ from nas.compress import (
     get_importance,
 )
 from nas.elastic import Supernet
+from nas.errors import UsageError
 from nas.families import get_family
 from nas.families.mobilenetv3 import mbv3_small_image
 

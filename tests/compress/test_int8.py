@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from nas._errors import NasError
 from nas.compress import quantize_onnx, quantize_onnx_dynamically
+from nas.errors import NasError
 from nas.latency.runtimes import _onnx_files as files
 from nas.latency.runtimes._onnx import to_onnx
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import nas
-from nas._errors import NasError, UsageError
 from nas.elastic import calibrate
+from nas.errors import NasError, UsageError
 from nas.export import FORMATS, Export, ParityError, parse_formats, read_manifest
 from nas.export import _artifact as artifact_module
 from nas.families import Model

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import nas
-from nas._errors import NasError, UsageError
+from nas.errors import NasError, UsageError
 from nas.export import Export, ParityError, parse_formats, read_manifest, refuse_pickle
 from nas.export import _artifact as artifact_module
 from nas.families import load_model

@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import nas
-from nas._errors import NasError, UsageError
-from nas._files import sha256
+from nas.errors import NasError, UsageError
 from nas.export import file_state, is_artifact, read_manifest, refuse_pickle
 from nas.families import Model
+from nas.files import sha256
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ import onnxruntime
 import pytest
 import torch
 
-from nas._errors import NasError
 from nas.compress import SCOPES, quantize_onnx
+from nas.errors import NasError
 from nas.export import quantize_artifact, read_manifest
 from nas.families import Evaluator, Model, Quality
 from nas.latency.runtimes import get_runtime

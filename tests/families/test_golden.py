@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from nas._errors import NasError
 from nas.elastic import Supernet
+from nas.errors import NasError
 from nas.families import get_family, load_model
 from nas.families._published import load_published, read_published
 from nas.families.mobilenetv3 import MobileNetV3

@@ -13,9 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load, save_file
 
-from nas._errors import NasError, UsageError
-from nas._files import sha256
 from nas.elastic import Supernet, calibrate
+from nas.errors import NasError, UsageError
 from nas.families import (
     Calibration,
     MeasuredTable,
@@ -28,6 +27,7 @@ from nas.families import (
     save_calibration,
     save_model,
 )
+from nas.files import sha256
 from nas.train.distil import with_statistics
 from tests.conformance.families import randomise
 

@@ -8,7 +8,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from nas._errors import NasError, UsageError
+from nas.errors import NasError, UsageError
 from nas.families import _registry, families, get_family
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nas._errors import NasError
+from nas.errors import NasError
 from nas.families import MeasuredTable, Quality
 from nas.space import SearchSpace
 from tests.space.spaces import NESTED

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.jobs import list_cards, read_card, runs_root, safe_folder
 from tests.app.invented import write_run
 

@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from nas import jobs
-from nas._errors import UsageError
-from nas._files import read_json
+from nas.errors import UsageError
+from nas.files import read_json
 from nas.jobs import new_name, search_words, start_search
 from nas.jobs.supervisor import wait_or_stop
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nas import jobs
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.search import own_process
 
 

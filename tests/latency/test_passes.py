@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nas._errors import NasError
+from nas.errors import NasError
 from nas.families import Model
 from nas.latency import _passes as passes_module
 from nas.latency import measure as measure_module
 from nas.latency._passes import FEWEST, PassTable, Programs, SumOfPasses
-from nas.latency._turns import TurnPlan
-from nas.latency.measure import Measurement, measure
+from nas.latency.measure import Measurement, TurnPlan, measure
 from nas.latency.profile import load_profile, profile_path
 from nas.latency.profiling import build_profile
 from nas.latency.programs import lower_output

@@ -13,11 +13,10 @@ import pytest
 import torch
 from torch import nn
 
-from nas._errors import NasError
+from nas.errors import NasError
 from nas.latency import _process
 from nas.latency._process import Burst, MeasuringProcess, choose_cpus
-from nas.latency._turns import TurnPlan
-from nas.latency.measure import measure, measure_memory, program_bytes
+from nas.latency.measure import TurnPlan, measure, measure_memory, program_bytes
 from nas.latency.runtimes import get_runtime
 from nas.latency.runtimes._onnx import to_onnx
 from nas.latency.workload import Workload

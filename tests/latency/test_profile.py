@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nas._errors import NasError
 from nas.elastic import Supernet
+from nas.errors import NasError
 from nas.families import get_family, load_model, save_model
 from nas.latency import measure as measure_module
 from nas.latency import profile as profile_module

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from nas._files import cache_folder, read_json, write_json
 from nas.elastic import Family
 from nas.families import get_family
+from nas.files import cache_folder, read_json, write_json
 from nas.latency import reference
 from nas.latency._process import Burst, MeasuringProcess
 from nas.latency.measure import TurnPlan, measure

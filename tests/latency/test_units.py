@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.latency.units import (
     format_bytes,
     format_count,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.search import Budget
 from nas.search.budget import format_cost
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nas._errors import NasError, UsageError
+from nas.errors import NasError, UsageError
 from nas.search import Budget, SearchConfig, new_run
 from nas.search.candidates import read_candidates
 from nas.search.importance import importances

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nas._errors import UsageError
-from nas._files import read_json
+from nas.errors import UsageError
 from nas.families import Calibration, MeasuredTable, Model, load_model, save_model
+from nas.files import read_json
 from nas.search import load_scorer, stored_outcome
 from nas.space.surrogate import Surrogate
 

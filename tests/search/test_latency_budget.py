@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nas._files import read_json
+from nas.files import read_json
 from nas.search import Budget, Outcome
 from tests.search.fakes import LIMIT, SPACE, TOP1, FakeTestbed, searched
 

@@ -9,8 +9,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from nas.latency._turns import TurnPlan
-from nas.latency.measure import Measurement
+from nas.latency.measure import Measurement, TurnPlan
 from nas.latency.pace import rescaling
 from nas.latency.profile import GOOD_PCT
 from nas.search._engine import Engine

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nas._files import read_json
+from nas.files import read_json
 from nas.search import Budget, Outcome, RunFolder, resume_run, stored_outcome
 from nas.search.study import Record
 from tests.search.fakes import LIMIT, SPACE, TOP1, FakeScorer, FakeTestbed, searched

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nas._errors import NasError, UsageError
-from nas._files import read_json
+from nas.errors import NasError, UsageError
+from nas.files import read_json
 from nas.search import Budget, RunFolder, SearchConfig, new_run, resume_run
 from nas.search._folder import free_name
 from nas.search._report import round_rungs

@@ -11,7 +11,7 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from nas._errors import NasError, UsageError
+from nas.errors import NasError, UsageError
 from nas.search import AnyfitSampler, Budget, Problem
 from nas.search._storage import JOURNAL
 from nas.search.study import Evaluations, Record

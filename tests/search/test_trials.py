@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.search import SAMPLERS, Budget, Problem
 from nas.search._problem import keys
 from nas.search._signals import uninterrupted

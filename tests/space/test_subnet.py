@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from nas._errors import NasError, UsageError
+from nas.errors import NasError, UsageError
 from nas.space import Dimension, SearchSpace, SpaceError, Subnet
 from tests.space.spaces import NESTED, enumerate_space
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nas._errors import NasError
+from nas.errors import NasError
 from nas.space import Dimension, SearchSpace, surrogate
 from nas.space.surrogate import Surrogate, _fit_pairs, errors, kendall_tau
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from nas._errors import NasError, UsageError
+from nas.errors import NasError, UsageError
 from nas.train.augment import crop_and_flip, draw
 from nas.train.data import open_data
 from nas.train.leaves import dead_leaves

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.train.processes import Processes
 from nas.train.seeds import Draws, step_generator
 

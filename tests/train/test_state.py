@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nas._errors import NasError, UsageError
+from nas.errors import NasError, UsageError
 from nas.families import load_model
 from nas.train import classifier, trainer
 from nas.train.checkpoint import CHECKPOINT, read_checkpoint

@@ -13,7 +13,7 @@ import torch
 import torchvision
 from PIL import Image
 
-from nas._errors import NasError, UsageError
+from nas.errors import NasError, UsageError
 from nas.train.data import open_data
 from nas.train.sources import find_source
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.families import load_model
 from nas.train.classifier import ClassifierObjective, train
 from nas.train.data import open_data

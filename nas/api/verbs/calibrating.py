@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from nas._errors import UsageError
-from nas._files import write_atomic
 from nas._table import Table
+from nas.errors import UsageError
 from nas.families import Model, save_calibration
+from nas.files import write_atomic
 from nas.progress import Listener, as_progress
 from nas.train import Data
 from nas.train.distil import distil, with_statistics

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from nas import families
-from nas._errors import UsageError
 from nas._table import Table
 from nas.api.figures import read_subnet
 from nas.api.targets import find_target
 from nas.api.verbs.exporting import export_target
 from nas.compress import SCOPES
+from nas.errors import UsageError
 from nas.export import Quantized, artifact_subnet, is_artifact, quantize_artifact
 from nas.latency import Workload, format_bytes, format_ms, get_runtime
 from nas.progress import Listener, as_progress

@@ -8,11 +8,11 @@ from pathlib import Path
 from torch import nn
 
 from nas import families
-from nas._errors import UsageError
 from nas.api.data import AnyData, opened
 from nas.api.figures import measured_with, subnet_figures
 from nas.api.results import Evaluation, Exported
 from nas.api.targets import Target
+from nas.errors import UsageError
 from nas.export import Export, artifact_model, artifact_subnet, load_artifact, parse_formats
 from nas.families import Evaluator
 from nas.latency import Workload, chosen_runtime

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nas._errors import UsageError
 from nas.api.model import Model
 from nas.elastic import Supernet
+from nas.errors import UsageError
 from nas.families import get_family, load_model, load_published, read_published, save_model
 
 

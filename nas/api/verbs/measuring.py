@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from nas._errors import UsageError
 from nas._table import Table
+from nas.errors import UsageError
 from nas.families import MeasuredTable, Model, Quality, bind_table, load_model
 from nas.latency import available_cores
 from nas.progress import Listener, as_progress

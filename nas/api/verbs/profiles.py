@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nas import latency
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.families import Model
 from nas.latency.profile import SAMPLES
 from nas.progress import Listener, as_progress

@@ -10,10 +10,10 @@ from typing import Any
 from torch import nn
 
 from nas import api, compress, families
-from nas._errors import UsageError
 from nas._table import Table
 from nas.api.verbs.exporting import export_target
 from nas.compress import Cut, Importance, PruneConfig
+from nas.errors import UsageError
 from nas.latency import format_count
 from nas.progress import Listener, as_progress
 from nas.space import Subnet

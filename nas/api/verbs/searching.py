@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from nas import families
-from nas._errors import UsageError
 from nas.api.model import Model
 from nas.api.results import SearchResult
+from nas.errors import UsageError
 from nas.progress import Listener, as_progress
 from nas.search import (
     ModelTestbed,

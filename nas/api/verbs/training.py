@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas import families, train
-from nas._errors import UsageError
 from nas._table import Table
 from nas.api.model import Model
+from nas.errors import UsageError
 from nas.progress import Listener, as_progress
 from nas.train.log import read_log
 

@@ -7,7 +7,7 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.latency.runtimes._base import BuildRecipe, Run, Runtime
 from nas.latency.runtimes._onnx_files import copy_onnx, onnx_bytes
 from nas.latency.runtimes._sequence import read_sequence

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nas import elastic
-from nas._errors import NasError, UsageError
+from nas.errors import NasError, UsageError
 from nas.latency.runtimes._sequence import SUFFIX, Opened, Run, open_sequence
 from nas.latency.workload import Workload, available_cores
 

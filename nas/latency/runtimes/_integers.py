@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nas._errors import NasError
 from nas.elastic import quantize, quantized_layers
 from nas.elastic._quantize import BLOCK
+from nas.errors import NasError
 
 if TYPE_CHECKING:
     from torch import nn

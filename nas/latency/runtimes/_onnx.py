@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas import elastic
-from nas._errors import NasError
+from nas.errors import NasError
 from nas.latency.runtimes import _onnx_files as files
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from nas._files import replacing, write_atomic
+from nas.files import replacing, write_atomic
 
 MOST_BYTES = 1_900_000_000
 """Weights beyond this stand beside the file: a file of Protocol Buffers ends at 2 GB."""

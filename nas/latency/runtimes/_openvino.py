@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.latency.runtimes._base import ArrayFunction, Run
 from nas.latency.runtimes._onnxruntime import OnnxFiles, noise
 from nas.latency.workload import Workload

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from nas._errors import NasError
-from nas._files import read_json
+from nas.errors import NasError
+from nas.files import read_json
 from nas.latency.workload import Workload
 
 FORMAT, FORMAT_VERSION = "anyfit-sequence", 1

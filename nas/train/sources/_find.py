@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nas._errors import UsageError
+from nas.errors import UsageError
 from nas.train.sources._digits import digits
 from nas.train.sources._folder import image_folder
 from nas.train.sources._parquet import parquet, parquet_files

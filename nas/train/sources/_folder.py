@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nas._errors import NasError
+from nas.errors import NasError
 from nas.train.sources._table import DataSource, ImageTable, decode
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from nas._errors import NasError, UsageError
+from nas.errors import NasError, UsageError
 from nas.train.sources._table import DataSource, ImageTable, check_classes, decode
 
 _WORDS = {"train": ("train",), "val": ("val", "valid", "validation", "dev"), "test": ("test",)}

@@ -10,7 +10,7 @@ from typing import IO
 import numpy as np
 from PIL import Image
 
-from nas._errors import NasError
+from nas.errors import NasError
 
 
 @dataclass(frozen=True)

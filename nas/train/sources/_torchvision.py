@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nas._errors import NasError, UsageError
+from nas.errors import NasError, UsageError
 from nas.train.sources._table import DataSource, ImageTable, check_classes
 
 _SPLITS = {"train": ("train",), "val": ("val", "valid"), "test": ("test",)}

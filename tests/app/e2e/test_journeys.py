@@ -14,7 +14,7 @@ import onnxruntime
 from PIL import Image
 
 from nas import jobs
-from nas._files import read_json
+from nas.files import read_json
 from tests.app.e2e.conftest import NARROW, Server, no_error, settle
 
 Visit = Callable[..., Any]

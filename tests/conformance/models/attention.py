@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from nas.elastic import Axis, Cat, Chosen, Elastic, Fixed, Layout, Part, Repeat
-from nas.elastic._length import Choices
+from nas.elastic import LengthChoices as Choices
 from nas.space import Dimension
 from tests.conformance.models._small import SmallFamily, linear
 

@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from nas.elastic import Elastic, Fixed, Pass, Program
+from nas.elastic import LengthChoices as Choices
 from nas.elastic import Part as Block
 from nas.elastic._family import Forward
-from nas.elastic._length import Choices
 from nas.space import Dimension, Subnet
 from tests.conformance.models._small import SmallFamily, linear
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from nas.elastic import Cat, Chosen, Elastic, Fixed, Part, Repeat
-from nas.elastic._length import Choices
+from nas.elastic import LengthChoices as Choices
 from nas.space import Dimension, Subnet
 from tests.conformance.models._small import SmallFamily, conv, norm
 

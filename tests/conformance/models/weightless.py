@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
+from nas.elastic import LengthChoices as Choices
 from nas.elastic import Part
-from nas.elastic._length import Choices
 from nas.space import Dimension, Subnet
 from tests.conformance.models._small import SmallFamily
 
