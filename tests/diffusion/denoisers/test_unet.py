@@ -123,6 +123,7 @@ def test_stable_diffusion_15_costs_what_is_known_of_it() -> None:
     assert found == {
         "largest": (859.5, 401.6),
         "half": (481.2, 230.2),
+        "smallest": (71.7, 60.7),
         "bk-sdm-base": (579.4, 261.5),
         "bk-sdm-small": (482.3, 255.4),
         "bk-sdm-tiny": (323.4, 242.8),
