@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from nas.errors import NasError
-from nas.families import available_models, read_model_config
+from nas.models import available_models, read_model_config
 
 KINDS = {"nas": "classifier", "gan_compress": "generator", "diffusion": "pipeline"}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nas.families import Model, load_model
+from nas.models import Model, load_model
 
 
 def with_weights(model: Model) -> Model:

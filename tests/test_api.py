@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 import nas
 from nas.elastic import Supernet
 from nas.errors import UsageError
-from nas.families import Calibration, MeasuredTable, get_family, save_model
+from nas.families import get_family
+from nas.models import Calibration, MeasuredTable, save_model
 
 
 @pytest.fixture(scope="module")
@@ -111,8 +112,8 @@ def test_a_subnet_is_exported_by_its_name_or_itself(model: nas.Model, tmp_path: 
 def test_a_quality_is_evaluated_on_images(model: nas.Model) -> None:
     from PIL import Image
 
-    from nas.train.data import Data
-    from nas.train.sources import DataSource, ImageTable
+    from nas.data.dataset import Data
+    from nas.data.sources import DataSource, ImageTable
 
     pixels = np.random.default_rng(0).integers(0, 256, (60, 32, 32, 3), dtype=np.uint8)
     table = ImageTable(np.arange(60) % 3, lambda index: Image.fromarray(pixels[index]))

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 
 import nas
 from nas import api
+from nas.data import Data
 from nas.errors import UsageError
-from nas.families import get_task
-from nas.train import Data
+from nas.models import get_task
 from tests.conformance.trainers import few_digits
 
 TINY = {

@@ -23,7 +23,7 @@ DOORS = [
     *(
         f"nas.{name}"
         for name in (
-            "api", "compress", "elastic", "export", "families", "latency", "search", "space", "train",
+            "api", "compress", "data", "elastic", "export", "families", "latency", "models", "search", "space", "train",
         )
     ),
 ]  # fmt: skip
@@ -85,7 +85,13 @@ def test_all_doors_are_light() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["nas.train.classifier", "nas.train.trainer", "nas.train.classification", "nas.train.measure"]
+    "module",
+    [
+        "nas.train.classifiers.objective",
+        "nas.train.trainer",
+        "nas.tasks.classification",
+        "nas.search.testbed.measured_table",
+    ],
 )
 def test_training_needs_no_optuna_and_no_streamlit(module: str) -> None:
     code = f"import sys, {module}; print(*sys.modules)"

@@ -37,7 +37,7 @@ def dimensions_of(name: str) -> dict[str, tuple[Any, ...]]:
 @st.cache_data(max_entries=256, show_spinner=False)
 def predicted_ms(name: str, text: str) -> float | None:
     """Return the latency that this machine's profile predicts of a subnet; None without a profile."""
-    from nas.latency.profile import load_profile, profile_path
+    from nas.latency.profiles.profile import load_profile, profile_path
     from nas.latency.runtimes import default_runtime
     from nas.latency.workload import Workload
 

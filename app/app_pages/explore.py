@@ -15,7 +15,7 @@ from app.parts.runs_data import open_candidates, open_importances, stamp_of
 from app.parts.text import ms, plain, quality_words, told
 from nas.jobs import read_card, searches
 from nas.latency.units import format_bytes, format_count
-from nas.search.candidates import Candidates
+from nas.search.results.candidates import Candidates
 
 _MOST_PINS = 4
 _PARALLEL = 60

@@ -21,7 +21,7 @@ _PICTURE = Path(__file__).parents[1] / "images" / "idea.svg"
 @st.cache_data(ttl=600, max_entries=1, show_spinner=False)
 def this_machine() -> list[tuple[str, str]]:
     """Return what the machine is, as rows of words."""
-    from nas.latency.fingerprint import machine_fingerprint
+    from nas.latency.measuring.fingerprint import machine_fingerprint
     from nas.latency.workload import available_cores
 
     machine = machine_fingerprint("cpu")

@@ -21,7 +21,7 @@ from nas import jobs
 from nas.errors import NasError
 from nas.files import read_json
 from nas.jobs import searches
-from nas.latency.profile import GOOD_PCT
+from nas.latency.profiles.profile import GOOD_PCT
 
 
 def profiles() -> list[Path]:
@@ -56,10 +56,10 @@ def opened(path: str, stamp: int) -> dict[str, Any]:
 @st.cache_data(max_entries=16, show_spinner="predicting")
 def predicted(path: str, stamp: int, model: str) -> list[float] | None:
     """Return what the profile's predictor says of its own samples, None where it is not of this machine and space."""
-    from nas.families import load_model
-    from nas.latency.profile import load_profile
+    from nas.latency.profiles.profile import load_profile
     from nas.latency.runtimes import get_runtime
     from nas.latency.workload import Workload
+    from nas.models import load_model
 
     bound = read_json(path)["bound"]
     try:
@@ -76,7 +76,7 @@ def predicted(path: str, stamp: int, model: str) -> list[float] | None:
 def part_costs(model: str) -> tuple[list[str], list[int]]:
     """Return the parts of the largest subnet, grouped, and their MACs."""
     from nas.export import architecture
-    from nas.families import load_model
+    from nas.models import load_model
 
     loaded = load_model(model)
     groups = architecture(loaded.supernet, loaded.space.largest()).groups

@@ -15,7 +15,7 @@ from app.parts.text import budget_words, ms, pace_words, plain, quality_words, s
 from nas import jobs
 from nas.errors import NasError
 from nas.jobs import list_cards, read_card, runs_root, safe_folder, search_words, start_search
-from nas.search.candidates import read_candidates
+from nas.search.results.candidates import read_candidates
 
 _DEFAULTS = {"classifier": "0.5ms", "generator": "0.3ms", "translator": "0.4ms", "pipeline": "25ms"}
 

@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from nas.search.candidates import Candidates
+from nas.search.results.candidates import Candidates
 
 BLUE, ORANGE, GREEN, RED, GREY, PURPLE, SKY = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#9AA5B1", "#CC79A7", "#56B4E9",

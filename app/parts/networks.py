@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 if TYPE_CHECKING:
-    from nas.families import Model
+    from nas.models import Model
     from nas.space import Subnet
 
 
@@ -19,7 +19,7 @@ def open_model(name: str) -> Model:
     """Return a model by name; one torch thread, since several sessions share the machine."""
     import torch
 
-    from nas.families import load_model
+    from nas.models import load_model
 
     torch.set_num_threads(1)
     return load_model(name)

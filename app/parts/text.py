@@ -12,8 +12,8 @@ from typing import Any
 import streamlit as st
 
 from nas.errors import NasError
-from nas.families import quality_text
 from nas.latency.units import format_bytes, format_count, format_ms
+from nas.models import quality_text
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]()<>#|~$:&]|^[-+!]|^\d+(?=[.)]))")
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from diffusion.evaluation.comparison import Candidate
     from nas.api.targets import Target
     from nas.elastic import Family
-    from nas.families import Model
+    from nas.models import Model
 
 _KEYS = {"steps": int, "guidance": float}
 

@@ -15,7 +15,7 @@ from nas.errors import UsageError
 
 if TYPE_CHECKING:
     from diffusion.pipeline.sampling.generate import SamplingSettings
-    from nas.train.data import Data
+    from nas.data.dataset import Data
 
 DEFAULT_PIPELINE = "tiny-sd-cifar10"
 _MOST = 2**32 - 1

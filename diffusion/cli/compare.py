@@ -21,7 +21,7 @@ from nas.cli.commands import (
 )
 from nas.errors import NasError
 from nas.files import new_folder
-from nas.latency.fingerprint import machine_fingerprint
+from nas.latency.measuring.fingerprint import machine_fingerprint
 from nas.latency.runtimes import default_runtime, get_runtime
 from nas.latency.units import format_bytes, format_ms
 from nas.latency.workload import Workload

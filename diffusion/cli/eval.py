@@ -26,7 +26,7 @@ from nas.errors import UsageError
 
 if TYPE_CHECKING:
     from diffusion.evaluation.metrics import Figure
-    from nas.train.data import Data
+    from nas.data.dataset import Data
 
 
 @click.command()
@@ -169,7 +169,7 @@ def _data(options: dict[str, Any]) -> Data | None:
 
 def _real(data: Data, size: int) -> Any:
     """Return the training images of data, uint8 (n, size, size, 3)."""
-    from nas.train.images import real_images
+    from nas.data.images import real_images
 
     return real_images(data, size).pixels.permute(0, 2, 3, 1).numpy()
 

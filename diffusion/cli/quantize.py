@@ -11,7 +11,7 @@ from diffusion import compress
 from diffusion import pipeline as pipelines
 from diffusion.cli._options import DEFAULT_PIPELINE
 from diffusion.pipeline.files.folder import find_pipeline
-from nas import export, families
+from nas import export, models
 from nas.cli.commands import (
     emit_json,
     json_option,
@@ -98,12 +98,12 @@ def command(
         raise NasError(found.reason)
 
 
-def _opened(pipeline: str, given: str | None) -> tuple[families.Model, Any]:
+def _opened(pipeline: str, given: str | None) -> tuple[models.Model, Any]:
     """Return a pipeline's model and the subnet to start from: an exported one, or the original."""
 
     manifest = export.read_manifest(pipeline) if export.is_artifact(pipeline) else None
     if manifest is None:
-        model = families.load_model(find_pipeline(pipeline))
+        model = models.load_model(find_pipeline(pipeline))
     else:
         model = _taken_from(pipeline, given, manifest.info.get("pipeline") or manifest.model)
     if not isinstance(model.family, pipelines.PipelineFamily):
@@ -114,14 +114,14 @@ def _opened(pipeline: str, given: str | None) -> tuple[families.Model, Any]:
     return model, largest if manifest is None else export.artifact_subnet(pipeline, model.family)
 
 
-def _taken_from(exported: str, given: str | None, known: str) -> families.Model:
+def _taken_from(exported: str, given: str | None, known: str) -> models.Model:
     """Return the model that an export was taken from: the `given` one, or that of its manifest where it has a name."""
     if given is None:
         try:
-            families.find_model(known)
+            models.find_model(known)
         except UsageError as error:
             raise UsageError(
                 f"{exported} was taken from the pipeline {known!r}, and there is none of that name; give its folder "
                 "with --model"
             ) from error
-    return families.load_model(given or known)
+    return models.load_model(given or known)

@@ -28,9 +28,9 @@ from diffusion.pipeline.sampling.generate import generate
 from nas.compress import Cut, PruneConfig, Sensitivity, Taylor, decide
 from nas.elastic import Counts
 from nas.errors import UsageError
-from nas.latency.measure import measure
-from nas.latency.programs import lower_output
-from nas.latency.reference import open_references
+from nas.latency.measuring.measure import measure
+from nas.latency.measuring.programs import lower_output
+from nas.latency.measuring.reference import open_references
 from nas.latency.runtimes import Runtime
 from nas.latency.workload import Workload
 from nas.space import Subnet

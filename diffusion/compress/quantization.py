@@ -21,17 +21,17 @@ from diffusion.pipeline.family import PipelineFamily
 from nas.compress import SCOPES, Purpose, quantize_onnx, quantize_onnx_dynamically
 from nas.elastic import FULL, call
 from nas.errors import UsageError
-from nas.latency.measure import TurnPlan, measure
-from nas.latency.programs import lower_program, write_sequence
-from nas.latency.reference import open_references
+from nas.latency.measuring.measure import TurnPlan, measure
+from nas.latency.measuring.programs import lower_program, write_sequence
+from nas.latency.measuring.reference import open_references
 from nas.latency.runtimes import get_runtime, onnx_bytes
-from nas.train.measure import onnx_forward
+from nas.search.testbed.measured_table import onnx_forward
 
 if TYPE_CHECKING:
-    from nas.families import Model
-    from nas.latency.measure import Measurement
+    from nas.latency.measuring.measure import Measurement
     from nas.latency.runtimes import Runtime
     from nas.latency.workload import Workload
+    from nas.models import Model
     from nas.space import Subnet
 
 LEAST_PSNR = 25.0

@@ -26,9 +26,9 @@ from nas.latency.units import format_bytes, format_ms
 
 if TYPE_CHECKING:
     from nas.export import Latency, QualityFigure
-    from nas.families import Model
     from nas.latency.runtimes import Runtime
     from nas.latency.workload import Workload
+    from nas.models import Model
 
 _CARD = """
 ## Quantized: {name}

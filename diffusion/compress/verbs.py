@@ -17,8 +17,8 @@ from diffusion.pipeline.inputs.captions import open_described
 from nas.api import Table
 from nas.compress import WORTH, Purpose, recommend
 from nas.errors import UsageError
-from nas.families import Model
 from nas.latency import Workload, chosen_runtime, format_bytes, format_count, format_ms
+from nas.models import Model
 from nas.progress import Listener, as_progress
 from nas.space import Subnet
 

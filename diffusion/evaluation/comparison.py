@@ -27,19 +27,19 @@ from diffusion.pipeline.files.folder import quiet
 from diffusion.pipeline.inputs.prompts import require_prompts
 from nas.elastic import call
 from nas.errors import NasError, UsageError
-from nas.latency.measure import Measurement, TurnPlan, measure, measure_memory, program_bytes
-from nas.latency.reference import open_references
+from nas.latency.measuring.measure import Measurement, TurnPlan, measure, measure_memory, program_bytes
+from nas.latency.measuring.reference import open_references
 from nas.latency.runtimes import read_sequence
-from nas.train.measure import onnx_forward
+from nas.search.testbed.measured_table import onnx_forward
 
 if TYPE_CHECKING:
     from torch import nn
 
     from nas.elastic import Forward
     from nas.export import Network
-    from nas.families import Model
     from nas.latency.runtimes import Runtime
     from nas.latency.workload import Workload
+    from nas.models import Model
 
 _SECONDS = 5.0
 """Of measuring, for each pipeline: on a restless machine no longer."""

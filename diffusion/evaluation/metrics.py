@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from nas.errors import NasError, UsageError, how_to_install
-from nas.train.features import DEFAULT, feature_space, fid, kid
-from nas.train.plain import read_plain
+from nas.metrics.features import DEFAULT, feature_space, fid, kid
+from nas.models.plain import read_plain
 
 CACHE = "cache"
 """Stands for the file or folder that the libraries themselves have downloaded before."""

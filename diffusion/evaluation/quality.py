@@ -16,9 +16,9 @@ from torch import Tensor
 from diffusion.pipeline.inputs.captions import TEMPLATES, class_prompt
 from diffusion.pipeline.sampling.generate import SamplingSettings, generate, is_conditional, takes_classes
 from nas.errors import UsageError
-from nas.families import load_model
-from nas.train import similarity
-from nas.train.evaluate import fold_batch_norm
+from nas.metrics import similarity
+from nas.metrics.accuracy import fold_batch_norm
+from nas.models import load_model
 
 CLASSIFIER = "mbv3-cifar10"
 WINDOW = 11

@@ -31,12 +31,12 @@ from diffusion.pipeline.inputs.conditions import LATENTS
 from diffusion.pipeline.inputs.prompts import general_prompts, prompt_inputs
 from nas.elastic import call, map_inputs
 from nas.errors import NasError, UsageError
-from nas.families import Evaluator, Forward, Quality, Split, Task, Training, load_model
+from nas.models import Evaluator, Forward, Quality, Split, Task, Training, load_model
 
 if TYPE_CHECKING:
     from diffusion.pipeline.family import PipelineFamily
     from nas.elastic import Inputs
-    from nas.families import Model
+    from nas.models import Model
     from nas.space import Subnet
 
 PSNR = Quality("psnr", "PSNR to the original", "dB", bounds=(0.0, 100.0))

@@ -17,7 +17,7 @@ from diffusion.pipeline.sampling.scheduler_weights import mixing
 from nas.files import write_json
 
 if TYPE_CHECKING:
-    from nas.families import Model
+    from nas.models import Model
     from nas.space import Subnet
 
 RUNNER, SAMPLING = "run_onnx.py", "sampling.json"

@@ -14,7 +14,7 @@ from diffusion.denoisers.subnets import FAMILIES, options_within, to_diffusers
 from diffusion.pipeline.files.folder import DENOISERS, find_pipeline, load_pipeline, quiet, read_info
 from nas.elastic import Supernet, channels_last
 from nas.errors import UsageError
-from nas.families import load_published
+from nas.models import load_published
 from nas.space import Subnet
 
 

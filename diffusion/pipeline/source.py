@@ -25,13 +25,14 @@ from diffusion.pipeline.files.memory import room_for
 from diffusion.pipeline.files.weights import check_bin, has_safetensors, require_weights, weight_files
 from diffusion.pipeline.parts.kinds import KINDS, Kind
 from nas.errors import NasError, UsageError, is_out_of_memory
-from nas.families import Model, ModelSource, get_family
+from nas.families import get_family
 from nas.files import sha256
+from nas.models import Model, ModelSource
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from nas.families import Model
+    from nas.models import Model
 
 _PARTS = (
     "unet", "transformer", "text_encoder", "text_encoder_2", "vae", "scheduler", "tokenizer", "tokenizer_2",

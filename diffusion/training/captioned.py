@@ -9,9 +9,9 @@ import torch
 from diffusion.pipeline.inputs.captions import caption_groups
 from diffusion.pipeline.parts.tokenizer import check_prompts
 from diffusion.training.images import Captioned, tokenized
+from nas.data.dataset import Data
+from nas.data.images import real_images
 from nas.errors import UsageError
-from nas.train.data import Data
-from nas.train.images import real_images
 
 
 def captioned_images(pipeline: Any, data: Data, described: bool) -> tuple[Captioned, list[tuple[str, ...]]]:

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nas.train import seeds
-from nas.train.images import RealImages
-from nas.train.seeds import Draws
+from nas import seeds
+from nas.data.images import RealImages
+from nas.seeds import Draws
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from nas.api.figures import load_supernet, read_subnet
 from nas.api.targets import NAMED_SUBNETS, Target, find_target
 from nas.cli.commands import result_console
 from nas.errors import UsageError
-from nas.families import available_models
+from nas.models import available_models
 
 if TYPE_CHECKING:
-    from nas.families import Model
+    from nas.models import Model
     from nas.space import Subnet
 
 DEFAULT_MODEL = "anycost-digits"

@@ -19,7 +19,7 @@ from nas.pictures import check_output
 
 if TYPE_CHECKING:
     from gan_compress.stylegan2.consistency import Consistency
-    from nas.families import Model
+    from nas.models import Model
 
 
 @click.command()
@@ -74,14 +74,14 @@ def command(
 
 
 def _labelled(model: Model, data: Any, limit: int) -> stylegan2.Labelled:
-    from nas.train.images import real_images
+    from nas.data.images import real_images
 
     real = real_images(data, stylegan2.resolution_of(model), limit=limit)
     return stylegan2.Labelled(real.pixels, real.labels, tuple(data.classes))
 
 
 def _show(rows: list[Consistency]) -> None:
-    from nas.train.features import DEFAULT
+    from nas.metrics.features import DEFAULT
 
     columns = ["subnet", "MACs", "distance", "pixel error", "path length", "spread"]
     cells = [

@@ -16,7 +16,7 @@ from nas.pictures import check_output
 
 if TYPE_CHECKING:
     from gan_compress.stylegan2.edit import Directions
-    from nas.families import Model
+    from nas.models import Model
 
 
 @click.command()
@@ -53,7 +53,7 @@ def command(
     A classifier of the labels scores generated images; the linear model from style to score gives the direction. Its
     fit is R² on images it has not seen: near 0, the generator does not vary in what the label names.
     """
-    from nas.train.images import real_images
+    from nas.data.images import real_images
 
     loaded, _ = open_model(model, ())
     if options["data"] is None:

@@ -30,7 +30,7 @@ from nas.pictures import check_output, grid
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from nas.families import Model
+    from nas.models import Model
 
 
 @click.command()

@@ -37,7 +37,7 @@ from nas.pictures import check_output, write_png
 if TYPE_CHECKING:
     from gan_compress.stylegan2.networks import Generator
     from nas.export import Latency
-    from nas.families import Model
+    from nas.models import Model
     from nas.space import Subnet
 
 FINAL = "largest"
@@ -71,7 +71,7 @@ def command(
     The latencies are measured side by side, in a process of their own. The distance is in the features of a
     classifier, of the preview enlarged to full size; the pixel error is the root mean square, of pixels from 0 to 1.
     """
-    from nas.train.features import DEFAULT
+    from nas.metrics.features import DEFAULT
 
     check_output(output)
     loaded, found = open_model(model, [subnet, FINAL])
@@ -135,7 +135,7 @@ def _show(
     distance: float,
     error: float,
 ) -> None:
-    from nas.train.features import DEFAULT
+    from nas.metrics.features import DEFAULT
 
     rows = []
     for part, name in (("preview", subnet), ("final", FINAL)):

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nas.export import Latency
-    from nas.families import Model
+    from nas.models import Model
     from nas.space import Subnet
 
 DEFAULT_MODEL = "deblur-cifar10"

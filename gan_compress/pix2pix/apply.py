@@ -16,7 +16,7 @@ from gan_compress.pictures import open_picture
 from gan_compress.pix2pix.family import GanCompression
 from gan_compress.pix2pix.pairs import to_bytes
 from nas.errors import UsageError
-from nas.families import Model
+from nas.models import Model
 from nas.space import Subnet
 
 LEAST, MOST = 16, 2048

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nas.errors import UsageError
-from nas.train import similarity
+from nas.metrics import similarity
 
 SIGMA = 1.5
 """The blur's standard deviation, in pixels."""

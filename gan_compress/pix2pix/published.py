@@ -12,7 +12,8 @@ from torch import Tensor
 from gan_compress.pix2pix.resnet_generator import FIRST_BLOCK, group_sizes
 from nas.elastic import Supernet
 from nas.errors import NasError
-from nas.families import get_family, load_published, read_published
+from nas.families import get_family
+from nas.models import load_published, read_published
 
 if TYPE_CHECKING:
     from nas.elastic import Supernet

@@ -10,15 +10,15 @@ from torch import Tensor
 
 from gan_compress.original import with_weights
 from gan_compress.pix2pix.pairs import SAME, get_pairs, psnr, to_bytes
+from nas.data.images import real_images
 from nas.errors import UsageError
-from nas.families import SPLIT_WORDS, Evaluator, Forward, Quality, Split, Task, Training
-from nas.train.features import DEFAULT, feature_space
-from nas.train.images import real_images
+from nas.metrics.features import DEFAULT, feature_space
+from nas.models import SPLIT_WORDS, Evaluator, Forward, Quality, Split, Task, Training
 
 if TYPE_CHECKING:
-    from nas.families import Model
+    from nas.data.dataset import Data
+    from nas.models import Model
     from nas.space import Subnet
-    from nas.train.data import Data
 
 PSNR = Quality("psnr", "PSNR", "dB", bounds=(0.0, float("inf")))
 DISTANCE = Quality(

@@ -17,11 +17,11 @@ from gan_compress.stylegan2.edit import label_scores
 from gan_compress.stylegan2.family import RATIOS
 from gan_compress.stylegan2.generate import generator_family, latents, load_generator, unit
 from gan_compress.stylegan2.task import full_size
+from nas.metrics.features import feature_space, kid
 from nas.space import SpaceError
-from nas.train.features import feature_space, kid
 
 if TYPE_CHECKING:
-    from nas.families import Model
+    from nas.models import Model
     from nas.space import Subnet
 
 COUNT = 500

@@ -21,10 +21,10 @@ from torch import Tensor
 from gan_compress.stylegan2.generate import generator_family, latents, load_generator, unit
 from gan_compress.stylegan2.tensors import read_tensors, weights_digest, write_tensors
 from nas.errors import UsageError
-from nas.train.features import DEFAULT, feature_space
+from nas.metrics.features import DEFAULT, feature_space
 
 if TYPE_CHECKING:
-    from nas.families import Model
+    from nas.models import Model
 
 FILE = "directions.safetensors"
 MAKE = "nas gan directions --data NAME|PATH"

@@ -19,14 +19,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from gan_compress.stylegan2.generate import latents, load_generator, to_pixels
+from nas.data.images import real_images
 from nas.errors import NasError, UsageError, how_to_install
-from nas.train.images import real_images
-from nas.train.plain import read_plain
+from nas.models.plain import read_plain
 
 if TYPE_CHECKING:
-    from nas.families import Model
+    from nas.data.dataset import Data
+    from nas.models import Model
     from nas.space import Subnet
-    from nas.train.data import Data
 
 EXTRACTOR = "inception-v3-compat"
 _BATCH = 50

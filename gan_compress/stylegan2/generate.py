@@ -18,11 +18,11 @@ from gan_compress.stylegan2.family import RATIOS, StyleGAN2
 from gan_compress.stylegan2.networks import Generator, StyledConv
 from gan_compress.stylegan2.task import full_size
 from nas.errors import UsageError
+from nas.metrics.features import feature_space
 from nas.pictures import listed
-from nas.train.features import feature_space
 
 if TYPE_CHECKING:
-    from nas.families import Model
+    from nas.models import Model
     from nas.space import Subnet
 
 MEAN_STYLES = 2000

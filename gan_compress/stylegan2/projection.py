@@ -1,7 +1,7 @@
 """Find the style whose image is a given picture, for the full generator and small ones together.
 
 Adam with fading noise, as in StyleGAN2 (Karras et al. 2020, appendix D), then L-BFGS; the loss is the feature distance
-(`nas.train.features`) plus the pixel error, averaged over the generators, so that what is done to the style later
+(`nas.metrics.features`) plus the pixel error, averaged over the generators, so that what is done to the style later
 shows in each of them. All randomness comes from the seed.
 """
 
@@ -30,10 +30,10 @@ from gan_compress.stylegan2.networks import Generator
 from gan_compress.stylegan2.task import full_size
 from gan_compress.stylegan2.tensors import read_tensors, weights_digest, write_tensors
 from nas.errors import NasError, UsageError
-from nas.train.features import DEFAULT, FeatureSpace, feature_space
+from nas.metrics.features import DEFAULT, FeatureSpace, feature_space
 
 if TYPE_CHECKING:
-    from nas.families import Model
+    from nas.models import Model
     from nas.space import Subnet
 
 MAKE = "nas gan project IMAGE"

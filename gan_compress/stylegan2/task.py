@@ -11,15 +11,15 @@ from torch import Tensor
 
 from gan_compress.original import with_weights
 from gan_compress.stylegan2.family import StyleGAN2
+from nas.data.images import real_images
 from nas.errors import UsageError
-from nas.families import SPLIT_WORDS, Evaluator, Forward, Quality, Split, Task, Training
-from nas.train.features import DEFAULT, feature_space, kid
-from nas.train.images import real_images
+from nas.metrics.features import DEFAULT, feature_space, kid
+from nas.models import SPLIT_WORDS, Evaluator, Forward, Quality, Split, Task, Training
 
 if TYPE_CHECKING:
-    from nas.families import Model
+    from nas.data.dataset import Data
+    from nas.models import Model
     from nas.space import Subnet
-    from nas.train.data import Data
 
 DISTANCE = Quality(
     "distance", "distance to the full generator", higher_is_better=False, bounds=(0.0, float("inf"))

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from nas.errors import NasError, UsageError
-from nas.families import WEIGHTS, available_models
 from nas.files import write_atomic
+from nas.models import WEIGHTS, available_models
 
 if TYPE_CHECKING:
-    from nas.families import Model
+    from nas.models import Model
 
 VERSION = 1
 

@@ -12,8 +12,8 @@ from nas.api.tables import latency_origin
 from nas.api.targets import DEFAULT_MODEL, find_target
 from nas.errors import UsageError
 from nas.export import Network, artifact_family, load_artifact, measure_networks
-from nas.families import Model
 from nas.latency import Workload, chosen_runtime, format_bytes, format_count, format_ms
+from nas.models import Model
 from nas.progress import Listener, as_progress
 
 

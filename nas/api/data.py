@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nas.train import Data, open_data
+from nas.data import Data, open_data
 
 AnyData = Data | Mapping[str, Any] | str
 """Images: opened ones, a source such as "digits" or a folder, or the arguments of `nas.train.open_data`."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nas import families
+from nas import models
 from nas._table import Table
 from nas.api.figures import Figures, artifact_figures, load_supernet, subnet_figures, whole_run
 from nas.api.tables import figure_rows, file_rows, outcome_table
@@ -72,7 +72,7 @@ def describe(what: str = DEFAULT_MODEL, model: str | None = None) -> Description
 # --- a supernet -------------------------------------------------------------------------------------------------------
 
 
-def _supernet(model: families.Model) -> Description:
+def _supernet(model: models.Model) -> Description:
     space, supernet = model.space, model.supernet
     ends = {name: supernet.count(getattr(space, name)()) for name in ("smallest", "largest")}
     table = model.table()
@@ -107,7 +107,7 @@ def _supernet(model: families.Model) -> Description:
     return Description(model.name, words, value, blocks)
 
 
-def _range(model: families.Model, table: families.MeasuredTable, name: str) -> str:
+def _range(model: models.Model, table: models.MeasuredTable, name: str) -> str:
     quality, values = model.task.quality(name), table.values[name]
     return f"{quality.label} {quality.text(values.min())} to {quality.text(values.max())}"
 
@@ -171,7 +171,7 @@ def _artifact(target: Target) -> Description:
 # --- a run ------------------------------------------------------------------------------------------------------------
 
 
-def _run(folder: Path, target: Target, model: families.Model) -> Description:
+def _run(folder: Path, target: Target, model: models.Model) -> Description:
     run = RunFolder.open(folder).info
     result = run.get("result")
     with whole_run(folder):

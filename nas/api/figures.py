@@ -12,8 +12,8 @@ from nas import export, latency, search
 from nas.api.targets import Target, model_of
 from nas.errors import NasError, UsageError
 from nas.export import Latency, Manifest, QualityFigure, is_artifact, read_manifest
-from nas.families import Model, load_model
 from nas.files import read_json
+from nas.models import Model, load_model
 from nas.space import Subnet
 
 VALIDATION = "the model's table"

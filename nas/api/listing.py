@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from nas import export, families, latency, search
+from nas import export, latency, models, search
 from nas._table import Table
 from nas.errors import NasError
 from nas.files import read_json
@@ -51,14 +51,14 @@ def list_all(folders: Sequence[str | Path] = ()) -> Listing:
         folders: In, below, or in `model` below these is looked; none for ./runs and the current folder.
     """
     places = tuple(map(Path, folders)) or (Path("runs"), Path())
-    models = [_model(path, kind, name) for name, path, kind in families.available_models()]
-    models += [_model(path, "trained") for path in _find(places, "supernet.json")]
-    for name, source in families.sources().items():
+    supernets = [_model(path, kind, name) for name, path, kind in models.available_models()]
+    supernets += [_model(path, "trained") for path in _find(places, "supernet.json")]
+    for name, source in models.sources().items():
         found = [path for path in _find(places, source.mark) if not (path / "manifest.json").is_file()]
-        models += [_model(path, name) for path in found]
+        supernets += [_model(path, name) for path in found]
     runs = [_run(path) for path in _find(places, "run.json", "anyfit-run")]
     artifacts = [_artifact(path) for path in _find(places, "manifest.json", "anyfit-artifact")]
-    return Listing(models, runs, artifacts, [_profile(path) for path in latency.cached_profiles()])
+    return Listing(supernets, runs, artifacts, [_profile(path) for path in latency.cached_profiles()])
 
 
 def _find(places: tuple[Path, ...], mark: str, format: str | None = None) -> list[Path]:
@@ -92,7 +92,7 @@ def _format(path: Path) -> str | None:
 
 def _model(path: Path, kind: str, name: str | None = None) -> dict[str, Any]:
     try:
-        config = families.read_model_config(path)
+        config = models.read_model_config(path)
     except NasError:
         return {"name": name or path.name, "kind": f"{kind}, damaged", "path": str(path)}
     return {
@@ -186,7 +186,7 @@ def _cell(column: str, value: Any) -> str:
     if column == "budget":
         return str(search.Budget.from_dict(value))
     if column == "quality":
-        return f"{value['name']} {families.quality_text(value['value'], value['unit'])}"
+        return f"{value['name']} {models.quality_text(value['value'], value['unit'])}"
     if column == "latency_ms":
         ms = (value.get("measured") or value["predicted"]) if isinstance(value, dict) else value
         return latency.format_ms(ms)

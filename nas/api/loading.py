@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from nas import export, families
+from nas import export, models
 from nas.api.model import Model
 
 
@@ -30,7 +30,7 @@ def load(name_or_path: str | Path) -> Model | nn.Module:
         network = nas.load("artifacts/small")     # what `model.export(..., "artifacts/small")` wrote
     """
     found = export.load(name_or_path)
-    return Model.of(found) if isinstance(found, families.Model) else found
+    return Model.of(found) if isinstance(found, models.Model) else found
 
 
 __all__ = ["load"]

@@ -6,20 +6,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from nas import api, families, latency
+from nas import api, latency, models
 from nas.api.data import AnyData, opened
 from nas.api.figures import read_subnet
 from nas.api.targets import find_target
-from nas.families import FamilyT
+from nas.models import FamilyT
 from nas.progress import Listener
 from nas.search import Budget, SearchConfig
 from nas.space import Subnet
 
 
-class Model(families.Model[FamilyT]):
+class Model(models.Model[FamilyT]):
     """A supernet: a search space, the weights of all its subnets, and what is known of them.
 
-    Made by `nas.load`, or by `Model.of` around what `nas.families.load_model` returns. Verbs that write leave nothing
+    Made by `nas.load`, or by `Model.of` around what `nas.models.load_model` returns. Verbs that write leave nothing
     half-written, and nothing is printed: give `progress` a function `(stage, done, total, note)`, or a
     `nas.Progress`, to hear how far a verb is. A subnet is given as a `nas.space.Subnet`, or as the word that names one:
     "largest", "smallest", a run's folder, a file subnet.json.
@@ -35,14 +35,14 @@ class Model(families.Model[FamilyT]):
     """
 
     @classmethod
-    def of(cls, model: families.Model[FamilyT]) -> Model[FamilyT]:
+    def of(cls, model: models.Model[FamilyT]) -> Model[FamilyT]:
         """Return a loaded model with the verbs; it shares the weights."""
         return model if isinstance(model, cls) else cls(model.path, model.config, model.supernet)
 
     @property
     def place(self) -> str:
         """What loads the model again: its name if it has one, else its folder."""
-        named = {path: name for name, path, _ in families.available_models()}
+        named = {path: name for name, path, _ in models.available_models()}
         return named.get(self.path, str(self.path.resolve()))
 
     def subnet(self, named: Subnet | str) -> Subnet:

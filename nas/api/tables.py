@@ -9,7 +9,7 @@ from nas import api, export, search
 from nas._table import Table
 from nas.export import Latency, Manifest, file_state
 from nas.latency.units import format_bytes, format_count, format_ms
-from nas.search.budget import format_cost
+from nas.search.trials.budget import format_cost
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable

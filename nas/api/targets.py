@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nas import export, families
+from nas import export, models
 from nas.errors import UsageError
 from nas.files import read_json
 
@@ -66,11 +66,11 @@ def find_target(text: str) -> Target:
 
 
 def _marks() -> list[str]:
-    return [*MARKS, *sorted(source.mark for source in families.sources().values())]
+    return [*MARKS, *sorted(source.mark for source in models.sources().values())]
 
 
 def _is_model(folder: Path) -> bool:
-    return (folder / "supernet.json").is_file() or families.source_of(folder) is not None
+    return (folder / "supernet.json").is_file() or models.source_of(folder) is not None
 
 
 def _file(text: str, path: Path) -> Target:
@@ -83,9 +83,9 @@ def _file(text: str, path: Path) -> Target:
 
 
 def _name(text: str) -> Target:
-    known = {name: path for name, path, _ in families.available_models()}
-    if text in known or text.partition(":")[0] in families.sources():
-        return Target(text, "model", families.find_model(text))
+    known = {name: path for name, path, _ in models.available_models()}
+    if text in known or text.partition(":")[0] in models.sources():
+        return Target(text, "model", models.find_model(text))
     close = difflib.get_close_matches(text, [*known, *NAMED_SUBNETS], n=1, cutoff=0.5)
     hint = f"did you mean '{close[0]}'?" if close else EXPECTED
     raise UsageError(f"there is no model, run, subnet or artifact {text!r}; {hint}")
@@ -113,8 +113,8 @@ def _entry(value: Any, key: str) -> Any:
 def _model_with_space(value: Any, default: str) -> str:
     """Find a model whose space is the subnet's, so that nobody must name it; else the default, which will refuse."""
     digest = _entry(value, "digest")
-    models = sorted(families.available_models(), key=lambda entry: entry[0] != default)
+    known = sorted(models.available_models(), key=lambda entry: entry[0] != default)
     fitting = (
-        name for name, path, _ in models if families.read_model_config(path).get("space_digest") == digest
+        name for name, path, _ in known if models.read_model_config(path).get("space_digest") == digest
     )
     return next(fitting, default)

@@ -5,7 +5,7 @@ Submodules are named after their commands (`list`, `eval`): no built-in of these
 
 from __future__ import annotations
 
-from nas.cli._group import cli
 from nas.cli._main import main
+from nas.cli.group import cli
 
 __all__ = ["cli", "main"]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import click
 
 from nas._failures import failure_sentence
-from nas.cli._group import cli
+from nas.cli.group import cli
 from nas.errors import NasError
 
 _INTERRUPTED = 130

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from nas.cli._data import data_options, given_data, opened
-from nas.cli._group import LazyGroup
-from nas.cli._options import json_option, runtime_option, seed_option, threads_option
-from nas.cli._output import emit_json, log, progress_bar, result_console, shown_progress
-from nas.cli._training import (
+from nas.cli.data import data_options, given_data, opened
+from nas.cli.group import LazyGroup
+from nas.cli.options import json_option, runtime_option, seed_option, threads_option
+from nas.cli.output import emit_json, log, progress_bar, result_console, shown_progress
+from nas.cli.training import (
     machine_options,
     output_option,
     overrides,

@@ -9,7 +9,8 @@ import torch
 
 from nas.elastic import Supernet
 from nas.errors import UsageError
-from nas.families import Model, get_family, save_model
+from nas.families import get_family
+from nas.models import Model, save_model
 
 
 def write_with_bits(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.errors import NasError
-from nas.latency.runtimes._onnx_files import copy_onnx, data_file
+from nas.latency.runtimes.onnx_files import copy_onnx, data_file
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from nas.errors import UsageError
-from nas.train.seeds import seed_globals
+from nas.seeds import seed_globals
 
 
 def adaptable(network: nn.Module, endings: Sequence[str] = ("",)) -> list[str]:

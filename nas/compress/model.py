@@ -11,7 +11,7 @@ from nas.compress.importance import Importance, OutputChange, Taylor, get_import
 from nas.compress.prune import Cut, Progress, PruneConfig, decide, silent
 from nas.elastic import Inputs, call
 from nas.errors import UsageError
-from nas.families import Examples, Model
+from nas.models import Examples, Model
 from nas.space import Subnet
 
 

@@ -1,60 +1,61 @@
-from ._axis import Axis as Axis, Cat as Cat, Elastic as Elastic, Fixed as Fixed, Repeat as Repeat
-from ._calibrate import (
-    calibrate as calibrate,
-    correct_statistics as correct_statistics,
-    set_statistics as set_statistics,
-)
+from ._axis import Axis as Axis
+from ._axis import Cat as Cat
+from ._axis import Elastic as Elastic
+from ._axis import Fixed as Fixed
+from ._axis import Repeat as Repeat
+from .modules.statistics import calibrate as calibrate
+from .modules.statistics import correct_statistics as correct_statistics
+from .modules.statistics import set_statistics as set_statistics
 from ._count import Counts as Counts
-from ._family import Family as Family, Forward as Forward, Part as Part, Pass as Pass, Program as Program
-from ._inputs import (
-    Inputs as Inputs,
-    batch_of as batch_of,
-    call as call,
-    cat_inputs as cat_inputs,
-    map_inputs as map_inputs,
-    named_inputs as named_inputs,
-    positional as positional,
-    split_inputs as split_inputs,
-)
-from ._layout import Kernel as Kernel, Layout as Layout, crop_centre as crop_centre
-from ._length import (
-    Chosen as Chosen,
-    Divided as Divided,
-    Length as Length,
-    LengthChoices as LengthChoices,
-    Scaled as Scaled,
-    make_divisible as make_divisible,
-)
-from ._low_bits import (
-    bits_dimension as bits_dimension,
-    offer_bits as offer_bits,
-    require_offer as require_offer,
-    with_bits as with_bits,
-)
-from ._memory import channels_last as channels_last
-from ._naming import find_subnet as find_subnet, subnet_of_choices as subnet_of_choices
-from ._quantize import (
-    BITS as BITS,
-    BLOCK as BLOCK,
-    FULL as FULL,
-    dequantize as dequantize,
-    pack as pack,
-    quantize as quantize,
-    quantized as quantized,
-    quantized_bytes as quantized_bytes,
-    unpack as unpack,
-)
-from ._quantized import (
-    PackedConv2d as PackedConv2d,
-    PackedLinear as PackedLinear,
-    QuantizedConv2d as QuantizedConv2d,
-    QuantizedLinear as QuantizedLinear,
-    packed as packed,
-    quantize_layers as quantize_layers,
-    quantized_layers as quantized_layers,
-    settle as settle,
-    unpacked_state as unpacked_state,
-)
-from ._sorting import entry_scores as entry_scores, l1_importance as l1_importance
+from ._family import Family as Family
+from ._family import Forward as Forward
+from ._family import Part as Part
+from ._family import Pass as Pass
+from ._family import Program as Program
+from .modules.inputs import Inputs as Inputs
+from .modules.inputs import batch_of as batch_of
+from .modules.inputs import call as call
+from .modules.inputs import cat_inputs as cat_inputs
+from .modules.inputs import map_inputs as map_inputs
+from .modules.inputs import named_inputs as named_inputs
+from .modules.inputs import positional as positional
+from .modules.inputs import split_inputs as split_inputs
+from ._layout import Kernel as Kernel
+from ._layout import Layout as Layout
+from ._layout import crop_centre as crop_centre
+from ._length import Chosen as Chosen
+from ._length import Divided as Divided
+from ._length import Length as Length
+from ._length import LengthChoices as LengthChoices
+from ._length import Scaled as Scaled
+from ._length import make_divisible as make_divisible
+from ._low_bits import bits_dimension as bits_dimension
+from ._low_bits import offer_bits as offer_bits
+from ._low_bits import require_offer as require_offer
+from ._low_bits import with_bits as with_bits
+from .modules.memory_format import channels_last as channels_last
+from ._naming import find_subnet as find_subnet
+from ._naming import subnet_of_choices as subnet_of_choices
+from .modules.quantize import BITS as BITS
+from .modules.quantize import BLOCK as BLOCK
+from .modules.quantize import FULL as FULL
+from .modules.quantize import dequantize as dequantize
+from .modules.quantize import pack as pack
+from .modules.quantize import quantize as quantize
+from .modules.quantize import quantized as quantized
+from .modules.quantize import quantized_bytes as quantized_bytes
+from .modules.quantize import unpack as unpack
+from .modules.quantized import PackedConv2d as PackedConv2d
+from .modules.quantized import PackedLinear as PackedLinear
+from .modules.quantized import QuantizedConv2d as QuantizedConv2d
+from .modules.quantized import QuantizedLinear as QuantizedLinear
+from .modules.quantized import packed as packed
+from .modules.quantized import quantize_layers as quantize_layers
+from .modules.quantized import quantized_layers as quantized_layers
+from .modules.quantized import settle as settle
+from .modules.quantized import unpacked_state as unpacked_state
+from ._sorting import entry_scores as entry_scores
+from ._sorting import l1_importance as l1_importance
 from ._supernet import Supernet as Supernet
-from ._template import assembled as assembled, resized as resized
+from ._template import assembled as assembled
+from ._template import resized as resized

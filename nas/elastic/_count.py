@@ -21,9 +21,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from nas.elastic._family import Family
-from nas.elastic._inputs import Inputs, call, map_inputs
-from nas.elastic._quantize import quantized_bytes
-from nas.elastic._quantized import quantized_layers
+from nas.elastic.modules.inputs import Inputs, call, map_inputs
+from nas.elastic.modules.quantize import quantized_bytes
+from nas.elastic.modules.quantized import quantized_layers
 from nas.space import Subnet
 
 

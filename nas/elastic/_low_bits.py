@@ -14,8 +14,8 @@ from torch import nn
 
 from nas.elastic._family import Family, Part
 from nas.elastic._length import Choices
-from nas.elastic._quantize import BITS, FULL
-from nas.elastic._quantized import quantize_layers, quantized_layers
+from nas.elastic.modules.quantize import BITS, FULL
+from nas.elastic.modules.quantized import quantize_layers, quantized_layers
 from nas.space import Dimension, SearchSpace, SpaceError
 
 _OFFERS = [[*some] for count in (1, 2, 3) for some in combinations((*BITS, FULL), count)]

@@ -13,10 +13,10 @@ from torch import nn
 
 from nas.elastic._count import Counter, Counts
 from nas.elastic._family import Family
-from nas.elastic._inputs import Inputs, call
-from nas.elastic._quantized import settle
 from nas.elastic._skeleton import Skeleton, SkeletonCache, owner_of
 from nas.elastic._sorting import sort_channels
+from nas.elastic.modules.inputs import Inputs, call
+from nas.elastic.modules.quantized import settle
 from nas.space import SearchSpace, Subnet
 
 if TYPE_CHECKING:

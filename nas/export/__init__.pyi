@@ -1,24 +1,24 @@
-from ._architecture import (
+from .architectures import (
     Architecture as Architecture,
     Group as Group,
     architecture as architecture,
     weightless as weightless,
 )
-from ._artifact import Export as Export
-from ._bench import (
+from .artifact import Export as Export
+from .bench import (
     Network as Network,
     measure_networks as measure_networks,
     measured_latency as measured_latency,
 )
-from ._formats import FORMATS as FORMATS, Format as Format, parse_formats as parse_formats
-from ._load import (
+from .formats import FORMATS as FORMATS, Format as Format, parse_formats as parse_formats
+from .loading import (
     artifact_family as artifact_family,
     artifact_model as artifact_model,
     artifact_subnet as artifact_subnet,
     load as load,
     load_artifact as load_artifact,
 )
-from ._manifest import (
+from .manifest import (
     CARD as CARD,
     InputSpec as InputSpec,
     Latency as Latency,
@@ -30,10 +30,10 @@ from ._manifest import (
     read_manifest as read_manifest,
     write_manifest as write_manifest,
 )
-from ._parity import ParityError as ParityError, ParityRow as ParityRow
-from ._quantize import (
+from .parity import ParityError as ParityError, ParityRow as ParityRow
+from .quantization import (
     Quantized as Quantized,
     quantize_artifact as quantize_artifact,
     require_one_program as require_one_program,
 )
-from ._weights import refuse_pickle as refuse_pickle
+from .weights import refuse_pickle as refuse_pickle

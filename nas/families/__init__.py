@@ -1,4 +1,4 @@
-"""Model families by name, and trained supernets. Importing this imports no torch."""
+"""Model families by name, and the published ones that are written here. Importing this imports no torch."""
 
 from nas.lazy import attach
 

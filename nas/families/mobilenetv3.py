@@ -31,8 +31,8 @@ from nas.elastic import (
 )
 from nas.elastic import Length as LengthRule
 from nas.errors import UsageError
-from nas.families._blocks import ConvNormAct, MBConv
-from nas.families._once_for_all import rename
+from nas.families.blocks import ConvNormAct, MBConv
+from nas.families.once_for_all import rename
 from nas.space import Choice, Dimension, SearchSpace, Subnet
 
 Choices = Mapping[str, Choice]

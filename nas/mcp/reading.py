@@ -10,7 +10,6 @@ import numpy as np
 
 from nas import jobs
 from nas.errors import NasError
-from nas.families import available_models, read_model_config
 from nas.latency.units import format_ms
 from nas.mcp.answers import (
     FoundNetwork,
@@ -22,6 +21,7 @@ from nas.mcp.answers import (
     RunReport,
     RunSummary,
 )
+from nas.models import available_models, read_model_config
 from nas.search import Candidates, RunFolder, read_candidates
 
 _ERROR = "nas: error: "

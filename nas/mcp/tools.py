@@ -11,7 +11,7 @@ import anyio
 from mcp.server.mcpserver import Context
 from pydantic import Field
 
-from nas import families, jobs
+from nas import jobs, models
 from nas.errors import UsageError
 from nas.mcp import reading, verbs
 from nas.mcp.answers import (
@@ -133,8 +133,8 @@ def start_profile(
 def _named(model: str) -> str:
     """Return a model as a job calls it, from wherever it runs; raises `UsageError` for an unknown one."""
     known = verbs.place(model)
-    folder = families.find_model(known)
-    is_name = any(name == known for name, _, _ in families.available_models())
+    folder = models.find_model(known)
+    is_name = any(name == known for name, _, _ in models.available_models())
     return known if is_name or not Path(known).exists() else str(folder.resolve())
 
 

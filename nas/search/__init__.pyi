@@ -1,25 +1,28 @@
-from ._folder import (
-    RUNNING as RUNNING,
-    RunFolder as RunFolder,
-    free_name as free_name,
-    is_alive as is_alive,
-    own_process as own_process,
-)
-from ._model_testbed import ModelTestbed as ModelTestbed, open_testbed as open_testbed
-from ._outcome import Choice as Choice, Outcome as Outcome, pace_sentence as pace_sentence
-from ._picture import pareto_figure as pareto_figure
-from ._problem import Problem as Problem
-from ._testbed import Testbed as Testbed
-from ._trials import SAMPLERS as SAMPLERS
-from .budget import Budget as Budget
-from .candidates import Candidates as Candidates, read_candidates as read_candidates
-from .config import SearchConfig as SearchConfig
-from .design import Design as Design, measure_design as measure_design
-from .run import new_run as new_run, resume_run as resume_run, stored_outcome as stored_outcome
-from .sampler import AnyfitSampler as AnyfitSampler
-from .scorer import (
-    Predictor as Predictor,
-    Scorer as Scorer,
-    load_scorer as load_scorer,
-    predictor_errors as predictor_errors,
-)
+from .trials.folder import RUNNING as RUNNING
+from .trials.folder import RunFolder as RunFolder
+from .trials.folder import free_name as free_name
+from .trials.folder import is_alive as is_alive
+from .trials.folder import own_process as own_process
+from .testbed.supernet import ModelTestbed as ModelTestbed
+from .testbed.supernet import open_testbed as open_testbed
+from .results.outcome import Choice as Choice
+from .results.outcome import Outcome as Outcome
+from .results.outcome import pace_sentence as pace_sentence
+from .results.figure import pareto_figure as pareto_figure
+from .engine.problem import Problem as Problem
+from .testbed.interface import Testbed as Testbed
+from .trials.loop import SAMPLERS as SAMPLERS
+from .trials.budget import Budget as Budget
+from .results.candidates import Candidates as Candidates
+from .results.candidates import read_candidates as read_candidates
+from .trials.config import SearchConfig as SearchConfig
+from .testbed.design import Design as Design
+from .testbed.design import measure_design as measure_design
+from .run import new_run as new_run
+from .run import resume_run as resume_run
+from .run import stored_outcome as stored_outcome
+from .trials.sampler import AnyfitSampler as AnyfitSampler
+from .testbed.scorer import Predictor as Predictor
+from .testbed.scorer import Scorer as Scorer
+from .testbed.scorer import load_scorer as load_scorer
+from .testbed.scorer import predictor_errors as predictor_errors

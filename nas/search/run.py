@@ -7,12 +7,12 @@ from pathlib import Path
 
 from nas.errors import UsageError
 from nas.progress import Listener
-from nas.search._folder import FINISHED, RUNNING, RunFolder, free_name
-from nas.search._outcome import Outcome
-from nas.search._search import Search
-from nas.search._storage import drop_stale_lock
-from nas.search._testbed import Testbed
-from nas.search.config import SearchConfig
+from nas.search.results.outcome import Outcome
+from nas.search.search import Search
+from nas.search.testbed.interface import Testbed
+from nas.search.trials.config import SearchConfig
+from nas.search.trials.folder import FINISHED, RUNNING, RunFolder, free_name
+from nas.search.trials.storage import drop_stale_lock
 
 
 def new_run(

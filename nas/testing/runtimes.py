@@ -24,9 +24,9 @@ from torch import nn
 from nas.elastic import Pass, Supernet, quantize_layers
 from nas.errors import NasError, UsageError
 from nas.families import get_family
-from nas.latency._turns import TurnPlan
-from nas.latency.measure import Measurement, measure
-from nas.latency.programs import write_sequence
+from nas.latency.measuring.measure import Measurement, measure
+from nas.latency.measuring.programs import write_sequence
+from nas.latency.measuring.turns import TurnPlan
 from nas.latency.runtimes import Runtime, get_runtime, runtime_names
 from nas.latency.workload import PRECISIONS, Workload, available_cores
 

@@ -23,14 +23,14 @@ import pytest
 import torch
 from PIL import Image
 
+from nas.data.dataset import Data
 from nas.elastic import Inputs, batch_of, call, named_inputs
 from nas.errors import UsageError
 from nas.export import Export, load_artifact, parse_formats, read_manifest
-from nas.families import Evaluator, Model, Quality, Task, get_task, load_model
-from nas.families._task import SPLIT_WORDS, Split
+from nas.models import Evaluator, Model, Quality, Task, get_task, load_model
+from nas.models.task import SPLIT_WORDS, Split
 from nas.space import Subnet
 from nas.testing.families import some_subnets
-from nas.train.data import Data
 
 
 @dataclass(frozen=True)

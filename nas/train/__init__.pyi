@@ -1,4 +1,4 @@
-from .classifier import train as train
-from .data import Data as Data, open_data as open_data
+from .classifiers.objective import train as train
 from .processes import is_main_process as is_main_process
-from .recipe import load_recipe as load_recipe, recipe_names as recipe_names
+from .classifiers.recipe import load_recipe as load_recipe
+from .classifiers.recipe import recipe_names as recipe_names

@@ -56,7 +56,7 @@ class Objective(ABC):
     `build` makes the networks of step 0; then a checkpoint is loaded into `state`, or `begin` gives them the weights
     of a start. Each `step` adds gradients and updates weights; every few steps `evaluate` shows what is learned; at
     the end `finish` writes the model's folder. Whatever is random in `build` and `step` is a function of the recipe's
-    seed and the step (`nas.train.seeds`), so that a training that was stopped goes on to the same bits.
+    seed and the step (`nas.seeds`), so that a training that was stopped goes on to the same bits.
 
     `nas.testing.trainers` has the tests that a training must pass.
 

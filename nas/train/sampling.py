@@ -1,7 +1,7 @@
 """Which subnets a training step runs: the sandwich rule, or once-for-all's progressive shrinking.
 
 Sources: universally slimmable networks (Yu & Huang 2019) and BigNAS (Yu et al. 2020) for the sandwich, once-for-all
-(Cai et al. 2020) for progressive shrinking. All draws come from the generator of a step, `nas.train.seeds.subnet_rng`.
+(Cai et al. 2020) for progressive shrinking. All draws come from the generator of a step, `nas.seeds.subnet_rng`.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ def test_search_refuses_a_budget_in_a_sentence(runs: Path, page: Page) -> None:
 
 
 def test_the_slider_picks_the_best_within_it(runs: Path, page: Page) -> None:
-    from nas.search.candidates import read_candidates
+    from nas.search.results.candidates import read_candidates
 
     found = read_candidates(write_run(runs / "run", 300))
     test = page("explore", run="run", limit="0.7")

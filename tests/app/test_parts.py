@@ -9,7 +9,7 @@ import pytest
 
 from app.parts import charts
 from app.parts.recipe import general, kinds, nearest, recipe
-from nas.search.candidates import read_candidates
+from nas.search.results.candidates import read_candidates
 from tests.app.invented import write_run
 
 SPACE = {

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.files import write_atomic
-from nas.latency.fingerprint import machine_fingerprint
+from nas.latency.measuring.fingerprint import machine_fingerprint
 
 try:
     import fcntl

@@ -22,7 +22,7 @@ import psutil
 import streamlit
 
 from nas.files import write_atomic
-from nas.latency.fingerprint import machine_fingerprint
+from nas.latency.measuring.fingerprint import machine_fingerprint
 from tests.app.e2e.conftest import CHROMIUM, WIDE, Server, settle
 from tests.app.invented import write_run
 

@@ -25,12 +25,12 @@ from torch import nn
 
 from nas.compress import quantize_onnx_dynamically
 from nas.elastic import quantize_layers, settle
-from nas.export._formats import Onnx
+from nas.export.formats import Onnx
 from nas.files import write_atomic
-from nas.latency.fingerprint import machine_fingerprint
-from nas.latency.measure import Measurement, measure
+from nas.latency.measuring.fingerprint import machine_fingerprint
+from nas.latency.measuring.measure import Measurement, measure
 from nas.latency.runtimes import get_runtime
-from nas.latency.runtimes._onnx_files import onnx_bytes
+from nas.latency.runtimes.onnx_files import onnx_bytes
 from nas.latency.workload import Workload
 
 RESULTS = Path(__file__).with_name("results") / "bits.csv"

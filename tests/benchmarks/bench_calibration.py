@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from nas.families import load_model
-from nas.train.data import open_data
-from nas.train.evaluate import compare_calibrations, pictures
+from nas.data.dataset import open_data
+from nas.metrics.accuracy import compare_calibrations, pictures
+from nas.models import load_model
 
 RESULT = Path(__file__).with_name("results") / "calibration.csv"
 

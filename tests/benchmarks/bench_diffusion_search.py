@@ -29,11 +29,11 @@ import onnxruntime
 
 from diffusion.evaluation.task import MatchEvaluator
 from diffusion.pipeline.files.folder import find_pipeline
-from nas.families import Model, load_model
 from nas.files import read_json, write_atomic, write_json
-from nas.latency.fingerprint import machine_fingerprint
-from nas.latency.measure import measure_subnets
+from nas.latency.measuring.fingerprint import machine_fingerprint
+from nas.latency.measuring.measure import measure_subnets
 from nas.latency.workload import Workload
+from nas.models import Model, load_model
 
 RESULTS = Path(__file__).with_name("results") / "diffusion_search.csv"
 NO_SHAPE = {

@@ -44,8 +44,8 @@ def record(files: Mapping[str, str], threads: int, pool: str, seconds: float) ->
 
     import onnxruntime
 
-    from nas.latency._worker import _waited_ns
-    from nas.latency.runtimes._onnxruntime import _noise
+    from nas.latency.measuring.worker import _waited_ns
+    from nas.latency.runtimes.onnxruntime import _noise
 
     os.sched_setaffinity(0, range(threads))
     if pool == POOLS[0]:
@@ -176,10 +176,10 @@ def spreads(turns: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[di
 
 def write_programs(model_name: str, folder: Path) -> dict[str, str]:
     """Write the reference programs and four subnets between them."""
-    from nas.families import load_model
-    from nas.latency.measure import lower_subnet
-    from nas.latency.profiling import choose_samples
+    from nas.latency.measuring.measure import lower_subnet
+    from nas.latency.profiles.profiling import choose_samples
     from nas.latency.runtimes import get_runtime
+    from nas.models import load_model
 
     model, runtime = load_model(model_name), get_runtime("onnxruntime")
     codes = choose_samples(model, 40, 1)

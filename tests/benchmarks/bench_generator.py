@@ -29,8 +29,8 @@ from gan_compress.stylegan2.family import StyleGAN2, anycost
 from gan_compress.stylegan2.networks import ModulatedConv
 from nas.elastic import Supernet
 from nas.files import write_atomic
-from nas.latency.fingerprint import machine_fingerprint
-from nas.latency.measure import measure
+from nas.latency.measuring.fingerprint import machine_fingerprint
+from nas.latency.measuring.measure import measure
 from nas.latency.runtimes import get_runtime
 from nas.latency.workload import Workload
 from tests.gan_compress.grouped import grouped

@@ -21,11 +21,11 @@ from gan_compress.stylegan2.generate import latents, unit
 from gan_compress.stylegan2.task import resolution_of
 from gan_compress.stylegan2.training import load_recipe, train
 from gan_compress.stylegan2.training.recipe import GeneratorRecipe
-from nas.families import Model, load_model
+from nas.data.dataset import Data, open_data
+from nas.data.images import real_images
 from nas.files import write_atomic
-from nas.train.data import Data, open_data
-from nas.train.features import feature_space, kid
-from nas.train.images import real_images
+from nas.metrics.features import feature_space, kid
+from nas.models import Model, load_model
 
 RESULTS = Path(__file__).with_name("results") / "generator_consistency.csv"
 COUNT = 500

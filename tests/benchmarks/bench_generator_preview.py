@@ -15,9 +15,9 @@ import tempfile
 from pathlib import Path
 
 from gan_compress.stylegan2.generate import generator_family, latents, load_generator, ratio_subnet, to_pixels
-from nas.families import Model, load_model
 from nas.files import replacing, write_atomic
-from nas.latency.fingerprint import machine_fingerprint
+from nas.latency.measuring.fingerprint import machine_fingerprint
+from nas.models import Model, load_model
 from nas.pictures import grid
 from nas.space import Subnet
 from tests.benchmarks.bench_generator_search import distances, latencies

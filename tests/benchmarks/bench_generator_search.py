@@ -17,13 +17,13 @@ import tempfile
 from pathlib import Path
 
 from gan_compress.stylegan2.generate import ratio_subnet
-from nas.export._bench import Network, measure_networks
-from nas.families import Model, load_model
+from nas.export.bench import Network, measure_networks
 from nas.files import write_atomic
-from nas.latency.fingerprint import machine_fingerprint
+from nas.latency.measuring.fingerprint import machine_fingerprint
 from nas.latency.runtimes import get_runtime
 from nas.latency.workload import Workload
-from nas.search._finalists import MARGIN
+from nas.models import Model, load_model
+from nas.search.trials.finalists import MARGIN
 from nas.space import Subnet
 from tests.benchmarks.bench_promise import search
 

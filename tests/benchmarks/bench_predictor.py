@@ -27,9 +27,9 @@ from typing import Any
 import numpy as np
 
 from nas.files import write_atomic
-from nas.latency.fingerprint import machine_fingerprint
+from nas.latency.measuring.fingerprint import machine_fingerprint
+from nas.predict.surrogate import Surrogate, errors
 from nas.space import SearchSpace
-from nas.space.surrogate import Surrogate, errors
 from tests.benchmarks._conditions import CONDITIONS, neighbour
 
 RESULTS = Path(__file__).with_name("results") / "predictor.csv"
@@ -110,11 +110,11 @@ def _empty_cache() -> Iterator[None]:
 
 def measured_here(name: str, samples: int, condition: str = "idle") -> Data:
     """Measure subnets of a model on this machine, as `nas profile` does, alone or beside a neighbour."""
-    from nas.families import load_model
-    from nas.latency.profile import latency_features
-    from nas.latency.profiling import build_profile
+    from nas.latency.profiles.profile import latency_features
+    from nas.latency.profiles.profiling import build_profile
     from nas.latency.runtimes import default_runtime
     from nas.latency.workload import Workload
+    from nas.models import load_model
 
     model = load_model(name)
     with _empty_cache(), neighbour(condition):

@@ -43,11 +43,11 @@ def search(model: str, latency_ms: float, seed: int, threads: int, run: Path) ->
 
 def measure_again(model: str, program: Path, threads: int) -> Any:
     """Measure a program in a fresh process, beside the model's reference programs."""
-    from nas.families import load_model
-    from nas.latency.measure import measure
-    from nas.latency.reference import open_references
+    from nas.latency.measuring.measure import measure
+    from nas.latency.measuring.reference import open_references
     from nas.latency.runtimes import get_runtime
     from nas.latency.workload import Workload
+    from nas.models import load_model
 
     runtime, workload = get_runtime("onnxruntime"), Workload(threads=threads)
     references = open_references(load_model(model).family, runtime, workload)

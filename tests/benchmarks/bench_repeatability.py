@@ -27,8 +27,8 @@ PROGRAMS = ("small", "middle", "large")
 
 def programs(name: str) -> tuple[Any, list[Any]]:
     """Return a model and three of its subnets, by their share of all MACs: neither is a reference program."""
-    from nas.families import load_model
-    from nas.latency.profiling import choose_samples
+    from nas.latency.profiles.profiling import choose_samples
+    from nas.models import load_model
 
     model = load_model(name)
     codes = choose_samples(model, 40, 1)
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--model", default="mbv3-cifar10")
     parser.add_argument("--output", type=Path, default=RESULTS)
     given = parser.parse_args()
-    from nas.latency.measure import TurnPlan, measure_subnets
+    from nas.latency.measuring.measure import TurnPlan, measure_subnets
     from nas.latency.workload import Workload
 
     model, subnets = programs(given.model)

@@ -28,9 +28,9 @@ import numpy as np  # noqa: E402
 import optuna  # noqa: E402
 
 from nas.files import write_atomic  # noqa: E402
-from nas.latency.fingerprint import machine_fingerprint  # noqa: E402
+from nas.latency.measuring.fingerprint import machine_fingerprint  # noqa: E402
 from nas.search import AnyfitSampler, Problem  # noqa: E402
-from nas.search._once_for_all import OnceForAllEvolution  # noqa: E402
+from nas.search.engine.once_for_all import OnceForAllEvolution  # noqa: E402
 from tests.benchmarks._ofa_tables import OfaTables, tables_folder  # noqa: E402
 
 READ_AT = (50, 200, 1000)
@@ -77,7 +77,7 @@ def _ofa() -> Task | None:
 
 def _shipped() -> Task | None:
     """Return the shipped model: quality as its table predicts it, MACs limited to the middle of their range."""
-    from nas.families import available_models, load_model
+    from nas.models import available_models, load_model
     from nas.search import load_scorer
 
     if MODEL not in [name for name, _, _ in available_models()]:

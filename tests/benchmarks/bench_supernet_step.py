@@ -27,7 +27,7 @@ from torch import nn
 from nas.elastic import Supernet
 from nas.families import get_family
 from nas.files import write_atomic
-from nas.latency.fingerprint import machine_fingerprint
+from nas.latency.measuring.fingerprint import machine_fingerprint
 from nas.space import Subnet
 
 RESULTS = Path(__file__).with_name("results") / "supernet_step.csv"

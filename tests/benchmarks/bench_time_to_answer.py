@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.files import write_atomic
-from nas.latency.fingerprint import machine_fingerprint
+from nas.latency.measuring.fingerprint import machine_fingerprint
 from nas.latency.workload import default_threads
 
 RESULTS = Path(__file__).with_name("results") / "time_to_answer.csv"

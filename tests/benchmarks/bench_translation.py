@@ -20,14 +20,14 @@ from pathlib import Path
 
 from torch import nn
 
-from nas.export._bench import Network, measure_networks
-from nas.families import Model, load_model
+from nas.data.dataset import Data, open_data
+from nas.export.bench import Network, measure_networks
 from nas.files import write_atomic
-from nas.latency.fingerprint import machine_fingerprint
+from nas.latency.measuring.fingerprint import machine_fingerprint
 from nas.latency.runtimes import get_runtime
 from nas.latency.workload import Workload
+from nas.models import Model, load_model
 from nas.space import Subnet
-from nas.train.data import Data, open_data
 
 RESULTS = Path(__file__).with_name("results") / "translation.csv"
 FEWER = 9

@@ -24,15 +24,15 @@ import torch
 from diffusion.denoisers.native_config import native_config
 from diffusion.denoisers.unet import DiffusionUNet, diffusion_unet
 from nas.elastic import Supernet
-from nas.families import Model
 from nas.files import write_atomic
-from nas.latency.fingerprint import machine_fingerprint
-from nas.latency.measure import Measurement, TurnPlan, lower_subnet, measure
-from nas.latency.profile import latency_features
-from nas.latency.profiling import choose_samples
+from nas.latency.measuring.fingerprint import machine_fingerprint
+from nas.latency.measuring.measure import Measurement, TurnPlan, lower_subnet, measure
+from nas.latency.profiles.profile import latency_features
+from nas.latency.profiles.profiling import choose_samples
 from nas.latency.runtimes import Runtime, get_runtime
 from nas.latency.workload import Workload
-from nas.space.surrogate import Surrogate
+from nas.models import Model
+from nas.predict.surrogate import Surrogate
 
 FOLDS = 5
 RESULTS = Path(__file__).with_name("results")

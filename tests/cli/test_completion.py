@@ -11,8 +11,7 @@ import click
 import pytest
 from click.shell_completion import ShellComplete
 
-from nas.cli import _options as options
-from nas.cli import cli
+from nas.cli import cli, options
 
 
 def _complete(*args: str, command: click.Command = cli) -> list[str]:
@@ -90,7 +89,7 @@ def test_values_of_shared_options_are_completed() -> None:
 
 def test_models_are_completed(monkeypatch: pytest.MonkeyPatch) -> None:
     models = [("mbv3-cifar10", Path("a"), "shipped"), ("mine", Path("b"), "cached")]
-    monkeypatch.setattr("nas.families.available_models", lambda: models)
+    monkeypatch.setattr("nas.models.available_models", lambda: models)
     assert _complete("--model", "mbv", command=_example) == ["mbv3-cifar10", "mbv"]
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from nas.cli.profile import command
-from nas.latency.profile import SAMPLES
+from nas.cli.searching.profile import command
+from nas.latency.profiles.profile import SAMPLES
 
 
 def test_a_profile_is_of_as_many_subnets_as_a_search_measures(nas_run) -> None:

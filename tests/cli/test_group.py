@@ -10,7 +10,7 @@ from importlib.util import find_spec
 import pytest
 
 import nas
-from nas.cli._group import COMMANDS
+from nas.cli.group import COMMANDS
 
 _HEAVY = {"torch", "optuna", "pandas", "sklearn", "timm", "numpy", "rich", "onnx", "matplotlib"}
 _LIST_MODULES = """
@@ -22,7 +22,7 @@ sys.exit(code)
 """
 _HELP_OF_ALL = """
 import json, sys
-from nas.cli._group import COMMANDS
+from nas.cli.group import COMMANDS
 from nas.cli._main import run
 imported = {}
 for name in COMMANDS:

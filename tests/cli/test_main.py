@@ -13,7 +13,8 @@ from types import ModuleType
 import click
 import pytest
 
-from nas.cli import _group, main
+from nas.cli import group as _group
+from nas.cli import main
 from nas.errors import InfeasibleError, NasError, UsageError
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nas.cli._output import emit_json, log, log_console, progress_bar, result_console
+from nas.cli.output import emit_json, log, log_console, progress_bar, result_console
 
 
 class _Described:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import click
 import pytest
 
-from nas.cli import _group
+from nas.cli import group as _group
 
 
 class Entry:

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 import nas
 from nas.cli import cli
 from nas.elastic import Supernet
-from nas.families import save_model
 from nas.families.mobilenetv3 import mbv3_small_image
+from nas.models import save_model
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nas.cli._output import shown_progress
+from nas.cli.output import shown_progress
 
 
 def test_lines_in_a_pipe_tell_the_time_left(

@@ -13,8 +13,8 @@ from torch import nn
 
 from nas.compress import quantize_onnx, quantize_onnx_dynamically
 from nas.errors import NasError
-from nas.latency.runtimes import _onnx_files as files
-from nas.latency.runtimes._onnx import to_onnx
+from nas.latency.runtimes import onnx_files as files
+from nas.latency.runtimes.onnx import to_onnx
 
 
 def _net() -> nn.Module:

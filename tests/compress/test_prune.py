@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from nas.compress import L1, PruneConfig, Taylor, decide, prune_model
 from nas.elastic import Supernet, find_subnet
 from nas.errors import InfeasibleError, UsageError
-from nas.families import Model, load_model, save_model
 from nas.families.mobilenetv3 import mbv3_small_image
+from nas.models import Model, load_model, save_model
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,12 @@ _OURS = "tests.conformance.trainers"
 
 
 class TestSandwich(ProcessesTrainerSuite):
-    case = TrainerCase(f"{_OURS}:classifier", "nas.train.classifier:ClassifierObjective", tolerance=None)
+    case = TrainerCase(
+        f"{_OURS}:classifier", "nas.train.classifiers.objective:ClassifierObjective", tolerance=None
+    )
 
 
 class TestProgressive(TrainerSuite):
-    case = TrainerCase(f"{_OURS}:progressive", "nas.train.classifier:ClassifierObjective", tolerance=None)
+    case = TrainerCase(
+        f"{_OURS}:progressive", "nas.train.classifiers.objective:ClassifierObjective", tolerance=None
+    )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nas.data.dataset import Data
 from nas.elastic import Supernet
-from nas.families import Calibration, get_family, save_model
+from nas.families import get_family
+from nas.metrics.accuracy import pictures
+from nas.models import Calibration, save_model
 from nas.testing.tasks import TaskCase, TaskSuite
-from nas.train.data import Data
-from nas.train.evaluate import pictures
 from tests.conformance.trainers import few_digits
 from tests.diffusion.small import write_tiny
 from tests.gan_compress.conftest import save_tiny as save_generator

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from nas.train.data import Data
-from nas.train.sources import DataSource, ImageTable, find_source
+from nas.data.dataset import Data
+from nas.data.sources import DataSource, ImageTable, find_source
 
 
 def few_digits(count: int = 110) -> Data:
@@ -44,8 +44,8 @@ def beside(folder: Path) -> Path:
 def classifier(
     folder: Path, *, longer: bool = False, changed: bool = False, method: str = "sandwich", **options: Any
 ) -> Path:
-    from nas.train.classifier import train
-    from nas.train.recipe import load_recipe
+    from nas.train.classifiers.objective import train
+    from nas.train.classifiers.recipe import load_recipe
 
     data = few_digits()
     epoch = data.count("train") // 3 // 2 * 2

@@ -13,8 +13,9 @@ from torch import nn
 
 from nas.compress import write_with_bits
 from nas.elastic import Family, Supernet, call, offer_bits, quantized
-from nas.families import get_family, load_model
+from nas.families import get_family
 from nas.families.mobilenetv3 import MobileNetV3, mbv3_small_image
+from nas.models import load_model
 from nas.space import SpaceError
 
 

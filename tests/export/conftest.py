@@ -10,9 +10,10 @@ import torch
 
 from nas.elastic import Supernet
 from nas.export import Export
-from nas.families import Calibration, MeasuredTable, Model, get_family, load_model, save_model
+from nas.families import get_family
+from nas.models import Calibration, MeasuredTable, Model, load_model, save_model
 from nas.space import Subnet
-from nas.train.classification import TOP1
+from nas.tasks.classification import TOP1
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +69,7 @@ def run_folder(
     model: Model, model_folder: Path, middle: Subnet, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A finished search whose answer is `middle`, written through the classes that a search writes it with."""
-    from nas.latency.fingerprint import machine_fingerprint
+    from nas.latency.measuring.fingerprint import machine_fingerprint
     from nas.search import Budget, Choice, Outcome, RunFolder, SearchConfig
 
     counts = model.supernet.count(middle)

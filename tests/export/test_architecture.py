@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from nas.export import architecture, weightless
-from nas.families import Model
+from nas.models import Model
 from nas.space import Subnet
 
 

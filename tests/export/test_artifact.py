@@ -14,8 +14,8 @@ import nas
 from nas.elastic import calibrate
 from nas.errors import NasError, UsageError
 from nas.export import FORMATS, Export, ParityError, parse_formats, read_manifest
-from nas.export import _artifact as artifact_module
-from nas.families import Model
+from nas.export import artifact as artifact_module
+from nas.models import Model
 
 WEIGHTS_ONLY = parse_formats("safetensors")
 

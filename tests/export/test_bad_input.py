@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from nas.export import Export, parse_formats
-from nas.families import get_family, load_model
+from nas.families import get_family
+from nas.models import load_model
 
 RUN = {
     "format": "anyfit-run",

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from nas.export import Export, InputSpec, Latency, QualityFigure, parse_formats, read_manifest
-from nas.export._card import model_card, table
-from nas.families import Model
-from nas.train.classification import Classification
+from nas.export.card import model_card, table
+from nas.models import Model
+from nas.tasks.classification import Classification
 
 
 def code_blocks(card: str) -> list[str]:

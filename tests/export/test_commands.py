@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from nas.families import Model
+from nas.models import Model
 from nas.space import Subnet
 
 Run = Callable[..., Any]
@@ -103,7 +103,8 @@ def test_export_with_data_calibrates_and_measures(nas_run: Run, tmp_path: Path) 
     import torch
 
     from nas.elastic import Supernet
-    from nas.families import get_family, save_model
+    from nas.families import get_family
+    from nas.models import save_model
 
     torch.manual_seed(0)
     digits, folder = tmp_path / "digits", tmp_path / "out"
@@ -139,7 +140,7 @@ def test_data_of_other_classes_is_refused(nas_run: Run, model_folder: Path, tmp_
 def test_over_tolerance_prints_the_table_and_fails(
     nas_run: Run, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nas.export._formats import Safetensors
+    from nas.export.formats import Safetensors
 
     monkeypatch.setattr(Safetensors, "tolerance", -1.0)
     args = ("export", "smallest", "--model", model_folder, "--format", "safetensors", "--no-measure")
@@ -351,11 +352,11 @@ def test_compare_measures_together(nas_run: Run, model_folder: Path, artifact: P
 
 
 def test_compare_predicts_with_this_machines_profile(nas_run: Run, model_folder: Path, model: Model) -> None:
-    from nas.latency.profile import Profile, bound_to, latency_features, profile_path
-    from nas.latency.profiling import choose_samples
+    from nas.latency.profiles.profile import Profile, bound_to, latency_features, profile_path
+    from nas.latency.profiles.profiling import choose_samples
     from nas.latency.runtimes import default_runtime
     from nas.latency.workload import Workload
-    from nas.space.surrogate import Surrogate
+    from nas.predict.surrogate import Surrogate
 
     runtime, workload = default_runtime(), Workload(threads=1)
     codes, features = choose_samples(model, 40, 0), latency_features(model)

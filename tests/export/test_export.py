@@ -13,8 +13,8 @@ import torch
 import nas
 from nas.errors import NasError, UsageError
 from nas.export import Export, ParityError, parse_formats, read_manifest, refuse_pickle
-from nas.export import _artifact as artifact_module
-from nas.families import load_model
+from nas.export import artifact as artifact_module
+from nas.models import load_model
 
 
 def reference(model_folder: Path, x: torch.Tensor) -> torch.Tensor:

@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 import nas
 from nas.errors import NasError, UsageError
 from nas.export import file_state, is_artifact, read_manifest, refuse_pickle
-from nas.families import Model
 from nas.files import sha256
+from nas.models import Model
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from nas.export import ParityError, ParityRow
-from nas.export._parity import BATCH_SIZES, compare, relative_delta, require_parity, split_batches
+from nas.export.parity import BATCH_SIZES, compare, relative_delta, require_parity, split_batches
 
 
 def references(sizes: tuple[int, ...] = (1, 3)) -> list[tuple[Tensor, Tensor]]:

@@ -17,10 +17,10 @@ import torch
 from nas.compress import SCOPES, quantize_onnx
 from nas.errors import NasError
 from nas.export import quantize_artifact, read_manifest
-from nas.families import Evaluator, Model, Quality
 from nas.latency.runtimes import get_runtime
 from nas.latency.workload import Workload
-from nas.train.classification import Top1
+from nas.models import Evaluator, Model, Quality
+from nas.tasks.classification import Top1
 
 
 def run(path: Path, x: np.ndarray) -> np.ndarray:

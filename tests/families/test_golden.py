@@ -12,9 +12,10 @@ import torch
 
 from nas.elastic import Supernet
 from nas.errors import NasError
-from nas.families import get_family, load_model
-from nas.families._published import load_published, read_published
+from nas.families import get_family
 from nas.families.mobilenetv3 import MobileNetV3
+from nas.models import load_model
+from nas.models.published import load_published, read_published
 
 CHAOTIC = 1
 

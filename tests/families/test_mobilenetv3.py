@@ -8,7 +8,7 @@ from torch import nn
 
 from nas.elastic import Supernet
 from nas.errors import UsageError
-from nas.families._blocks import MBConv, SqueezeExcite
+from nas.families.blocks import MBConv, SqueezeExcite
 from nas.families.mobilenetv3 import MobileNetV3, mbv3_small_image, ofa_mbv3
 
 

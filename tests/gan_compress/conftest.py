@@ -9,7 +9,7 @@ import torch
 
 from gan_compress.stylegan2.family import anycost
 from nas.elastic import Supernet
-from nas.families import Model, load_model, save_model
+from nas.models import Model, load_model, save_model
 
 CLASSES = ["cat", "dog", "bird"]
 

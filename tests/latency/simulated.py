@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nas.latency._process import Burst
-from nas.latency._turns import TurnPlan, collect
-from nas.latency.measure import Measurement
-from nas.latency.pace import CalmLatency, session_ms
+from nas.latency.measuring.measure import Measurement
+from nas.latency.measuring.pace import CalmLatency, session_ms
+from nas.latency.measuring.process import Burst
+from nas.latency.measuring.turns import TurnPlan, collect
 
 SMALLEST, LARGEST = "smallest", "largest"
 
@@ -98,7 +98,7 @@ class SimulatedMachine:
     def measure(
         self, calm_ms: Sequence[float], references: Mapping[str, float], plan: TurnPlan
     ) -> list[Measurement]:
-        """Measure programs of known calm latency in a new process, as `nas.latency.measure.measure` does."""
+        """Measure programs of known calm latency in a new process, as `nas.latency.measuring.measure.measure` does."""
         self.wait(1.0 + 0.3 * len(calm_ms))  # a process starts, programs are written and opened
         process = _Process(self, dict(enumerate(calm_ms)), references)
         keys = [str(number) for number in range(len(calm_ms))]

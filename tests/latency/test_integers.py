@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from nas.elastic import quantize_layers, quantized_bytes, settle
-from nas.latency.measure import measure
-from nas.latency.runtimes import _onnx_files as files
+from nas.latency.measuring.measure import measure
 from nas.latency.runtimes import get_runtime
-from nas.latency.runtimes._onnx import to_onnx
+from nas.latency.runtimes import onnx_files as files
+from nas.latency.runtimes.onnx import to_onnx
 from nas.latency.workload import Workload
 from tests.latency.test_runtimes import QUICK
 

@@ -12,11 +12,12 @@ from torch import nn
 
 from nas.elastic import Pass, quantize_layers
 from nas.errors import NasError, UsageError
-from nas.latency.measure import measure
-from nas.latency.programs import write_sequence
-from nas.latency.runtimes import _openvino, get_runtime
-from nas.latency.runtimes._base import Runtime
-from nas.latency.runtimes._onnx import to_onnx
+from nas.latency.measuring.measure import measure
+from nas.latency.measuring.programs import write_sequence
+from nas.latency.runtimes import get_runtime
+from nas.latency.runtimes import openvino as _openvino
+from nas.latency.runtimes.base import Runtime
+from nas.latency.runtimes.onnx import to_onnx
 from nas.latency.workload import Workload
 from tests.latency.test_integers import _net
 from tests.latency.test_runtimes import QUICK, small

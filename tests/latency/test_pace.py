@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.latency._process import Burst
-from nas.latency._turns import Turn, TurnPlan, collect
-from nas.latency.measure import Measurement
-from nas.latency.pace import CalmLatency, is_calm, is_uneven, pace_of, rescaling, session_ms
+from nas.latency.measuring.measure import Measurement
+from nas.latency.measuring.pace import CalmLatency, is_calm, is_uneven, pace_of, rescaling, session_ms
+from nas.latency.measuring.process import Burst
+from nas.latency.measuring.turns import Turn, TurnPlan, collect
 from tests.latency.simulated import LARGEST, SMALLEST, SimulatedMachine
 
 CALM = {SMALLEST: 0.1, LARGEST: 1.0}

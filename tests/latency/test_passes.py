@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 
 from nas.errors import NasError
-from nas.families import Model
-from nas.latency import _passes as passes_module
-from nas.latency import measure as measure_module
-from nas.latency._passes import FEWEST, PassTable, Programs, SumOfPasses
-from nas.latency.measure import Measurement, TurnPlan, measure
-from nas.latency.profile import load_profile, profile_path
-from nas.latency.profiling import build_profile
-from nas.latency.programs import lower_output
+from nas.latency.measuring import measure as measure_module
+from nas.latency.measuring.measure import Measurement, TurnPlan, measure
+from nas.latency.measuring.programs import lower_output
+from nas.latency.profiles import passes as passes_module
+from nas.latency.profiles.passes import FEWEST, PassTable, Programs, SumOfPasses
+from nas.latency.profiles.profile import load_profile, profile_path
+from nas.latency.profiles.profiling import build_profile
 from nas.latency.runtimes import get_runtime
-from nas.latency.runtimes._base import Run, Runtime
-from nas.latency.runtimes._sequence import read_sequence
+from nas.latency.runtimes.base import Run, Runtime
+from nas.latency.runtimes.sequence import read_sequence
 from nas.latency.workload import Workload
+from nas.models import Model
 from tests.conformance.families import make_supernet
 
 WORKLOAD = Workload(threads=1)

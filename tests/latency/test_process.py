@@ -14,11 +14,11 @@ import torch
 from torch import nn
 
 from nas.errors import NasError
-from nas.latency import _process
-from nas.latency._process import Burst, MeasuringProcess, choose_cpus
-from nas.latency.measure import TurnPlan, measure, measure_memory, program_bytes
+from nas.latency.measuring import process as _process
+from nas.latency.measuring.measure import TurnPlan, measure, measure_memory, program_bytes
+from nas.latency.measuring.process import Burst, MeasuringProcess, choose_cpus
 from nas.latency.runtimes import get_runtime
-from nas.latency.runtimes._onnx import to_onnx
+from nas.latency.runtimes.onnx import to_onnx
 from nas.latency.workload import Workload
 
 ONE = Workload(threads=1)
@@ -69,7 +69,7 @@ def test_a_process_that_ends_before_it_opens_is_one_sentence(
 
 def test_the_worker_ends_with_its_input_and_keeps_replies_clean() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "nas.latency._worker"],
+        [sys.executable, "-m", "nas.latency.measuring.worker"],
         input='{"do": "load", "key": "a", "path": "x"}\nno json\n',
         capture_output=True,
         text=True,

@@ -12,15 +12,16 @@ import pytest
 
 from nas.elastic import Supernet
 from nas.errors import NasError
-from nas.families import get_family, load_model, save_model
-from nas.latency import measure as measure_module
-from nas.latency import profile as profile_module
-from nas.latency import profiling as profiling_module
-from nas.latency.measure import Measurement
-from nas.latency.profile import cached_profile, load_profile, profile_path
-from nas.latency.profiling import better_profile, build_profile, choose_samples
+from nas.families import get_family
+from nas.latency.measuring import measure as measure_module
+from nas.latency.measuring.measure import Measurement
+from nas.latency.profiles import profile as profile_module
+from nas.latency.profiles import profiling as profiling_module
+from nas.latency.profiles.profile import cached_profile, load_profile, profile_path
+from nas.latency.profiles.profiling import better_profile, build_profile, choose_samples
 from nas.latency.runtimes import get_runtime
 from nas.latency.workload import Workload
+from nas.models import load_model, save_model
 
 WORKLOAD = Workload(threads=1)
 
@@ -141,7 +142,7 @@ def test_command(model, nas_run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 def test_drift_is_the_ratio_of_now_and_then(model, monkeypatch: pytest.MonkeyPatch, nas_run) -> None:
-    from nas.latency.drift import Drift, measure_drift
+    from nas.latency.profiles.drift import Drift, measure_drift
 
     assert Drift((1.0, 2.0, 4.0), (1.2, 2.4, 8.0)).ratio == pytest.approx(1.2)
     runtime, workload = get_runtime("onnxruntime"), Workload(batch_size=5, threads=1)

@@ -9,10 +9,10 @@ import pytest
 from nas.elastic import Family
 from nas.families import get_family
 from nas.files import cache_folder, read_json, write_json
-from nas.latency import reference
-from nas.latency._process import Burst, MeasuringProcess
-from nas.latency.measure import TurnPlan, measure
-from nas.latency.reference import calm_latencies, open_references
+from nas.latency.measuring import reference
+from nas.latency.measuring.measure import TurnPlan, measure
+from nas.latency.measuring.process import Burst, MeasuringProcess
+from nas.latency.measuring.reference import calm_latencies, open_references
 from nas.latency.runtimes import get_runtime
 from nas.latency.workload import Workload
 
@@ -99,7 +99,7 @@ def test_every_runtime_runs_them(family: Family, runtime: str) -> None:
 
 def test_where_an_output_takes_several_programs_the_one_run_most_often_stands_for_it() -> None:
     import diffusion  # noqa: F401 (its families are entry points; it needs diffusers)
-    from nas.families import load_model
+    from nas.models import load_model
 
     model = load_model("tiny-sd-cifar10")
     runtime = get_runtime("onnxruntime")

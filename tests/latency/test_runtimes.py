@@ -13,11 +13,11 @@ from torch import nn
 from nas.elastic import Supernet
 from nas.errors import NasError, UsageError
 from nas.families import get_family
-from nas.latency.fingerprint import machine_fingerprint
 from nas.latency.macs import macs_by_operator
-from nas.latency.measure import TurnPlan, measure
+from nas.latency.measuring.fingerprint import machine_fingerprint
+from nas.latency.measuring.measure import TurnPlan, measure
 from nas.latency.runtimes import default_runtime, get_runtime, runtime_names
-from nas.latency.runtimes._onnx import to_onnx
+from nas.latency.runtimes.onnx import to_onnx
 from nas.latency.workload import Workload
 
 QUICK = TurnPlan(min_bursts=3, max_bursts=3, burst_ms=0.5)

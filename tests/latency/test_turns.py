@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nas.latency._process import Burst
-from nas.latency._statistics import median_interval, undisturbed
-from nas.latency._turns import TurnPlan, collect, kept
-from nas.latency.measure import Measurement
+from nas.latency.measuring.measure import Measurement
+from nas.latency.measuring.process import Burst
+from nas.latency.measuring.statistics import median_interval, undisturbed
+from nas.latency.measuring.turns import TurnPlan, collect, kept
 
 
 class FakeProber:

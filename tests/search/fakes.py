@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from nas.families import Quality
+from nas.models import Quality
 from nas.search import Budget, Outcome, SearchConfig, new_run
-from nas.search.scorer import Scorer
+from nas.search.testbed.scorer import Scorer
 from nas.space import Dimension, SearchSpace, Subnet
 
 TOP1 = Quality("top1", "top-1", "%")

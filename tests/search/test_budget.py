@@ -7,7 +7,7 @@ import pytest
 
 from nas.errors import UsageError
 from nas.search import Budget
-from nas.search.budget import format_cost
+from nas.search.trials.budget import format_cost
 
 
 def test_parse_reads_every_limit() -> None:

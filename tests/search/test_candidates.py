@@ -9,8 +9,8 @@ import pytest
 
 from nas.errors import NasError, UsageError
 from nas.search import Budget, SearchConfig, new_run
-from nas.search.candidates import read_candidates
-from nas.search.importance import importances
+from nas.search.results.candidates import read_candidates
+from nas.search.results.importance import importances
 from tests.app.invented import write_run
 from tests.search.fakes import FakeTestbed, make_space
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from nas.errors import UsageError
-from nas.families import Calibration, MeasuredTable, Model, load_model, save_model
 from nas.files import read_json
+from nas.models import Calibration, MeasuredTable, Model, load_model, save_model
+from nas.predict.surrogate import Surrogate
 from nas.search import load_scorer, stored_outcome
-from nas.space.surrogate import Surrogate
 
 Run = Callable[..., Any]
 CLASSES = [str(digit) for digit in range(10)]
@@ -56,8 +56,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def profiled(model: Path, own_cache: Path) -> Model:
     """The model with a cached profile for one thread, as if a subnet took 1 ms and 1 ms for each 10 M MACs."""
-    from nas.latency.profile import Profile, bound_to, latency_features, profile_path
-    from nas.latency.profiling import choose_samples
+    from nas.latency.profiles.profile import Profile, bound_to, latency_features, profile_path
+    from nas.latency.profiles.profiling import choose_samples
     from nas.latency.runtimes import default_runtime
     from nas.latency.workload import Workload
 
@@ -77,7 +77,7 @@ def searched(model: Path, profiled: Model, tmp_path_factory: pytest.TempPathFact
     """A run folder that the command made, and the object it printed."""
     from click.testing import CliRunner
 
-    from nas.cli.search import command
+    from nas.cli.searching.search import command
 
     run = tmp_path_factory.mktemp("runs") / "run"
     arguments = [
@@ -224,7 +224,7 @@ def test_an_interrupted_search_prints_its_best_and_ends_with_130(
 
 
 def test_accuracy_measured_on_data(profiled: Model) -> None:
-    from nas.train.data import open_data
+    from nas.data.dataset import open_data
 
     scorer = load_scorer(profiled, open_data("digits"))
     top1 = scorer.score(profiled.space.codes([profiled.space.smallest()] * 2))
@@ -243,7 +243,7 @@ def test_accuracy_predicted_from_the_table(profiled: Model) -> None:
 
 
 def test_data_of_another_kind_and_models_without_a_table_are_refused(profiled: Model) -> None:
-    from nas.train.data import open_data
+    from nas.data.dataset import open_data
 
     few = replace(profiled, config={**profiled.config, "classes": ["cat", "dog"]})
     with pytest.raises(UsageError, match="has 10 classes, but the model tells 2 apart"):

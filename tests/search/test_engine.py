@@ -8,9 +8,9 @@ from itertools import product
 import numpy as np
 import pytest
 
-from nas.search._engine import Engine
-from nas.search._once_for_all import OnceForAllEvolution
-from nas.search._problem import Problem, keys
+from nas.search.engine.engine import Engine
+from nas.search.engine.once_for_all import OnceForAllEvolution
+from nas.search.engine.problem import Problem, keys
 from nas.space import SearchSpace
 from tests.search.fakes import FakeTestbed, make_space
 from tests.space.spaces import enumerate_space

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from nas.search._engine import Engine
-from nas.search._finalists import MARGIN, Finals
-from nas.search._problem import Problem
-from nas.search.budget import COSTS
-from nas.search.study import Evaluations
+from nas.search.engine.engine import Engine
+from nas.search.engine.problem import Problem
+from nas.search.trials.budget import COSTS
+from nas.search.trials.finalists import MARGIN, Finals
+from nas.search.trials.study import Evaluations
 from tests.search.fakes import FakeTestbed, make_space
 
 LIMIT = 15.0

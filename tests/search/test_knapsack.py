@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nas.search._knapsack import Knapsack
+from nas.search.engine.knapsack import Knapsack
 from nas.space import SearchSpace
 from tests.search.fakes import make_space
 from tests.space.spaces import NESTED, enumerate_space, search_spaces

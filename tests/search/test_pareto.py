@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from nas.search._pareto import front, peel
+from nas.search.engine.pareto import front, peel
 
 POINTS = arrays(np.float64, st.tuples(st.integers(0, 30), st.just(2)), elements=st.integers(0, 8).map(float))
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from nas.families import Model
 from nas.latency.runtimes import get_runtime
 from nas.latency.workload import Workload
+from nas.models import Model
 from nas.search import Budget, ModelTestbed, SearchConfig, new_run
 from tests.conformance.families import make_supernet
 from tests.search.fakes import FakeScorer, weights_of

@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nas.search._additive import AdditiveCosts
-from nas.search._problem import Problem
-from nas.search._repair import fill, repair
+from nas.search.engine.additive import AdditiveCosts
+from nas.search.engine.problem import Problem
+from nas.search.engine.repair import fill, repair
 from tests.search.fakes import make_space, weights_of
 
 SPACE = make_space(stages=3, blocks=3)

@@ -9,15 +9,15 @@ from functools import cache
 import numpy as np
 import pytest
 
-from nas.latency.measure import Measurement, TurnPlan
-from nas.latency.pace import rescaling
-from nas.latency.profile import GOOD_PCT
-from nas.search._engine import Engine
-from nas.search._finalists import Finals
-from nas.search._problem import Problem
-from nas.search.budget import COSTS
-from nas.search.study import Evaluations
-from nas.space.surrogate import Surrogate, errors
+from nas.latency.measuring.measure import Measurement, TurnPlan
+from nas.latency.measuring.pace import rescaling
+from nas.latency.profiles.profile import GOOD_PCT
+from nas.predict.surrogate import Surrogate, errors
+from nas.search.engine.engine import Engine
+from nas.search.engine.problem import Problem
+from nas.search.trials.budget import COSTS
+from nas.search.trials.finalists import Finals
+from nas.search.trials.study import Evaluations
 from tests.latency.simulated import LARGEST, SMALLEST, SimulatedMachine
 from tests.search.fakes import FakeTestbed, make_space
 

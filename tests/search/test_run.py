@@ -11,7 +11,7 @@ import pytest
 
 from nas.files import read_json
 from nas.search import Budget, Outcome, RunFolder, resume_run, stored_outcome
-from nas.search.study import Record
+from nas.search.trials.study import Record
 from tests.search.fakes import LIMIT, SPACE, TOP1, FakeScorer, FakeTestbed, searched
 
 

@@ -15,10 +15,10 @@ import pytest
 from nas.errors import NasError, UsageError
 from nas.files import read_json
 from nas.search import Budget, RunFolder, SearchConfig, new_run, resume_run
-from nas.search._folder import free_name
-from nas.search._report import round_rungs
-from nas.search._storage import JOURNAL
-from nas.search.study import Record
+from nas.search.results.report import round_rungs
+from nas.search.trials.folder import free_name
+from nas.search.trials.storage import JOURNAL
+from nas.search.trials.study import Record
 from tests.search.fakes import LIMIT, SPACE, TOP1, FakeTestbed, searched
 from tests.search.slow_search import REQUEST, make_bed
 
@@ -39,7 +39,7 @@ def test_a_run_appears_with_its_description(tmp_path: Path, monkeypatch: pytest.
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("nas.search._folder.write_json", writing)
+        patch.setattr("nas.search.trials.folder.write_json", writing)
         RunFolder.create(tmp_path / "run", {"model": "fake"})
     assert seen == [False] and not list(tmp_path.iterdir())
     made = RunFolder.create(tmp_path / "run", {"model": "fake"})
@@ -49,9 +49,9 @@ def test_a_run_appears_with_its_description(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_search_killed_before_its_description_leaves_its_name_free(tmp_path: Path) -> None:
     code = (
-        "import os, signal, sys; from pathlib import Path; from nas.search import _folder\n"
-        "_folder.write_json = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "_folder.RunFolder.create(Path(sys.argv[1]), {})"
+        "import os, signal, sys; from pathlib import Path; from nas.search.trials import folder\n"
+        "folder.write_json = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "folder.RunFolder.create(Path(sys.argv[1]), {})"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "run-1")])
     assert done.returncode == -signal.SIGKILL

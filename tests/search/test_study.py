@@ -13,8 +13,8 @@ from optuna.storages.journal import JournalFileBackend
 
 from nas.errors import NasError, UsageError
 from nas.search import AnyfitSampler, Budget, Problem
-from nas.search._storage import JOURNAL
-from nas.search.study import Evaluations, Record
+from nas.search.trials.storage import JOURNAL
+from nas.search.trials.study import Evaluations, Record
 from tests.search.fakes import TOP1, FakeTestbed, make_space
 
 BED = FakeTestbed(make_space(2, 2))

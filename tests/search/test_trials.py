@@ -13,11 +13,11 @@ import pytest
 
 from nas.errors import UsageError
 from nas.search import SAMPLERS, Budget, Problem
-from nas.search._problem import keys
-from nas.search._signals import uninterrupted
-from nas.search._trials import Trials, run_trials
-from nas.search.budget import COSTS
-from nas.search.study import Evaluations, Record
+from nas.search.engine.problem import keys
+from nas.search.trials.budget import COSTS
+from nas.search.trials.loop import Trials, run_trials
+from nas.search.trials.signals import uninterrupted
+from nas.search.trials.study import Evaluations, Record
 from tests.search.fakes import TOP1, FakeTestbed, make_space
 
 BED = FakeTestbed(make_space(2, 3), source="measured")

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nas.train.sources import ImageTable, find_source
+from nas.data.sources import ImageTable, find_source
 
 
 @pytest.fixture(scope="session")

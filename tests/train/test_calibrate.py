@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 
+from nas.data.dataset import open_data
 from nas.elastic import Supernet
-from nas.families import MeasuredTable, get_family, load_model, save_model
-from nas.train.classification import TOP1
-from nas.train.data import open_data
-from nas.train.distil import _mismatch, _target, distil
-from nas.train.evaluate import pictures
-from nas.train.measure import choose_subnets, measure_table
+from nas.families import get_family
+from nas.metrics.accuracy import pictures
+from nas.models import MeasuredTable, load_model, save_model
+from nas.search.testbed.measured_table import choose_subnets, measure_table
+from nas.tasks.classification import TOP1
+from nas.train.calibration.distil import _mismatch, _target, distil
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +86,7 @@ def test_processes_side_by_side_measure_the_same(folder: Path, tmp_path: Path) -
 def test_stopped_measurement_goes_on_and_measures_nothing_twice(
     folder: Path, tmp_path: Path, monkeypatch
 ) -> None:
-    import nas.train.measure as measure
+    import nas.search.testbed.measured_table as measure
 
     path, true, calls = tmp_path / "subnets.csv", measure._measured, []
 
@@ -112,7 +113,7 @@ def test_a_larger_count_keeps_what_was_measured(folder: Path, tmp_path: Path) ->
 
 
 def test_large_images_are_not_kept_for_every_size(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import nas.train.classification as classification
+    import nas.tasks.classification as classification
 
     model = load_model(folder)
     subnet = model.space.smallest()

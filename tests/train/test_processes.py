@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from nas.errors import UsageError
+from nas.seeds import Draws, step_generator
 from nas.train.processes import Processes
-from nas.train.seeds import Draws, step_generator
 
 
 def test_a_batch_that_cannot_be_shared_is_refused() -> None:

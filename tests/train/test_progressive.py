@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from nas.families import load_model
+from nas.data.dataset import open_data
+from nas.models import load_model
 from nas.space import Subnet
 from nas.train import trainer
 from nas.train.checkpoint import read_checkpoint
-from nas.train.classifier import ClassifierObjective, ClassifierState, build_supernet, train
-from nas.train.data import open_data
-from nas.train.recipe import ClassifierRecipe, load_recipe
+from nas.train.classifiers.objective import ClassifierObjective, ClassifierState, build_supernet, train
+from nas.train.classifiers.recipe import ClassifierRecipe, load_recipe
 from nas.train.sampling import Progressive
 
 # Two epochs of six steps: three for the largest network alone, then three for each of the three stages.

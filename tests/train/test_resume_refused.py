@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import torch
 
-from nas.train.classifier import ClassifierObjective, train
-from nas.train.data import open_data
-from nas.train.recipe import load_recipe
+from nas.data.dataset import open_data
+from nas.train.classifiers.objective import ClassifierObjective, train
+from nas.train.classifiers.recipe import load_recipe
 
 TINY = {
     "epochs": 1,

@@ -10,15 +10,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from nas.data.dataset import open_data
 from nas.errors import NasError, UsageError
-from nas.families import load_model
-from nas.train import classifier, trainer
+from nas.models import load_model
+from nas.train import trainer
 from nas.train.checkpoint import CHECKPOINT, read_checkpoint
-from nas.train.classifier import ClassifierObjective, ClassifierState, build_state, train
-from nas.train.data import open_data
+from nas.train.classifiers import objective as classifier
+from nas.train.classifiers.objective import ClassifierObjective, ClassifierState, build_state, train
+from nas.train.classifiers.recipe import ClassifierRecipe, load_recipe
 from nas.train.objective import Losses, Setup
 from nas.train.processes import Processes, joined
-from nas.train.recipe import ClassifierRecipe, load_recipe
 
 DECAY = 0.5
 TINY = {

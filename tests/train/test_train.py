@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from nas.data.dataset import open_data
 from nas.errors import UsageError
-from nas.families import load_model
-from nas.train.classifier import ClassifierObjective, train
-from nas.train.data import open_data
+from nas.models import load_model
+from nas.train.classifiers.objective import ClassifierObjective, train
+from nas.train.classifiers.recipe import ClassifierRecipe, load_recipe, recipe_names
 from nas.train.objective import Setup
 from nas.train.processes import Processes
-from nas.train.recipe import ClassifierRecipe, load_recipe, recipe_names
 
 TINY = {
     "epochs": 1,
@@ -139,7 +139,7 @@ def test_one_epoch_of_a_shipped_recipe_just_works(few_digits: Path, nas_run, tmp
 def test_distilling_tells_how_far_it_is_without_a_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nas.cli._output import shown_progress
+    from nas.cli.output import shown_progress
     from nas.train.log import Log
 
     now = [0.0]

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from nas.data import Data, open_data
+from nas.data.sources import DataSource, ImageTable, captioned_parquet, decode, has_captions, parquet_files
 from nas.errors import NasError, UsageError
-from nas.train import Data, open_data
-from nas.train.sources import DataSource, ImageTable, captioned_parquet, decode, has_captions, parquet_files
 
 TEMPLATES = (
     "a photo of {}",

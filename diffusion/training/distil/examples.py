@@ -8,8 +8,8 @@ from diffusion.pipeline.inputs.captions import plain_name
 from diffusion.training.captioned import captioned_images
 from diffusion.training.distil.batches import Distiller
 from diffusion.training.distil.recipe import DistillationRecipe
+from nas.data.dataset import Data
 from nas.errors import UsageError
-from nas.train.data import Data
 from nas.train.processes import Processes
 
 

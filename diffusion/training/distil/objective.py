@@ -23,10 +23,10 @@ from diffusion.training.distil.chosen import ChosenSubnet, choose, keep
 from diffusion.training.distil.recipe import DistillationRecipe
 from diffusion.training.distil.state import require_taught
 from diffusion.training.images import Captioned
+from nas.data.dataset import Data
 from nas.errors import UsageError
 from nas.files import new_folder
 from nas.pictures import grid, write_png
-from nas.train.data import Data
 from nas.train.log import Log
 from nas.train.objective import Objective, Setup
 

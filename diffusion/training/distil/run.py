@@ -9,7 +9,7 @@ from diffusion.training.distil.elastic import ElasticObjective
 from diffusion.training.distil.objective import DistillationObjective, open_job
 from diffusion.training.distil.one import SubnetObjective
 from diffusion.training.distil.recipe import DistillationRecipe
-from nas.train.data import Data
+from nas.data.dataset import Data
 from nas.train.objective import Setup
 from nas.train.trainer import Trainer, TrainerOptions
 

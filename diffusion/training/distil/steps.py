@@ -13,11 +13,11 @@ from diffusion.training.distil.recipe import DistillationRecipe
 from diffusion.training.distil.state import DistillationState
 from diffusion.training.images import Captioned
 from diffusion.training.step import take_step
+from nas.seeds import subnet_rng
 from nas.space import Subnet
 from nas.train.objective import Losses
 from nas.train.processes import Processes
 from nas.train.sampling import sandwich
-from nas.train.seeds import subnet_rng
 
 
 class DistillationSteps:

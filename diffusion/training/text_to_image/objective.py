@@ -17,8 +17,8 @@ from diffusion.training.text_to_image.recipe import PipelineRecipe
 from diffusion.training.text_to_image.samples import averaged_pipeline, draw_samples
 from diffusion.training.text_to_image.state import PipelineState, build_state, take_over
 from diffusion.training.text_to_image.steps import PipelineSteps
-from nas.train.data import Data
-from nas.train.images import real_images
+from nas.data.dataset import Data
+from nas.data.images import real_images
 from nas.train.log import Log
 from nas.train.objective import Losses, Objective, Setup
 from nas.train.precision import autocast

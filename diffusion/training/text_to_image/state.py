@@ -13,7 +13,7 @@ from diffusion.training.text_to_image.networks import make_text_encoder, make_un
 from diffusion.training.text_to_image.recipe import PipelineRecipe
 from nas.elastic import channels_last
 from nas.errors import UsageError
-from nas.train.seeds import seed_globals
+from nas.seeds import seed_globals
 from nas.train.state import MovingAverage, TrainingState
 
 UNET, TEXT = "unet", "text_encoder"

@@ -8,9 +8,9 @@ from torch import Tensor
 from gan_compress.pix2pix.pairs import get_pairs, to_bytes
 from gan_compress.pix2pix.training.recipe import TranslationRecipe
 from nas.elastic import Supernet
-from nas.families import Calibration
-from nas.train.distil import distil, with_statistics
-from nas.train.leaves import dead_leaves
+from nas.models import Calibration
+from nas.train.calibration.dead_leaves import dead_leaves
+from nas.train.calibration.distil import distil, with_statistics
 from nas.train.log import Log
 
 

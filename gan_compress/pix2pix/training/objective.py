@@ -15,10 +15,10 @@ from gan_compress.pix2pix.training.samples import columns, draw_samples, psnr_db
 from gan_compress.pix2pix.training.start import TranslationStart, read_start, take_over
 from gan_compress.pix2pix.training.state import TranslationState, build_state, set_rates
 from gan_compress.pix2pix.training.steps import TranslationSteps
+from nas.data.dataset import Data
+from nas.data.images import real_images
 from nas.errors import UsageError
-from nas.families import save_model
-from nas.train.data import Data
-from nas.train.images import real_images
+from nas.models import save_model
 from nas.train.log import Log
 from nas.train.objective import Losses, Objective, Setup
 from nas.train.trainer import Trainer, TrainerOptions

@@ -11,7 +11,7 @@ from gan_compress.pix2pix.training.recipe import TAKEN, TranslationRecipe
 from gan_compress.pix2pix.training.state import TranslationState
 from nas.elastic import Supernet
 from nas.errors import NasError, UsageError
-from nas.families import load_model
+from nas.models import load_model
 from nas.train.checkpoint import CHECKPOINT, read_checkpoint
 
 

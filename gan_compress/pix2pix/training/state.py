@@ -14,8 +14,8 @@ from gan_compress.pix2pix.resnet_generator import ResNetGenerator
 from gan_compress.pix2pix.training.recipe import TranslationRecipe
 from gan_compress.pix2pix.training.student import Student, without_adaptors
 from nas.elastic import Supernet
+from nas.seeds import seed_globals
 from nas.train import schedules
-from nas.train.seeds import seed_globals
 from nas.train.state import TrainingState
 
 

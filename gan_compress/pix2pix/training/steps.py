@@ -17,12 +17,12 @@ from gan_compress.pix2pix.pairs import SAME
 from gan_compress.pix2pix.training.recipe import TranslationRecipe
 from gan_compress.pix2pix.training.state import TranslationState
 from gan_compress.pix2pix.training.student import running
+from nas.data.images import RealImages
+from nas.seeds import Draws, step_generator, subnet_rng
 from nas.space import Subnet
-from nas.train.images import RealImages
 from nas.train.objective import Losses, update
 from nas.train.processes import Processes
 from nas.train.sampling import sandwich
-from nas.train.seeds import Draws, step_generator, subnet_rng
 
 _FLIPS = 20
 

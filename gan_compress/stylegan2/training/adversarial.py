@@ -23,12 +23,12 @@ from gan_compress.stylegan2.training.losses import discriminator_loss, generator
 from gan_compress.stylegan2.training.recipe import GeneratorRecipe
 from gan_compress.stylegan2.training.state import GeneratorState
 from gan_compress.stylegan2.training.subnets import described, drawn_resolution, sandwich, widest
+from nas.data.images import RealImages
 from nas.elastic import Supernet
+from nas.seeds import Draws, step_generator, subnet_rng
 from nas.space import Subnet
-from nas.train.images import RealImages
 from nas.train.objective import Losses, update
 from nas.train.processes import Processes
-from nas.train.seeds import Draws, step_generator, subnet_rng
 
 _ADVERSARIAL = 10
 

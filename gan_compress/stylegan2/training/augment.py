@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nas.errors import UsageError
-from nas.train.seeds import Draws
+from nas.seeds import Draws
 
 Random = torch.Generator | Draws | None
 """Where numbers come from: with `Draws` the images are this process's rows of a batch."""

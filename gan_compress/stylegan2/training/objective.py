@@ -20,13 +20,13 @@ from gan_compress.stylegan2.training.state import (
     set_rates,
 )
 from gan_compress.stylegan2.training.subnets import narrowest, widest
+from nas.data.dataset import Data
+from nas.data.images import RealImages, real_images
 from nas.errors import UsageError
-from nas.families import save_model
+from nas.models import save_model
 from nas.pictures import write_png
 from nas.space import Subnet
 from nas.train.checkpoint import Checkpoint
-from nas.train.data import Data
-from nas.train.images import RealImages, real_images
 from nas.train.log import Log
 from nas.train.objective import Losses, Objective, Setup
 from nas.train.precision import autocast

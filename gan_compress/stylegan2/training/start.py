@@ -10,7 +10,7 @@ from gan_compress.stylegan2.training.importance import style_importance
 from gan_compress.stylegan2.training.recipe import FAMILY, GeneratorRecipe
 from gan_compress.stylegan2.training.state import GeneratorState, frozen
 from nas.errors import NasError, UsageError
-from nas.families import load_model
+from nas.models import load_model
 from nas.train.checkpoint import CHECKPOINT, read_checkpoint
 
 

@@ -13,8 +13,8 @@ from gan_compress.stylegan2.discriminator import Discriminator
 from gan_compress.stylegan2.family import StyleGAN2, anycost, full_channels
 from gan_compress.stylegan2.training.recipe import GeneratorRecipe
 from nas.elastic import Supernet, channels_last
+from nas.seeds import seed_globals
 from nas.train import schedules
-from nas.train.seeds import seed_globals
 from nas.train.state import MovingAverage, TrainingState
 
 _Module = TypeVar("_Module", bound=nn.Module)

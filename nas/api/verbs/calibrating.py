@@ -12,13 +12,13 @@ from typing import Any, Literal
 import numpy as np
 
 from nas._table import Table
+from nas.data import Data
 from nas.errors import UsageError
-from nas.families import Model, save_calibration
 from nas.files import write_atomic
+from nas.metrics.accuracy import compare_calibrations, pictures, require_classes
+from nas.models import Model, save_calibration
 from nas.progress import Listener, as_progress
-from nas.train import Data
-from nas.train.distil import distil, with_statistics
-from nas.train.evaluate import compare_calibrations, pictures, require_classes
+from nas.train.calibration.distil import distil, with_statistics
 
 _REAL_IMAGES = 2048
 

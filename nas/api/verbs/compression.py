@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from nas import families
+from nas import models
 from nas._table import Table
 from nas.api.figures import read_subnet
 from nas.api.targets import find_target
 from nas.api.verbs.exporting import export_target
 from nas.compress import SCOPES
+from nas.data import Data
 from nas.errors import UsageError
 from nas.export import Quantized, artifact_subnet, is_artifact, quantize_artifact
 from nas.latency import Workload, format_bytes, format_ms, get_runtime
 from nas.progress import Listener, as_progress
 from nas.space import Subnet
-from nas.train import Data
 
 _KINDS = ("fp32", "int8")
 
@@ -91,7 +91,7 @@ class Quantization:
 
 
 def quantize_model(
-    model: families.Model,
+    model: models.Model,
     subnet: Subnet | str | Path,
     output: str | Path | None = None,
     data: Data | None = None,
@@ -138,7 +138,7 @@ def quantize_model(
     return Quantization(Path(output), found)
 
 
-def _subnet(model: families.Model, named: Subnet | str | Path) -> Subnet:
+def _subnet(model: models.Model, named: Subnet | str | Path) -> Subnet:
     return named if isinstance(named, Subnet) else read_subnet(find_target(str(named)), model)
 
 

@@ -7,21 +7,21 @@ from pathlib import Path
 
 from torch import nn
 
-from nas import families
+from nas import models
 from nas.api.data import AnyData, opened
 from nas.api.figures import measured_with, subnet_figures
 from nas.api.results import Evaluation, Exported
 from nas.api.targets import Target
+from nas.data import Data
 from nas.errors import UsageError
 from nas.export import Export, artifact_model, artifact_subnet, load_artifact, parse_formats
-from nas.families import Evaluator
 from nas.latency import Workload, chosen_runtime
+from nas.models import Evaluator
 from nas.progress import Listener, as_progress
 from nas.space import Subnet
-from nas.train import Data
 
 
-def judge(model: families.Model, module: nn.Module, subnet: Subnet, evaluator: Evaluator) -> Evaluation:
+def judge(model: models.Model, module: nn.Module, subnet: Subnet, evaluator: Evaluator) -> Evaluation:
     """Return the quality that an evaluator finds of a network.
 
     Args:
@@ -39,7 +39,7 @@ def evaluate_artifact(
     data: AnyData | None = None,
     *,
     quality: str | None = None,
-    split: families.Split = "test",
+    split: models.Split = "test",
 ) -> Evaluation:
     """Measure a quality of an exported network; the arguments are those of `nas.Model.evaluate`."""
     model = artifact_model(folder)
@@ -48,7 +48,7 @@ def evaluate_artifact(
 
 
 def export_target(
-    model: families.Model,
+    model: models.Model,
     target: Target | None,
     folder: str | Path,
     formats: Sequence[str] = ("onnx", "pt2"),

@@ -9,7 +9,8 @@ from typing import Any
 from nas.api.model import Model
 from nas.elastic import Supernet
 from nas.errors import UsageError
-from nas.families import get_family, load_model, load_published, read_published, save_model
+from nas.families import get_family
+from nas.models import load_model, load_published, read_published, save_model
 
 
 def import_checkpoint(

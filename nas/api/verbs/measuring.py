@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from nas._table import Table
+from nas.data import Data
 from nas.errors import UsageError
-from nas.families import MeasuredTable, Model, Quality, bind_table, load_model
 from nas.latency import available_cores
+from nas.models import MeasuredTable, Model, Quality, bind_table, load_model
 from nas.progress import Listener, as_progress
 from nas.search import Design, measure_design, predictor_errors
-from nas.train import Data
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from nas import latency
 from nas.errors import UsageError
-from nas.families import Model
-from nas.latency.profile import SAMPLES
+from nas.latency.profiles.profile import SAMPLES
+from nas.models import Model
 from nas.progress import Listener, as_progress
 
 

@@ -9,15 +9,15 @@ from typing import Any
 
 from torch import nn
 
-from nas import api, compress, families
+from nas import api, compress, models
 from nas._table import Table
 from nas.api.verbs.exporting import export_target
 from nas.compress import Cut, Importance, PruneConfig
+from nas.data import Data
 from nas.errors import UsageError
 from nas.latency import format_count
 from nas.progress import Listener, as_progress
 from nas.space import Subnet
-from nas.train import Data
 
 _SHOWN = 20
 
@@ -97,7 +97,7 @@ class Pruning:
 
 
 def prune_model(
-    model: families.Model,
+    model: models.Model,
     output: str | Path | None = None,
     *,
     data: Data | Mapping[str, Any] | str | None = None,

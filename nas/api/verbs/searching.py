@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nas import families
+from nas import models
 from nas.api.model import Model
 from nas.api.results import SearchResult
 from nas.errors import UsageError
@@ -24,7 +24,7 @@ def search_model(
     config: SearchConfig,
     run_dir: str | Path | None = None,
     progress: Listener | None = None,
-    model: families.Model | None = None,
+    model: models.Model | None = None,
 ) -> SearchResult:
     """Search as a configuration says, in a new run folder.
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas import families, train
+from nas import data as image_data
+from nas import models
 from nas._table import Table
 from nas.api.model import Model
 from nas.errors import UsageError
@@ -43,7 +44,7 @@ class TrainingResult:
 
     def model(self) -> Model:
         """Return the trained model."""
-        return Model.of(families.load_model(self.folder))
+        return Model.of(models.load_model(self.folder))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object that the training commands print."""
@@ -80,10 +81,10 @@ class TrainingResult:
 
 def train_model(
     recipe: str | Path,
-    data: train.Data | Mapping[str, Any] | str | None,
+    data: image_data.Data | Mapping[str, Any] | str | None,
     output: str | Path,
     *,
-    task: str | families.Task = "classification",
+    task: str | models.Task = "classification",
     kind: str | None = None,
     start: str | Path | None = None,
     changes: Mapping[str, Any] | None = None,
@@ -98,7 +99,7 @@ def train_model(
     Args:
         recipe: The name of a recipe that comes with the task's training, or a TOML file.
         data: Images: opened ones, a source such as "digits" or a folder, or the arguments of
-            `nas.train.data.open_data`; None for trainings that need none.
+            `nas.data.dataset.open_data`; None for trainings that need none.
         output: The run's folder; with `resume` one that holds a checkpoint.
         task: What is trained: the name of a task, such as "classification", "generation", "diffusion".
         kind: Which of the task's trainings, such as "distil"; None for the one whose recipe it is, else the first.
@@ -117,7 +118,7 @@ def train_model(
         UsageError: An unknown recipe or setting, data that do not fit, a folder in use.
         NasError: A loss that is no longer finite, memory that ran out, a broken checkpoint.
     """
-    chosen = families.get_task(task) if isinstance(task, str) else task
+    chosen = models.get_task(task) if isinstance(task, str) else task
     training, hear = _training(chosen, str(recipe), kind), as_progress(progress)
     if start is not None and not training.starts:
         raise UsageError(
@@ -139,12 +140,10 @@ def train_model(
 def read_training(run_dir: Path, folder: Path | None = None) -> TrainingResult:
     """Return what the training in `run_dir` left; its model is at `folder`, by default in `run_dir`."""
     place = folder or run_dir / "model"
-    return TrainingResult(
-        run_dir, place, read_log(run_dir), families.read_model_config(place).get("info", {})
-    )
+    return TrainingResult(run_dir, place, read_log(run_dir), models.read_model_config(place).get("info", {}))
 
 
-def _training(task: families.Task, recipe: str, kind: str | None) -> families.Training:
+def _training(task: models.Task, recipe: str, kind: str | None) -> models.Training:
     known = task.trainings()
     if kind is None:
         owners = [name for name, each in known.items() if recipe in each.recipe_names()]
@@ -155,11 +154,11 @@ def _training(task: families.Task, recipe: str, kind: str | None) -> families.Tr
     return known[kind]
 
 
-def _opened(data: Any, training: families.Training) -> tuple[Any, dict[str, Any]]:
-    if data is None or isinstance(data, train.Data):
+def _opened(data: Any, training: models.Training) -> tuple[Any, dict[str, Any]]:
+    if data is None or isinstance(data, image_data.Data):
         return data, {}
     given: dict[str, Any] = {"spec": data} if isinstance(data, str) else dict(data)
-    return training.open_data(**given) if training.open_data else (train.open_data(**given), {})
+    return training.open_data(**given) if training.open_data else (image_data.open_data(**given), {})
 
 
 __all__ = ["TrainingResult", "read_training", "train_model"]

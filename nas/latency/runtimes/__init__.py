@@ -8,9 +8,9 @@ from importlib import import_module
 from importlib.metadata import entry_points
 
 from nas.errors import UsageError
-from nas.latency.runtimes._base import BuildRecipe, Run, Runtime
-from nas.latency.runtimes._onnx_files import copy_onnx, onnx_bytes
-from nas.latency.runtimes._sequence import read_sequence
+from nas.latency.runtimes.base import BuildRecipe, Run, Runtime
+from nas.latency.runtimes.onnx_files import copy_onnx, onnx_bytes
+from nas.latency.runtimes.sequence import read_sequence
 
 __all__ = [
     "BuildRecipe",
@@ -27,11 +27,11 @@ __all__ = [
 GROUP = "anyfit.runtimes"
 DEFAULT = "onnxruntime"
 _BUILT_IN = {
-    "onnxruntime": "nas.latency.runtimes._onnxruntime:OnnxRuntime",
-    "openvino": "nas.latency.runtimes._openvino:OpenVino",
-    "torch": "nas.latency.runtimes._torch:TorchEager",
-    "torch-compile": "nas.latency.runtimes._torch:TorchCompiled",
-    "cuda": "nas.latency.runtimes._torch:TorchCuda",
+    "onnxruntime": "nas.latency.runtimes.onnxruntime:OnnxRuntime",
+    "openvino": "nas.latency.runtimes.openvino:OpenVino",
+    "torch": "nas.latency.runtimes.torch:TorchEager",
+    "torch-compile": "nas.latency.runtimes.torch:TorchCompiled",
+    "cuda": "nas.latency.runtimes.torch:TorchCuda",
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from nas.elastic import BITS, Inputs, Supernet, batch_of, call, named_inputs, packed
-from nas.latency.runtimes._onnx import to_onnx
+from nas.latency.runtimes.onnx import to_onnx
 from nas.testing.families._case import Extracted, some_subnets
 
 

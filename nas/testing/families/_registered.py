@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 
 from nas.elastic import Supernet, call
-from nas.families import get_family, get_task, load_model, save_model
+from nas.families import get_family
+from nas.models import get_task, load_model, save_model
 from nas.testing.families._case import some_subnets
 
 

@@ -18,7 +18,7 @@ from diffusion.pipeline.files.folder import load_pipeline
 from diffusion.training.distil.state import unet_family
 from nas.elastic import Supernet
 from nas.errors import UsageError
-from nas.families import load_model
+from nas.models import load_model
 from tests.conformance.diffusion import SD1
 from tests.conformance.families import randomise
 from tests.diffusion.denoisers.test_unet import _run

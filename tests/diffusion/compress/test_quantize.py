@@ -19,10 +19,10 @@ from nas.compress import recommend
 from nas.elastic import call
 from nas.errors import UsageError
 from nas.export import Export, parse_formats, read_manifest
-from nas.families import Model, load_model
-from nas.latency._process import Burst
-from nas.latency._turns import Turn
-from nas.latency.measure import Measurement
+from nas.latency.measuring.measure import Measurement
+from nas.latency.measuring.process import Burst
+from nas.latency.measuring.turns import Turn
+from nas.models import Model, load_model
 from tests.diffusion.tiny import write_pipeline
 
 KEPT = ("fp32", "int8 weights, all", "int4 weights, all", "dynamic int8")

@@ -19,7 +19,7 @@ from diffusion.pipeline.family import PipelineFamily
 from nas.elastic import Supernet, call
 from nas.errors import UsageError
 from nas.families import get_family
-from nas.latency.runtimes._onnx import to_onnx
+from nas.latency.runtimes.onnx import to_onnx
 from tests.conformance.diffusion import SD2, SDXL, UNCONDITIONAL
 from tests.diffusion.tiny import UNET, options
 

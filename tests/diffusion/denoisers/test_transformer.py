@@ -17,7 +17,7 @@ from diffusion.denoisers.subnets import to_diffusers
 from diffusion.denoisers.transformer import DiffusionTransformer, diffusion_transformer
 from nas.elastic import Supernet
 from nas.errors import UsageError
-from nas.families import load_published
+from nas.models import load_published
 from nas.space import Subnet
 from tests.conformance.diffusion import DIT, PIXART
 from tests.conformance.families import randomise

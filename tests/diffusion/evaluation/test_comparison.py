@@ -18,11 +18,11 @@ from diffusion.evaluation.comparison_figure import draw_contact_sheet, label, sc
 from diffusion.evaluation.quality import Difference, Match
 from nas.errors import NasError, UsageError
 from nas.export import Export, parse_formats
-from nas.families import load_model
 from nas.files import write_json
-from nas.latency.measure import Measurement
+from nas.latency.measuring.measure import Measurement
+from nas.models import load_model
 from nas.search import RunFolder
-from nas.search._folder import FINISHED
+from nas.search.trials.folder import FINISHED
 from tests.diffusion.cli.test_diffusion_commands import refused
 from tests.diffusion.tiny import VAE, make_pipeline
 

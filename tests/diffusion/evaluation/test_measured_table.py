@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from diffusion.evaluation.task import LatentEvaluator, MatchEvaluator, PsnrEvaluator
-from nas.families import Model, load_model
+from nas.models import Model, load_model
 from nas.search import load_scorer
-from nas.search.design import DesignCosts, near_front
+from nas.search.testbed.design import DesignCosts, near_front
+from nas.search.testbed.measured_table import choose_subnets
 from nas.space import plain_codes
-from nas.train.measure import choose_subnets
 from tests.diffusion.tiny import write_pipeline
 
 FEW = {

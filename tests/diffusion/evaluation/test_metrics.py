@@ -13,7 +13,7 @@ from torch import nn
 
 from diffusion.evaluation.metrics import open_clip, open_fid, open_lpips, pair_distance, set_distances
 from nas.errors import NasError, UsageError
-from nas.train.features import fid
+from nas.metrics.features import fid
 
 pytest.importorskip("torchmetrics", reason="the extra 'metrics' is not installed")
 

@@ -13,7 +13,7 @@ import torch
 from diffusion.evaluation.task import LatentEvaluator, MatchEvaluator, PsnrEvaluator, fixed_inputs
 from diffusion.pipeline.inputs.captions import class_prompt
 from nas.errors import UsageError
-from nas.families import load_model
+from nas.models import load_model
 from tests.diffusion.tiny import write_pipeline
 
 

@@ -20,9 +20,10 @@ from diffusion.pipeline.inputs.prompts import prompt_inputs
 from diffusion.pipeline.sampling.onnx_runner import Pipeline, sample
 from nas.elastic import call
 from nas.export import Export, load_artifact, parse_formats
-from nas.families import Model, get_family, load_model
-from nas.latency.runtimes import _onnx_files as files
-from nas.latency.runtimes._sequence import read_sequence
+from nas.families import get_family
+from nas.latency.runtimes import onnx_files as files
+from nas.latency.runtimes.sequence import read_sequence
+from nas.models import Model, load_model
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from diffusion.pipeline.inputs.prompts import prompt_inputs
 from diffusion.pipeline.sampling.onnx_runner import Pipeline, sample
 from nas.elastic import call
 from nas.export import Export, parse_formats
-from nas.families import load_model
+from nas.models import load_model
 from tests.diffusion.kinds import MAKERS, plain, write_kind
 
 

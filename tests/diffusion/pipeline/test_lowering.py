@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 
 from diffusion.denoisers.unet import DiffusionUNet, diffusion_unet
 from nas.elastic import Supernet, call
-from nas.export._architecture import architecture
-from nas.export._formats import FORMATS
-from nas.export._load import build_weightless
-from nas.export._parity import compare, split_batches, supernet_references
+from nas.export.architectures import architecture
+from nas.export.formats import FORMATS
+from nas.export.loading import build_weightless
+from nas.export.parity import compare, split_batches, supernet_references
 from nas.latency.runtimes import get_runtime
 from nas.latency.workload import Workload
 from tests.conformance.diffusion import SD2, SDXL

@@ -14,7 +14,7 @@ from diffusion.pipeline.files.folder import load_pipeline
 from diffusion.pipeline.files.memory import in_batches, room_for
 from diffusion.pipeline.sampling.generate import SamplingSettings, generate
 from nas.errors import NasError, is_out_of_memory
-from nas.families import load_model
+from nas.models import load_model
 
 
 def exhausted(most: int, error: Exception):

@@ -12,10 +12,10 @@ import pytest
 from diffusion.compress import quantization as quantize
 from diffusion.evaluation.quality import psnr
 from nas.elastic import named_inputs
-from nas.families import load_model
-from nas.latency.programs import lower_program
+from nas.latency.measuring.programs import lower_program
 from nas.latency.runtimes import get_runtime
 from nas.latency.workload import Workload
+from nas.models import load_model
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,8 @@ from diffusion.evaluation.task import fixed_inputs
 from diffusion.pipeline.family import PipelineFamily
 from nas.elastic import call
 from nas.errors import UsageError
-from nas.families import Model, get_family, load_model
+from nas.families import get_family
+from nas.models import Model, load_model
 from tests.diffusion.kinds import SDXL_UNET, UNCONDITIONAL
 from tests.diffusion.tiny import TEXT, options
 

@@ -84,8 +84,8 @@ def test_images_of_one_prompt_differ(pipeline):
 def test_its_table_is_near_the_front_and_of_these_weights():
     """Two rows measured again are what the table says; its predictor errs little where searches look."""
     from diffusion.evaluation.task import PsnrEvaluator
-    from nas.families import load_model
-    from nas.search.scorer import predictor_errors
+    from nas.models import load_model
+    from nas.search.testbed.scorer import predictor_errors
 
     model = load_model(DEFAULT)
     table = model.table()

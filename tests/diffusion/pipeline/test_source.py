@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from nas.errors import NasError, UsageError
-from nas.families import find_model, load_model
+from nas.models import find_model, load_model
 from tests.diffusion.tiny import as_bins, write_pipeline
 
 
@@ -157,7 +157,7 @@ def test_the_commands_take_a_pipeline(pipeline: Path, nas_run: Callable, tmp_pat
 
 
 def test_a_table_is_bound_to_the_weights(pipeline: Path, tmp_path: Path) -> None:
-    from nas.families import bind_table
+    from nas.models import bind_table
 
     folder = write_pipeline(tmp_path / "own")
     bind_table(folder)

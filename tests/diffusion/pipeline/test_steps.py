@@ -11,9 +11,9 @@ from diffusion.training.images import Captioned, step_generator, tokenized
 from diffusion.training.step import noise_of
 from diffusion.training.text_to_image.networks import make_scheduler
 from diffusion.training.text_to_image.recipe import PipelineRecipe, load_recipe, recipe_names
+from nas.data.images import RealImages
 from nas.errors import UsageError
 from nas.train import schedules
-from nas.train.images import RealImages
 from tests.diffusion.small import tiny_pipeline, tiny_recipe
 
 

@@ -15,8 +15,8 @@ from diffusion.training.distil.features import stage_features
 from diffusion.training.distil.state import build_state, sort_channels, unet_family, with_subnet
 from diffusion.training.distil.steps import DistillationSteps
 from nas.compress.distil import feature_error
+from nas.data.dataset import open_data
 from nas.errors import UsageError
-from nas.train.data import open_data
 from nas.train.trainer import TrainingStopped
 from tests.diffusion.small import CLASSES, tiny_pipeline, write_pictures, write_tiny
 

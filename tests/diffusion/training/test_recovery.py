@@ -21,9 +21,9 @@ from diffusion.training.distil import distil, load_recipe
 from diffusion.training.distil.lora import FILE, adapt, adapted, write_adapters
 from diffusion.training.distil.one import ADAPTERS
 from nas.compress.lora import merged
+from nas.data.dataset import open_data
 from nas.elastic import Supernet
 from nas.errors import UsageError
-from nas.train.data import open_data
 from tests.conformance.diffusion import SD1
 from tests.conformance.families import randomise
 from tests.diffusion.cli.test_diffusion_commands import refused

@@ -14,9 +14,9 @@ from diffusion.pipeline.files.folder import load_pipeline, read_info
 from diffusion.pipeline.sampling.generate import SamplingSettings, generate
 from diffusion.training.text_to_image import train
 from diffusion.training.text_to_image.objective import PipelineObjective
+from nas.data.dataset import open_data
 from nas.errors import UsageError
 from nas.train.checkpoint import read_checkpoint
-from nas.train.data import open_data
 from tests.diffusion.small import tiny_recipe, write_pictures
 
 PARTS = ("unet/diffusion_pytorch_model", "text_encoder/model", "vae/diffusion_pytorch_model")

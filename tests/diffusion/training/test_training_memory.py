@@ -14,8 +14,8 @@ from diffusion.training.images import tokenized
 from diffusion.training.text_to_image.state import UNET
 from diffusion.training.text_to_image.state import build_state as build_training
 from diffusion.training.text_to_image.steps import PipelineSteps
+from nas.data.images import RealImages
 from nas.errors import NasError
-from nas.train.images import RealImages
 from nas.train.processes import Processes
 from nas.train.trainer import memory_advice
 from tests.diffusion.small import tiny_images, tiny_pipeline, tiny_recipe

@@ -10,7 +10,7 @@ import torch
 from gan_compress.pix2pix.family import gan_compression
 from gan_compress.pix2pix.pairs import blur, to_bytes
 from nas.elastic import Supernet
-from nas.families import Calibration, Model, load_model, save_model
+from nas.models import Calibration, Model, load_model, save_model
 
 HALF = (0.5, 0.5, 0.5)
 

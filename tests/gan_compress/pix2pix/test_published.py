@@ -14,7 +14,7 @@ from gan_compress.pix2pix.family import GanCompression, gan_compression
 from gan_compress.pix2pix.published import load_generator, options_of
 from nas.elastic import Supernet
 from nas.errors import NasError
-from nas.families import load_model
+from nas.models import load_model
 from tests.gan_compress.pix2pix.reference import formula_pictures, formula_weights
 
 REFERENCE = json.loads(Path(__file__).with_name("reference.json").read_text())

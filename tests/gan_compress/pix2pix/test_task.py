@@ -14,10 +14,10 @@ from PIL import Image
 
 from gan_compress.pix2pix.pairs import blur, psnr
 from gan_compress.pix2pix.task import DISTANCE, PSNR, Translation
+from nas.data.dataset import open_data
 from nas.errors import UsageError
-from nas.families import Model, load_model
-from nas.train.data import open_data
-from nas.train.features import feature_space
+from nas.metrics.features import feature_space
+from nas.models import Model, load_model
 from tests.gan_compress.pix2pix.conftest import save_tiny
 
 

@@ -19,12 +19,12 @@ from gan_compress.pix2pix.training import TranslationRecipe, load_recipe, recipe
 from gan_compress.pix2pix.training.state import build_state
 from gan_compress.pix2pix.training.steps import TranslationSteps
 from gan_compress.pix2pix.training.student import Student, running, without_adaptors
+from nas.data.dataset import Data, open_data
+from nas.data.images import real_images
 from nas.elastic import Supernet
 from nas.errors import UsageError
-from nas.families import load_model
+from nas.models import load_model
 from nas.train.checkpoint import read_checkpoint
-from nas.train.data import Data, open_data
-from nas.train.images import real_images
 from tests.conformance.families import some_subnets
 
 SMALL = {
@@ -172,7 +172,7 @@ def test_adaptors_are_cut_with_the_stream_and_left_behind() -> None:
 def test_a_step_reaches_every_kind_of_weight(teacher: Path, data: Data) -> None:
     from gan_compress.pix2pix.pairs import blur
     from gan_compress.pix2pix.training.start import read_start, take_over
-    from nas.train.images import real_images
+    from nas.data.images import real_images
 
     begin = read_start(teacher)
     recipe = begin.adopt(COMPRESS)

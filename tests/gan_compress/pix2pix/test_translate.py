@@ -14,7 +14,7 @@ from PIL import Image
 from gan_compress.pix2pix.apply import contact_sheet, find_subnet, read_whole, translate, translation_family
 from gan_compress.pix2pix.pairs import blur, psnr
 from nas.errors import UsageError
-from nas.families import Model, load_model
+from nas.models import Model, load_model
 from nas.space import SpaceError
 from tests.gan_compress.pix2pix.conftest import save_tiny
 

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gan_compress.stylegan2.family import anycost
-from nas.cli.import_ import command
+from nas.cli.models.import_ import command
 from nas.elastic import Supernet
 from nas.errors import NasError
-from nas.families import load_model
+from nas.models import load_model
 
 
 @settings(max_examples=30, deadline=None)

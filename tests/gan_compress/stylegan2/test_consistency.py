@@ -15,7 +15,7 @@ from gan_compress.cli import group
 from gan_compress.stylegan2.consistency import Labelled, measure_consistency, uniform_subnets
 from gan_compress.stylegan2.generate import latents, load_generator
 from nas.errors import UsageError
-from nas.families import Model, load_model
+from nas.models import Model, load_model
 
 
 @pytest.fixture(scope="module")

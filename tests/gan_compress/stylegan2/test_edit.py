@@ -10,8 +10,8 @@ import torch
 from gan_compress.stylegan2.edit import Directions, find_directions, fit_directions, label_scores
 from gan_compress.stylegan2.generate import latents, load_generator, styles, synthesize, unit
 from nas.errors import NasError, UsageError
-from nas.families import Model
-from nas.train.features import feature_space
+from nas.metrics.features import feature_space
+from nas.models import Model
 
 NAMES = ("dark", "bright")
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from gan_compress.stylegan2.fidelity import measure_fidelity
+from nas.data.dataset import open_data
 from nas.errors import NasError, UsageError
-from nas.families import Model
-from nas.train.data import open_data
+from nas.models import Model
 
 torch_fidelity = pytest.importorskip("torch_fidelity", reason="the extra 'fidelity' is not installed")
 
@@ -52,8 +52,8 @@ def extractor() -> str:
 def test_figures_are_those_of_the_definition(tiny: Model, extractor: str) -> None:
     found = measure_fidelity(tiny, tiny.space.largest(), open_data("digits"), count=300, extractor=extractor)
     from gan_compress.stylegan2.generate import latents, load_generator, to_pixels
-    from nas.train.features import fid
-    from nas.train.images import real_images
+    from nas.data.images import real_images
+    from nas.metrics.features import fid
 
     made = to_pixels(tiny, load_generator(tiny, tiny.space.largest())(latents(tiny, range(300))))
     images = (torch.from_numpy(made).permute(0, 3, 1, 2), real_images(open_data("digits"), 16).pixels)

@@ -25,7 +25,7 @@ from gan_compress.stylegan2.generate import (
     to_pixels,
 )
 from nas.errors import UsageError
-from nas.families import Model, load_model
+from nas.models import Model, load_model
 from nas.pictures import grid
 
 

@@ -16,7 +16,7 @@ from gan_compress.stylegan2.projection import Projection, ProjectionSettings, pr
 from gan_compress.stylegan2.tensors import model_of
 from nas.elastic import Supernet
 from nas.errors import NasError, UsageError
-from nas.families import Model, load_model, save_model
+from nas.models import Model, load_model, save_model
 
 SHORT = ProjectionSettings(steps=12, polish=4)
 

@@ -16,11 +16,11 @@ from gan_compress.pix2pix.pairs import blur
 from gan_compress.stylegan2.edit import Directions, label_scores
 from gan_compress.stylegan2.generate import latents, load_generator, ratio_subnet, styles
 from gan_compress.stylegan2.task import resolution_of
-from nas.families import Model, available_models, load_model
-from nas.search.scorer import predictor_errors
-from nas.train.data import open_data
-from nas.train.features import feature_space
-from nas.train.images import real_images
+from nas.data.dataset import open_data
+from nas.data.images import real_images
+from nas.metrics.features import feature_space
+from nas.models import Model, available_models, load_model
+from nas.search.testbed.scorer import predictor_errors
 
 MODELS = Path(__file__).parents[3] / "gan_compress" / "models"
 SHIPPED = sorted(path.name for path in MODELS.iterdir())

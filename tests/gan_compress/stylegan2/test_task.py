@@ -12,12 +12,13 @@ import pytest
 import torch
 
 from gan_compress.stylegan2.task import DISTANCE, KID, DistributionEvaluator, Generation, resolution_of
+from nas.data.dataset import open_data
+from nas.data.images import real_images
 from nas.elastic import Supernet
 from nas.errors import UsageError
-from nas.families import Model, get_family, load_model, save_model
-from nas.train.data import open_data
-from nas.train.features import feature_space, fid, kid
-from nas.train.images import real_images
+from nas.families import get_family
+from nas.metrics.features import feature_space, fid, kid
+from nas.models import Model, load_model, save_model
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +136,7 @@ def test_measure_search_export_eval_and_compare(
 
 
 def test_what_the_table_lacks_is_measured_if_it_needs_no_data(model: Model, tmp_path: Path) -> None:
-    from nas.families import MeasuredTable
+    from nas.models import MeasuredTable
     from nas.search import load_scorer
 
     codes = model.space.codes([model.space.smallest(), model.space.largest()])
@@ -152,7 +153,7 @@ def test_what_the_table_lacks_is_measured_if_it_needs_no_data(model: Model, tmp_
 
 def test_values_that_are_not_positive_are_predicted(model: Model, tmp_path: Path) -> None:
     """An unbiased kernel distance can be negative, and the full generator's own distance is zero."""
-    from nas.families import MeasuredTable
+    from nas.models import MeasuredTable
     from nas.search import load_scorer
 
     codes = np.unique(model.space.sample_codes(np.random.default_rng(0), 60), axis=0)

@@ -23,13 +23,14 @@ from gan_compress.stylegan2.training.state import (
     make_family,
     set_rates,
 )
+from nas.data.dataset import Data, open_data
+from nas.data.images import real_images
 from nas.elastic import Supernet
 from nas.errors import NasError, UsageError
-from nas.families import get_family, save_model
+from nas.families import get_family
+from nas.models import save_model
+from nas.seeds import Draws
 from nas.train.checkpoint import read_checkpoint
-from nas.train.data import Data, open_data
-from nas.train.images import real_images
-from nas.train.seeds import Draws
 
 TINY = {
     "resolution": 16,
@@ -134,7 +135,7 @@ def test_the_elastic_stage_starts_at_the_full_generator_and_its_scores(base: Pat
 
 
 def test_the_teacher_and_the_watcher_stay_and_everything_else_learns(base: Path, digits: Data) -> None:
-    from nas.train.images import real_images
+    from nas.data.images import real_images
 
     recipe = read_start(base).adopt(tiny("elastic", lr=0.01))
     state = started(base, "elastic", lr=0.01)

@@ -25,12 +25,12 @@ from gan_compress.stylegan2.training.subnets import (
     sandwich,
     widest,
 )
+from nas.data.dataset import open_data
+from nas.data.images import RealImages, real_images
 from nas.elastic import Supernet
 from nas.errors import UsageError
 from nas.pictures import write_png
-from nas.train.data import open_data
-from nas.train.images import RealImages, real_images
-from nas.train.seeds import Draws
+from nas.seeds import Draws
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""Commands about the environment: doctor, completion, mcp."""

@@ -1,0 +1,1 @@
+"""Commands about models: list, show, import, train, evaluate, measure, calibrate, prune, quantize."""

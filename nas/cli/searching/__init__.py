@@ -1,0 +1,1 @@
+"""Commands about searches: search, profile, compare, export."""

@@ -1,0 +1,174 @@
+"""`nas search`: the best subnet within a budget, measured on this machine."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from nas import api, latency, models, search
+from nas.cli.data import data_options, given_data
+from nas.cli.options import (
+    batch_size_option,
+    json_option,
+    model_option,
+    quality_option,
+    runtime_option,
+    seed_option,
+    threads_option,
+)
+from nas.cli.output import emit_json, result_console, shown_progress
+from nas.errors import InfeasibleError, UsageError
+
+_SAMPLERS = ("anyfit", "tpe", "nsga2", "random", "evolution")
+_KEPT = ("resume", "trials", "as_json")  # what may be given beside --resume
+
+
+@click.command()
+@click.option("--latency", metavar="TIME", help="At most this long for one pass: 20ms, 0.8ms, 500us, 1s.")
+@click.option("--macs", metavar="COUNT", help="At most so many multiply-accumulates for one image: 20M.")
+@click.option("--params", metavar="COUNT", help="At most so many parameters: 1.5M.")
+@click.option("--size", metavar="BYTES", help="At most this much for the weights: 6MB.")
+@model_option
+@data_options(required=False)
+@quality_option
+@runtime_option
+@threads_option
+@batch_size_option
+@click.option(
+    "--statistic",
+    type=click.Choice(["median", "p90", "p99"]),
+    default="median",
+    show_default=True,
+    help="What the latency budget is about: the median of the runs, or a quantile of them.",
+)
+@click.option(
+    "--trials",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Subnets to evaluate.  [default: 500; 64 where each is measured: with --data, and without a table]",
+)
+@click.option(
+    "--sampler",
+    type=click.Choice(_SAMPLERS),
+    default="anyfit",
+    show_default=True,
+    help="What proposes subnets: ours, one of Optuna's, or once-for-all's evolution.",
+)
+@seed_option
+@click.option(
+    "--storage",
+    metavar="URL",
+    default=None,
+    help="An Optuna storage.  [default: a journal in the run folder]",
+)
+@click.option(
+    "--run-dir",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="A new folder for the run.  [default: runs/MODEL-BUDGET-N]",
+)
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="RUN",
+    help="Continue the run in this folder.",
+)
+@json_option
+@click.pass_context
+def command(ctx: click.Context, as_json: bool, resume: Path | None, **options: Any) -> None:
+    """Find the best subnet within a latency, MACs, parameter or size budget.
+
+    \b
+      nas search --latency 20ms
+      nas search --latency 2ms --size 1MB --threads 1
+      nas search --macs 5M --data path/to/images
+      nas search --resume runs/mbv3-cifar10-20ms-1
+
+    Candidates are ranked by prediction; finalists are measured on this machine, and the answer's measured latency is
+    within the budget. Latencies are those of the calm machine: reference programs that run in turns with what is
+    measured tell how far it is from its calm pace. Exit code 3: no subnet keeps the budget.
+    """
+    with _sigterm_interrupts(), shown_progress() as progress:
+        if resume is not None:
+            _require_own(ctx)
+            found = api.resume_search(resume, options["trials"], progress)
+        else:
+            run_dir = options.pop("run_dir")
+            found = api.search_model(_config(options, run_dir), run_dir, progress)
+    outcome = found.outcome
+    if as_json:
+        emit_json(outcome.to_dict())
+    else:
+        _show(found)
+    if outcome.interrupted:
+        raise KeyboardInterrupt
+    if outcome.answer is None:
+        raise InfeasibleError(outcome.reason)
+
+
+def _config(options: dict[str, Any], run_dir: Path | None) -> search.SearchConfig:
+    """Return what is searched; what is wrong is said before anything large is imported."""
+    budget = search.Budget.parse(*(options.pop(name) for name in ("latency", "macs", "params", "size")))
+    if run_dir is not None and run_dir.exists():
+        raise UsageError(f"{run_dir} already exists; name a new folder, or continue it with --resume")
+    data, model = given_data(options), options.pop("model")
+    return search.SearchConfig(budget, models.model_place(model), data=data, **options)
+
+
+def _require_own(ctx: click.Context) -> None:
+    """Refuse what a run that is continued has of its own."""
+    for name in ctx.params:
+        if name not in _KEPT and ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE:
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(
+                f"{option} is given beside --resume, but the run has its own; give only --trials with it"
+            )
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """Let SIGTERM end the search as Ctrl-C does: with the best so far, on disk."""
+    try:
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+# --- the answer on a terminal -----------------------------------------------------------------------------------------
+
+
+def _show(found: api.SearchResult) -> None:
+    console, outcome = result_console(), found.outcome
+    if outcome.answer is not None or outcome.ladder:
+        console.print(found.table().to_rich())
+    if outcome.answer is None:
+        return
+    smallest, largest = map(latency.format_ms, (outcome.smallest_ms, outcome.largest_ms))
+    console.print(
+        f"smallest subnet {smallest}, largest {largest} (measured); {outcome.trials} subnets evaluated"
+    )
+    if outcome.answer.pace is not None:
+        console.print(search.pace_sentence(outcome.answer.pace))
+    if outcome.reason:
+        console.print(outcome.reason)
+    for warning in outcome.warnings:
+        console.print(f"warning: {warning}", style="yellow")
+    if outcome.run_dir is not None:
+        console.print(
+            f"\nrun folder   {outcome.run_dir} (pareto.png, pareto.csv, subnet.json)", soft_wrap=True
+        )
+        if outcome.interrupted:
+            console.print(f"continue     nas search --resume {outcome.run_dir}", soft_wrap=True)
+        console.print(f"next         nas export {outcome.run_dir} --format onnx", soft_wrap=True)

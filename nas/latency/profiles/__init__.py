@@ -1,0 +1,1 @@
+"""Profiles of a machine: measured samples, fitted predictors, drift since then."""

@@ -1,0 +1,1 @@
+"""Accuracy, distances of images and of sets of images."""

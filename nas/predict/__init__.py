@@ -1,0 +1,1 @@
+"""Predictors fitted to samples of a search space."""

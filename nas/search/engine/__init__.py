@@ -1,0 +1,1 @@
+"""The engine that proposes subnets: models of quality, costs as knapsacks, evolution with repair."""

@@ -1,0 +1,1 @@
+"""What a search found: outcome, report, tables, figures, candidates."""

@@ -1,0 +1,1 @@
+"""What kinds of model are for: their qualities, inputs and outputs."""

@@ -1,0 +1,161 @@
+"""Image classification as a task: subnets are judged by their top-1 on labelled images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from nas import train
+from nas.data.dataset import Data
+from nas.errors import UsageError
+from nas.metrics.accuracy import BATCH, inputs, pictures, require_classes
+from nas.models import Evaluator, Examples, Model, Quality, Task, Training, own_examples
+from nas.models.task import SPLIT_WORDS, Forward, Split
+from nas.space import Subnet
+
+TOP1 = Quality("top1", "top-1", "%", bounds=(0.0, 100.0))
+CALIBRATION_IMAGES = 2048
+_KEPT_BYTES = 256 << 20  # 5,000 images of 32 pixels take 61 MB, of 224 pixels 3 GB
+
+
+class Top1(Evaluator):
+    """Top-1 in percent on uint8 `images` (n, 3, h, w) with `labels` (n,)."""
+
+    quality = TOP1
+
+    def __init__(self, images: Tensor, labels: Tensor, data: str, calibration: Tensor | None = None) -> None:
+        self.images, self.labels, self.data, self.calibration = images, labels, data, calibration
+        self._prepared: dict[tuple[int, ...], list[Tensor]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_prepared": {}}
+
+    @torch.inference_mode()
+    def __call__(self, model: Model, forward: Forward, subnet: Subnet) -> float:
+        """Return the top-1 of `forward`."""
+        right = 0
+        for batch, truth in zip(self._inputs(model, subnet), self.labels.split(BATCH), strict=True):
+            right += int((forward(batch).argmax(1) == truth).sum())
+        return 100 * right / len(self.labels)
+
+    def _inputs(self, model: Model, subnet: Subnet) -> Iterable[Tensor]:
+        """Return the images as `subnet` takes them: small ones are fitted to each size once and kept."""
+        shape = tuple(model.family.example_input(subnet).shape[1:])
+        if shape in self._prepared:
+            return self._prepared[shape]
+        batches = inputs(self.images, model.supernet, subnet, model.normalize)
+        if 4 * len(self.images) * prod(shape) > _KEPT_BYTES:
+            return batches
+        return self._prepared.setdefault(shape, [*batches])
+
+
+class Classification(Task):
+    """Labelled images in, one logit for each class out."""
+
+    name = "classification"
+    qualities = (TOP1,)
+
+    def trainings(self) -> Mapping[str, Training]:
+        known = train.recipe_names, train.load_recipe, train.train
+        return {"train": Training(*known, remark=_shortened)}
+
+    def needs_data(self, quality: Quality) -> bool:
+        return True
+
+    def evaluator(
+        self,
+        model: Model,
+        quality: Quality,
+        data: Data | None = None,
+        *,
+        split: Split = "val",
+        limit: int | None = None,
+    ) -> Top1:
+        if data is None:
+            raise UsageError(f"{quality.label} is measured on labelled images; name some with --data")
+        require_classes(data, model.classes)
+        images, labels = pictures(data, split, model.image_size, limit)
+        calibration, _ = pictures(data, "train", model.image_size, CALIBRATION_IMAGES)
+        return Top1(images, labels, f"{len(labels)} {SPLIT_WORDS[split]} images of {data.name}", calibration)
+
+    def inputs(
+        self, model: Model, subnet: Subnet, count: int, images: Tensor | None = None
+    ) -> tuple[Tensor, str]:
+        images = model.calibration_images() if images is None else images
+        if images is None:
+            return model.family.example_input(subnet, count), "noise"
+        x = model.family.prepare(model.normalize(images[:count]), subnet)
+        return x.contiguous(), "calibration images"
+
+    def examples(self, model: Model, count: int, data: Data | None = None, *, seed: int = 0) -> Examples:
+        """Return labelled training images with the cross-entropy; without data calibration images."""
+        if data is None:
+            return own_examples(self, model, count)
+        require_classes(data, model.classes)
+        images, labels = pictures(data, "train", model.image_size, None)
+        order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))[:count]
+        largest = model.space.largest()
+        batches = [
+            (model.family.prepare(model.normalize(images[rows]), largest).contiguous(), labels[rows])
+            for rows in order.split(32)
+        ]
+        return Examples(batches, f"{len(order)} training images of {data.name}", F.cross_entropy)
+
+    def interface(
+        self, shape: tuple[int, ...], mean: tuple[float, ...], std: tuple[float, ...], classes: list[str]
+    ) -> str:
+        text = f"Input: float32, {' × '.join(['N', *map(str, shape)])} (any N)"
+        if mean:
+            text += (
+                ", channels first, resized to this resolution, scaled to [0, 1] and normalised: "
+                f"`(x - mean) / std` with mean {_numbers(mean)} and std {_numbers(std)}. "
+                "**The files do not normalise by themselves.**"
+            )
+        text += f"\n\nOutput: one logit for each of {len(classes)} classes"
+        if 0 < len(classes) <= 20:
+            text += ": " + ", ".join(classes)
+        elif classes:
+            text += " (names in `manifest.json`)"
+        return text + "."
+
+    def example_code(
+        self, shape: tuple[int, ...], mean: tuple[float, ...], std: tuple[float, ...], classes: list[str]
+    ) -> tuple[str, str]:
+        if len(mean) == 3 and len(shape) == 3:
+            title = (
+                "An input batch from picture files (bilinear, antialiased, as the network was calibrated):"
+            )
+            return title, _PICTURES.format(shape[2], shape[1], _numbers(mean), _numbers(std))
+        title = "An input batch (noise, for the shape and type):"
+        return title, _NOISE.format(", ".join(map(str, shape)))
+
+
+def _shortened(whole: Any, chosen: Any, changes: Mapping[str, Any]) -> str:
+    if "warmup_epochs" in changes or chosen.warmup_epochs == whole.warmup_epochs:
+        return ""
+    return (
+        f"the warm-up is shortened with the run: {chosen.warmup_epochs:.3g} of {chosen.epochs} epochs instead of "
+        f"{whole.warmup_epochs:g} of {whole.epochs}"
+    )
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return "[" + ", ".join(f"{value:.6g}" for value in values) + "]"
+
+
+_PICTURES = """
+import numpy as np
+from PIL import Image
+images = [Image.open(name).convert("RGB").resize(({}, {}), Image.Resampling.BILINEAR) for name in names]
+x = ((np.stack(images) / 255 - {}) / {}).transpose(0, 3, 1, 2).astype("float32")
+"""
+
+_NOISE = """
+import numpy as np
+x = np.random.default_rng(0).standard_normal((1, {}), dtype="float32")
+"""

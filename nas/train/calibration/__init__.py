@@ -1,0 +1,1 @@
+"""Calibration images distilled from a supernet, so that its users need no data."""

@@ -1,0 +1,1 @@
+"""Training of classifiers: recipe, batches, objective, validation."""
