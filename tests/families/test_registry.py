@@ -8,9 +8,9 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
+import nas.families.registry as _registry
 from nas.errors import NasError, UsageError
 from nas.families import families, get_family
-from nas.models import registry as _registry
 
 
 def test_the_families_of_the_package_are_registered() -> None:
