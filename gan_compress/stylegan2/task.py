@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -60,18 +60,26 @@ class ConsistencyEvaluator(Evaluator):
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_known": None}
 
+    def prepare(self, model: Model) -> Callable[[], None]:
+        full, space = with_weights(model), feature_space()
+        network, inputs = full.supernet.extract(full.space.largest()).eval(), latents(model, self.count)
+
+        @torch.inference_mode()
+        def finish() -> None:
+            known = []
+            for batch in inputs.split(_BATCH):
+                images = network(batch)
+                known.append((batch, space.units(images), images.shape[-1]))
+            self._known = known
+
+        return finish
+
     @torch.inference_mode()
     def __call__(self, model: Model, forward: Forward, subnet: Subnet) -> float:
-        space, total = feature_space(), 0.0
         if self._known is None:
-            full, inputs = with_weights(model), latents(model, self.count).split(_BATCH)
-            network = full.supernet.extract(full.space.largest()).eval()
-            wanted = [network(batch) for batch in inputs]
-            self._known = [
-                (batch, space.units(images), images.shape[-1])
-                for batch, images in zip(inputs, wanted, strict=True)
-            ]
-        for batch, wanted, size in self._known:
+            self.prepare(model)()
+        total, space = 0.0, feature_space()
+        for batch, wanted, size in self._known or ():
             total += float(space.distances(full_size(forward(batch), size), wanted).sum())
         return total / self.count
 

@@ -120,6 +120,14 @@ class Evaluator(ABC):
             The quality in its own unit, within its bounds.
         """
 
+    def prepare(self, model: Model) -> Callable[[], None]:
+        """Begin with what every call needs of a model, for who has other work to do meanwhile.
+
+        Returns:
+            What is left to do, which may run in another thread. A call does it by itself where nobody did.
+        """
+        return lambda: None
+
 
 @dataclass(frozen=True)
 class Training:

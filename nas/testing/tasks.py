@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import pickle
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -200,6 +201,8 @@ class TaskSuite:
         smallest, _ = _ends(model)
         for quality, found in judged.items():
             used = pickle.loads(pickle.dumps(found.evaluator))
+            with ThreadPoolExecutor(1) as pool:  # what is prepared beside other work
+                pool.submit(used.prepare(model)).result()
             for again in (used, pickle.loads(found.unused)):
                 assert _value(again, model, smallest) == pytest.approx(found.values[0], rel=1e-5), (
                     quality.name

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
+import torch
 
 from nas.data.dataset import Data
 from nas.errors import UsageError
@@ -193,9 +196,22 @@ class Measurer:
         self.data = evaluator.data
         self._model = model
         self._evaluator = evaluator
+        self._prepared = False
         images = evaluator.calibration
         # Every subnet is recalibrated: a spread of them does, and takes a quarter of the time.
         self._calibration = None if images is None else images[:: max(1, len(images) // CALIBRATION_IMAGES)]
+
+    @contextmanager
+    def preparing(self) -> Iterator[None]:
+        """Do what every measurement needs in another thread, for the time of a block; once."""
+        if self._prepared:
+            yield
+            return
+        self._prepared, threads = True, torch.get_num_threads()
+        with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(threads,)) as pool:
+            rest = pool.submit(self._evaluator.prepare(self._model))
+            yield
+            rest.result()
 
     def score(self, codes: np.ndarray) -> np.ndarray:
         """Return the measured scores (n,) of codes (n, dimensions)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from nas.latency.runtimes.onnx_files import copy_onnx
 from nas.latency.workload import Workload
 from nas.models import Model, load_model
 from nas.progress import Listener, as_progress
-from nas.search.testbed.scorer import Predictor, Scorer, load_scorer
+from nas.search.testbed.scorer import Measurer, Predictor, Scorer, load_scorer
 from nas.search.trials.config import SearchConfig
 from nas.search.trials.finalists import Measured
 from nas.space import SearchSpace, Subnet
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _SECONDS = 0.5, 0.2
 """Of measuring finalists, and for each: on a restless machine no longer, since the answer is measured twice anyway."""
 
+_MANY = 4  # finalists whose programs take so long to write that what checks them is prepared meanwhile
 _PATIENCE_S = 20.0  # that a search waits in all for calmer moments of a restless machine
 _SLOW = 1.08  # a pace at which waiting for a calmer moment may have cost time
 
@@ -142,7 +143,10 @@ class ModelTestbed:
     def measure(self, codes: np.ndarray) -> Sequence[Measured]:
         references = self._open_references()
         subnets = [self.space.from_codes(row) for row in codes]
-        wanted = self._lowered(subnets)
+        check = self.scorer.check
+        is_long = len(subnets) >= _MANY
+        with check.preparing() if isinstance(check, Measurer) and is_long else nullcontext():
+            wanted = self._lowered(subnets)
 
         budget_s = _SECONDS[0] + _SECONDS[1] * len(wanted)
         plan = TurnPlan(budget_s=budget_s, patience_s=min(self._patience_s, TurnPlan.patience_s))
