@@ -4,22 +4,6 @@
 its model_index.json names classes of this package, and diffusers looks for them here.
 """
 
-from __future__ import annotations
+from nas.lazy import attach
 
-from nas import lazy
-
-__getattr__ = lazy.attributes(
-    __name__,
-    {
-        "PatchAutoencoder": "diffusion.pipeline.parts.autoencoder",
-        "SubnetDiTTransformer2DModel": "diffusion.denoisers.subnets",
-        "SubnetPixArtTransformer2DModel": "diffusion.denoisers.subnets",
-        "SubnetUNet2DConditionModel": "diffusion.denoisers.subnets",
-        "SubnetUNet2DModel": "diffusion.denoisers.subnets",
-        "prune_pipeline": "diffusion.compress.verbs",
-        "quantize_pipeline": "diffusion.compress.verbs",
-        "real_examples": "diffusion.training.distil.examples",
-        # Diffusers asks the library of a component for its base class, to know how it is loaded.
-        "ModelMixin": "diffusers",
-    },
-)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -1,23 +1,5 @@
 """Anycost GAN generators as an elastic family: preview, final, projection, editing; it comes after `nas`."""
 
-from __future__ import annotations
+from nas.lazy import attach
 
-from typing import TYPE_CHECKING
-
-from nas import lazy
-
-if TYPE_CHECKING:
-    from gan_compress.pictures import read_picture, write_frames
-
-__all__ = [
-    "read_picture",
-    "write_frames",
-]
-
-__getattr__ = lazy.attributes(
-    __name__,
-    {
-        "read_picture": "gan_compress.pictures",
-        "write_frames": "gan_compress.pictures",
-    },
-)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -14,7 +14,7 @@ says `elastic.Supernet` where it runs; all else imports names at the top of its 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,13 @@ def attach(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], 
         file: Its `__file__`.
 
     Returns:
-        What the package assigns to the three names. A name is looked up anew at each use: nothing is kept here.
+        What the package assigns to the three names. A name is looked up anew at each use: nothing is kept here. No
+        name may be that of a submodule, which would hide it.
     """
     homes = {
-        alias.asname or alias.name: (f"{package}.{statement.module}", alias.name)
+        alias.asname or alias.name: (f"{package}." * statement.level + str(statement.module), alias.name)
         for statement in ast.parse(Path(file).with_suffix(".pyi").read_text(encoding="utf-8")).body
-        if isinstance(statement, ast.ImportFrom) and statement.level == 1
+        if isinstance(statement, ast.ImportFrom)
         for alias in statement.names
     }
     public = sorted(homes)
@@ -45,19 +46,3 @@ def attach(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], 
         return getattr(import_module(module), attribute)
 
     return look_up, lambda: public, public
-
-
-def attributes(package: str, places: Mapping[str, str]) -> Callable[[str], Any]:
-    """Return the `__getattr__` of a package that has no stub.
-
-    Args:
-        package: The package's `__name__`.
-        places: The module that each name is in. No name may be that of a submodule, which would hide it.
-    """
-
-    def look_up(name: str) -> Any:
-        if name not in places:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(places[name]), name)
-
-    return look_up

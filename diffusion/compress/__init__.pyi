@@ -1,0 +1,15 @@
+from .pruning import PipelinePruneConfig as PipelinePruneConfig, Pruned as Pruned, prune as prune
+from .quantization import (
+    LEAST_PSNR as LEAST_PSNR,
+    QuantizationTrial as QuantizationTrial,
+    TriedScheme as TriedScheme,
+    refusal as refusal,
+    schemes as schemes,
+)
+from .quantized import write_quantized as write_quantized
+from .verbs import (
+    PipelinePruning as PipelinePruning,
+    PipelineQuantization as PipelineQuantization,
+    prune_pipeline as prune_pipeline,
+    quantize_pipeline as quantize_pipeline,
+)

@@ -1,0 +1,2 @@
+from .objective import train as train
+from .recipe import PipelineRecipe as PipelineRecipe, load_recipe as load_recipe, recipe_names as recipe_names
