@@ -1,5 +1,5 @@
 # Diffusers asks the library of a component for its base class, to know how it is loaded.
-from diffusers import ModelMixin as ModelMixin
+from diffusers.models.modeling_utils import ModelMixin as ModelMixin
 from .compress.verbs import prune_pipeline as prune_pipeline, quantize_pipeline as quantize_pipeline
 from .denoisers.subnets import (
     SubnetDiTTransformer2DModel as SubnetDiTTransformer2DModel,

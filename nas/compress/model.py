@@ -63,7 +63,9 @@ def prune_model(
 
     # What the loss is decides how entries are scored, so that examples are made before they are asked for.
     is_asked = isinstance(importance, Importance) or importance not in (None, Taylor.name)
-    scores = chosen_importance(importance, None if is_asked else examples().loss, config.seed)
+    is_measured = config.is_limited or config.table
+    loss = examples().loss if is_measured and not is_asked else None
+    scores = chosen_importance(importance if is_measured else None, loss, config.seed)
 
     def network(subnet: Subnet) -> Callable[[Inputs], Tensor]:
         module = model.extract(subnet)

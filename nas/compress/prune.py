@@ -123,8 +123,8 @@ def decide(
     before = supernet.count(space.largest())
     limits = _limits(config, before)
     subnet = None if config.subnet is None else find(family, config.subnet)
-    is_cut = subnet is not None and cuts_entries(family, subnet)
-    if not (config.table or limits or is_cut):
+    is_sorted = not keeps_order and subnet is not None and cuts_entries(family, subnet)
+    if not (config.table or limits or is_sorted):
         return Cut(subnet, before, before if subnet is None else supernet.count(subnet))
     progress("importance", 0, 1)
     found = examples()

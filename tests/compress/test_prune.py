@@ -104,8 +104,17 @@ def test_the_table_tells_of_every_smaller_choice(supernet: Supernet) -> None:
 
 @pytest.mark.parametrize("text", ["half", '{"depth": 1, "expand": 2}'])
 def test_a_subnet_by_name_or_choices_is_taken_as_it_is(supernet: Supernet, text: str) -> None:
-    cut = decide(supernet, PruneConfig(subnet=text), L1(), examples, keeps_order=True)
+    asked: list[str] = []
+
+    def noted() -> list[tuple[torch.Tensor, torch.Tensor]]:
+        asked.append(text)
+        return examples()
+
+    cut = decide(supernet, PruneConfig(subnet=text), L1(), noted, keeps_order=True)
     assert cut.subnet == find_subnet(supernet.family, text) and cut.after.macs < cut.before.macs
+    assert asked == [] and cut.importance == "", "nothing is measured where an order stays"
+    decide(supernet, PruneConfig(subnet=text), L1(), noted, keeps_order=False)
+    assert asked == [text]
 
 
 @pytest.mark.parametrize(
