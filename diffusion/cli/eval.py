@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from diffusion import evaluation
-from diffusion import pipeline as pipelines
 from diffusion.cli._options import (
     asked_prompts,
     device_option,
@@ -22,7 +21,6 @@ from diffusion.cli._options import (
     threads_option,
 )
 from nas.cli.commands import data_options, emit_json, json_option, opened, progress_bar, result_console
-from nas.errors import UsageError
 
 if TYPE_CHECKING:
     from diffusion.evaluation.metrics import Figure
@@ -111,46 +109,23 @@ def command(
     data = _data(options)
     theirs = None if against is None else settings_of(dict(options), against)
     settings = settings_of(options, pipeline)
-    evaluator = evaluation.classifier(classifier)
     extras = evaluation.Extras.opened(clip, lpips, inception)
     loaded = opened_pipeline(pipeline, device, threads)
-    other = None if against is None else opened_pipeline(against, device, threads)
-    asked = asked_prompts(prompts, pipeline, loaded) if prompts else evaluation.prompts_for(loaded, evaluator)
-    if not asked and not (against or data):
-        raise UsageError(
-            f"the images of {pipeline} are of no class that {classifier} knows, so that nothing can be judged; name "
-            "another pipeline with --against, or real images with --data, to compare them with"
-        )
-    is_judged = bool(asked)
-    if is_judged and (against or data or clip):
-        is_judged = all(evaluator.class_of(prompt) is not None for prompt in asked)
-    if is_judged:
-        evaluation.require_classes(asked, evaluator)
-    pairs = evaluation.prompts_and_seeds(asked or asked_prompts((), pipeline, loaded), images, seed)
+    other = None
+    if against is not None and theirs is not None:
+        other = evaluation.Other(against, opened_pipeline(against, device, threads), theirs)
+    asked = asked_prompts(prompts, pipeline, loaded) if prompts else []
     with progress_bar("images") as advance:
-        made = pipelines.generate(loaded, *pairs, settings, advance=advance)
-    match = evaluation.match(made, pairs[0], evaluator) if is_judged else None
-    figures, difference = extras.of_prompts(made, pairs[0]), None
-    if other is not None:
-        count = min(compared, images)
-        few = pairs[0][:count], pairs[1][:count]
-        difference = evaluation.compare(loaded, other, *few, settings, other_settings=theirs)
-        figures += extras.of_pairs(made[:count], pipelines.generate(other, *few, theirs), str(against))
-    if data is not None:
-        figures += extras.of_sets(made, _real(data, made.shape[1]))
+        found = evaluation.evaluate_pipeline(
+            loaded, settings, asked, own_prompts=partial(asked_prompts, (), pipeline, loaded), images=images,
+            seed=seed, against=other, compared=compared, data=data, extras=extras, judge=classifier,
+            progress=advance,
+        )  # fmt: skip
     if as_json:
-        emit_json(
-            {
-                "pipeline": pipeline_name(pipeline),
-                "settings": asdict(settings),
-                "match": None if match is None else asdict(match),
-                "against": None if against is None else pipeline_name(against),
-                "difference": None if difference is None else asdict(difference),
-                "figures": [asdict(figure) for figure in figures],
-            }
-        )
+        named = None if against is None else pipeline_name(against)
+        emit_json({"pipeline": pipeline_name(pipeline), "against": named, **found.to_dict()})
         return
-    _tell(match, difference, figures, against)
+    _tell(found.match, found.difference, found.figures, against)
 
 
 def _require(value: str | None, other: str | None, option: str, needed: str) -> None:
@@ -165,13 +140,6 @@ def _data(options: dict[str, Any]) -> Data | None:
     for name in ("data", "data_root", "download", "image_column", "label_column"):
         options.pop(name)
     return None
-
-
-def _real(data: Data, size: int) -> Any:
-    """Return the training images of data, uint8 (n, size, size, 3)."""
-    from nas.data.images import real_images
-
-    return real_images(data, size).pixels.permute(0, 2, 3, 1).numpy()
 
 
 def _tell(match: Any, difference: Any, figures: Sequence[Figure], against: str | None) -> None:

@@ -1,5 +1,10 @@
 from .comparison import Candidate as Candidate, PipelineComparison as PipelineComparison, Row as Row
 from .comparison_figure import draw_contact_sheet as draw_contact_sheet
+from .evaluate import (
+    Other as Other,
+    PipelineEvaluation as PipelineEvaluation,
+    evaluate_pipeline as evaluate_pipeline,
+)
 from .metrics import Extras as Extras, Figure as Figure
 from .quality import (
     classifier as classifier,
