@@ -15,7 +15,7 @@ from nas.search.results.report import Report
 from nas.search.testbed.interface import Testbed
 from nas.search.trials.budget import COSTS
 from nas.search.trials.config import SearchConfig
-from nas.search.trials.finalists import Check, Finalist, Finals
+from nas.search.trials.finalists import MARGIN, SHARED_MARGIN, Check, Finalist, Finals
 from nas.search.trials.folder import FAILED, INTERRUPTED, RUNNING, RunFolder
 from nas.search.trials.loop import Trials, best_feasible, run_trials
 from nas.search.trials.study import Evaluations, Record
@@ -181,7 +181,7 @@ class Search:
         finals = Finals(
             found, allowed, self._testbed.measure, self._pace, check=check, doubt=doubt,
             statistic=self._testbed.statistic, is_doubted=bool(self._testbed.doubt),
-            is_costly=self._is_costly,
+            is_costly=self._is_costly, margin=MARGIN if self._testbed.threads == 1 else SHARED_MARGIN,
         )  # fmt: skip
         winner: Finalist | None = None
         try:

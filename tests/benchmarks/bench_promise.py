@@ -1,6 +1,6 @@
 """Is the promise kept: answers at budgets that bind, on an idle machine and beside a neighbour, measured once more.
 
-    python -m tests.benchmarks.bench_promise [--searches 100] [--model NAME ...]
+    python -m tests.benchmarks.bench_promise [--searches 100] [--threads 1 2] [--model NAME ...]
 
 Each search is a fresh `nas search` with a cached profile: three models, four budgets, one and two threads, half of them
 beside a process that keeps one core busy in bursts. Afterwards the very model.onnx of each run folder is measured once
@@ -93,15 +93,16 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", action="append", default=None)
+    parser.add_argument("--threads", type=int, nargs="+", default=THREADS)
     parser.add_argument("--searches", type=int, default=100)
     parser.add_argument("--output", type=Path, default=RESULTS)
     given = parser.parse_args()
-    models = given.model or MODELS
+    models, counts = given.model or MODELS, tuple[int, ...](given.threads)
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         with alone():
-            limits = {(m, t): budgets(m, t, Path(folder)) for m, t in product(models, THREADS)}
-        cases = list(product(range(given.searches), SHARES, models, THREADS, CONDITIONS))[: given.searches]
+            limits = {(m, t): budgets(m, t, Path(folder)) for m, t in product(models, counts)}
+        cases = list(product(range(given.searches), SHARES, models, counts, CONDITIONS))[: given.searches]
         for number, (seed, budget, model, threads, condition) in enumerate(cases):
             limit = limits[model, threads][budget]
             rows.append(once(model, budget, limit, threads, condition, seed, Path(folder, str(number))))

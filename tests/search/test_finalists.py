@@ -10,7 +10,7 @@ import pytest
 from nas.search.engine.engine import Engine
 from nas.search.engine.problem import Problem
 from nas.search.trials.budget import COSTS
-from nas.search.trials.finalists import MARGIN, Finals
+from nas.search.trials.finalists import MARGIN, SHARED_MARGIN, Finals
 from nas.search.trials.study import Evaluations
 from tests.search.fakes import FakeTestbed, make_space
 
@@ -105,6 +105,18 @@ def test_the_ladder_is_measured_along_and_holds() -> None:
         best = finals.best_within(rung)
         assert best is not None
         assert 0.75 * rung <= best.measured_ms <= rung
+
+
+def test_a_margin_leaves_room_below_the_limit() -> None:
+    bed = FakeTestbed(make_space(3, 3))
+    _, found = make_finals(bed)
+    answers = []
+    for margin in (MARGIN, SHARED_MARGIN, 0.15):
+        finals = Finals(found, np.ones(len(found), dtype=bool), bed.measure, margin=margin)
+        answer = finals.decide(LIMIT)
+        assert answer is not None and answer.measured_ms * (1 + margin) <= LIMIT
+        answers.append(answer.value)
+    assert answers == sorted(answers, reverse=True) and answers[0] > answers[-1]
 
 
 # --- scores that are predicted, and can be measured -------------------------------------------------------------------

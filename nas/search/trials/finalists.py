@@ -17,6 +17,7 @@ import numpy as np
 from nas.search.trials.study import Evaluations
 
 MARGIN = 0.02  # a measured latency counts as within the budget this much below it
+SHARED_MARGIN = 0.04  # with several threads, which wait for each other: their figures vary more
 _ROUNDS = 5
 _NEAR = 0.4  # of the logarithm of measured latency over the limit: within a factor of 1.5
 _GOOD_ENOUGH = 0.005  # a share of all scores' range that is worth no further round's seconds
@@ -137,7 +138,8 @@ class Finals:
     `allowed` marks the evaluations that keep all limits but latency. The latency is column 0 of the costs. With `check`
     scores are predictions that err by `doubt`, and those of the best are measured, one after the other, until none that
     is left would be better if its prediction erred so far. `statistic` is what the limit is about; where the latencies
-    of `found` are doubted, more candidates are measured, and fewer where they are costly to write.
+    of `found` are doubted, more candidates are measured, and fewer where they are costly to write. What is measured
+    has to be below the limit by `margin`.
     """
 
     def __init__(
@@ -151,6 +153,7 @@ class Finals:
         statistic: str = "median",
         is_doubted: bool = False,
         is_costly: bool = False,
+        margin: float = MARGIN,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._found = found
@@ -164,7 +167,7 @@ class Finals:
         if check is not None:
             self._aims = [aim for aim in _AIMS_CHECKED for _ in range(_TRIED)]
             self._aims = [*_AIMS_COSTLY] if is_costly else self._aims
-        self._clock = clock
+        self._margin, self._clock = margin, clock
         self._checking_s = 0.0
         enough = _GOOD_ENOUGH if check is None else _GOOD_ENOUGH_CHECKED
         self._good_enough = enough * float(np.ptp(found.score)) if len(found) else 0.0
@@ -223,7 +226,7 @@ class Finals:
         expected = self._found.costs[:, 0] * self._ratio
         chosen: list[int] = []
         for aim in _FIRST_COSTLY if self._is_costly and turn == 0 else self._aims:
-            goal = limit_ms * aim * (1.0 - MARGIN) * (0.93**turn if turn > 1 else 1.0)
+            goal = limit_ms * aim * (1.0 - self._margin) * (0.93**turn if turn > 1 else 1.0)
             best = self._best(expected <= goal, excluded=[*chosen, *self.finalists])
             if best is not None:
                 chosen.append(best)
@@ -246,9 +249,9 @@ class Finals:
 
     def _is_settled(self, limit_ms: float) -> bool:
         """Return whether some finalist holds and none that is left promises notably more quality."""
-        holding = [f.score for f in self.finalists.values() if f.holds(limit_ms)]
+        holding = [f.score for f in self.finalists.values() if f.holds(limit_ms, self._margin)]
         expected = self._found.costs[:, 0] * self._ratio
-        best_left = self._best(expected <= limit_ms * (1.0 - MARGIN), excluded=[*self.finalists])
+        best_left = self._best(expected <= limit_ms * (1.0 - self._margin), excluded=[*self.finalists])
         if not holding:
             return False
         return best_left is None or self._found.score[best_left] <= max(holding) + self._good_enough
@@ -256,8 +259,8 @@ class Finals:
     def _confirm(self, limit_ms: float, rungs: Sequence[float]) -> Finalist | None:
         """Return the best that holds in a second measurement too; one that does not is out."""
         missed = [rung for rung in rungs if self._uses(rung) < _USED]
-        again = [index for index in self.candidates(missed, 4 * MARGIN) if index not in self.finalists]
-        while best := self.best_of([f for f in self.finalists.values() if f.holds(limit_ms)]):
+        again = [index for index in self.candidates(missed, 4 * self._margin) if index not in self.finalists]
+        while best := self.best_of([f for f in self.finalists.values() if f.holds(limit_ms, self._margin)]):
             if len(best.runs) > 1:
                 return best
             self._run([best.index, *again])
@@ -278,7 +281,8 @@ class Finals:
         holding = [
             f
             for f in self.finalists.values()
-            if self._allowed[f.index] and (limit_ms is None or (len(f.runs) > 1 and f.holds(limit_ms)))
+            if self._allowed[f.index]
+            and (limit_ms is None or (len(f.runs) > 1 and f.holds(limit_ms, self._margin)))
         ]
         return max(holding, key=lambda f: f.rank, default=None)
 
@@ -325,8 +329,9 @@ class Finals:
 
     # --- other budgets ------------------------------------------------------------------------------------------------
 
-    def candidates(self, limits_ms: Sequence[float], room: float = 2 * MARGIN) -> list[int]:
-        """Return for each limit the best candidate expected to keep it with `room` to spare."""
+    def candidates(self, limits_ms: Sequence[float], room: float | None = None) -> list[int]:
+        """Return for each limit the best candidate expected to keep it with `room` to spare, twice the margin."""
+        room = 2 * self._margin if room is None else room
         expected = self._found.costs[:, 0] * self._ratio
         chosen = [self._best(expected <= limit * (1.0 - room)) for limit in limits_ms]
         return [index for index in chosen if index is not None]
