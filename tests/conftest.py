@@ -101,9 +101,9 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> Path:
-    """A folder with a real search on the shipped classifier and an export of its answer.
+    """A folder with a real search on the shipped classifier and an export of its answer; its profile is in the cache.
 
-    Profiling a machine that other tests keep busy takes a minute and more: of several workers one does it for all.
+    Profiling a machine that other tests keep busy takes long: of several workers one does it for all.
     """
     own, base = tmp_path_factory.mktemp("made"), tmp_path_factory.getbasetemp()
     shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "made-once"
@@ -117,6 +117,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> Path:
 def _search_and_export(folder: Path) -> None:
     (folder / "runs").mkdir(parents=True, exist_ok=True)
     for line in (
+        "profile --samples 20 --json",
         "search --latency 20ms --trials 60 --run-dir runs/first --json",
         "export runs/first --format onnx --output runs/first-export --json --no-measure",
     ):

@@ -97,19 +97,28 @@ class SearchSpace:
         return prod(count(dimension) for dimension in self.dimensions if dimension.active_if is None)
 
     @cached_property
-    def _conditions(self) -> list[tuple[int, int, np.ndarray] | None]:
-        """For each dimension: its parent's column and which of the parent's codes make it active."""
-        conditions: list[tuple[int, int, np.ndarray] | None] = []
-        for position, dimension in enumerate(self.dimensions):
-            if dimension.active_if is None:
-                conditions.append(None)
-                continue
-            parent = self[dimension.active_if[0]]
-            # One entry more than choices: code -1 (parent inactive) reads the last, which stays False.
-            allowed = np.zeros(len(parent.choices) + 1, dtype=bool)
-            allowed[[parent.index(value) for value in dimension.active_if[1]]] = True
-            conditions.append((position, self._position[parent.name], allowed))
-        return conditions
+    def _conditions(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """The conditional dimensions, parents before children, those of one depth together.
+
+        Each item has their columns (k,), their parents' columns (k,), and which of a parent's codes make them active
+        (k, codes + 1): code -1 (parent inactive) reads the last, which stays False.
+        """
+        depths: dict[str, int] = {}
+        for dimension in self.dimensions:
+            condition = dimension.active_if
+            depths[dimension.name] = 0 if condition is None else 1 + depths[condition[0]]
+        levels = []
+        for depth in range(1, max(depths.values(), default=0) + 1):
+            own = [
+                place for place, dimension in enumerate(self.dimensions) if depths[dimension.name] == depth
+            ]
+            conditions = [condition for place in own if (condition := self.dimensions[place].active_if)]
+            parents = [self._position[name] for name, _ in conditions]
+            allowed = np.zeros((len(own), int(self._sizes.max()) + 1), dtype=bool)
+            for row, (name, values) in enumerate(conditions):
+                allowed[row, [self[name].index(value) for value in values]] = True
+            levels.append((np.array(own), np.array(parents), allowed))
+        return levels
 
     # --- one subnet -------------------------------------------------------------------------------------------------
 
@@ -242,23 +251,15 @@ class SearchSpace:
         """Return a copy with -1 in every inactive place; an active place without a choice raises `SpaceError`."""
         self._check_range(codes)
         result = np.array(codes, dtype=np.int16)
-        for condition in self._conditions:
-            if condition is not None:
-                position, parent, allowed = condition
-                result[~allowed[result[:, parent]], position] = INACTIVE
-        missing = (result == INACTIVE) & self._active(result)
+        active = np.ones(result.shape, dtype=bool)
+        for own, parents, allowed in self._conditions:
+            active[:, own] = allowed[np.arange(len(own)), result[:, parents]]
+            result[~active] = INACTIVE
+        missing = (result == INACTIVE) & active
         if missing.any():
             name = self.names[int(np.nonzero(missing)[1][0])]
             raise SpaceError(f"{name} is active but has no choice; give one")
         return result
-
-    def _active(self, canonical: np.ndarray) -> np.ndarray:
-        active = np.ones(canonical.shape, dtype=bool)
-        for condition in self._conditions:
-            if condition is not None:
-                position, parent, allowed = condition
-                active[:, position] = allowed[canonical[:, parent]]
-        return active
 
     def _draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
         return rng.integers(0, self._sizes, size=(count, len(self.dimensions)), dtype=np.int16)
@@ -302,9 +303,10 @@ class SearchSpace:
 
     def encode(self, codes: np.ndarray) -> np.ndarray:
         """Return the one-hot matrix (n, features) of active choices; an inactive dimension's columns are zero."""
-        encoded = np.zeros((len(codes), len(self.features)))
-        rows, positions = np.nonzero(codes >= 0)
-        encoded[rows, self._offsets[positions] + codes[rows, positions]] = 1.0
+        width = len(self.features)
+        encoded = np.zeros((len(codes), width))
+        places = np.arange(0, encoded.size, width)[:, None] + self._offsets + codes
+        encoded.ravel()[places[codes >= 0]] = 1.0
         return encoded
 
     def decode(self, row: np.ndarray) -> Subnet:

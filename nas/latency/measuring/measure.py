@@ -122,10 +122,10 @@ class Measurement:
         paces = [pace_of(turn.burst.median_ms, turn.reference_ms(), calm) for turn in good]
         medians = [turn.burst.median_ms / pace for turn, pace in zip(good, paces, strict=True)]
         runs = [ms / pace for turn, pace in zip(good, paces, strict=True) for ms in turn.burst.ms]
-        raw = [ms for turn in turns for ms in turn.burst.ms]
+        raw_median, raw_p90 = np.quantile([ms for turn in turns for ms in turn.burst.ms], (0.5, 0.9)).tolist()
         median = float(np.median(medians))
         low, high = median_interval(medians)
-        p90, p99 = (max(median, float(np.quantile(runs, share))) for share in (0.9, 0.99))
+        p90, p99 = np.maximum(median, np.quantile(runs, (0.9, 0.99))).tolist()
         return cls(
             median_ms=median,
             p90_ms=p90,
@@ -135,8 +135,8 @@ class Measurement:
             disturbed=len(turns) - len(good),
             busy=busy,
             p99_ms=p99,
-            raw_median_ms=float(np.median(raw)),
-            raw_p90_ms=float(np.quantile(raw, 0.9)),
+            raw_median_ms=raw_median,
+            raw_p90_ms=raw_p90,
             is_restless=high - low > 2 * _RESTLESS * median,
             calm=calm,
         )

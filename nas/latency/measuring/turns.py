@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import prod
 from time import monotonic
 from typing import Protocol
 
@@ -61,6 +62,12 @@ class Turn:
         return {
             name: 0.5 * (self.before[name].median_ms + self.after[name].median_ms) for name in self.before
         }
+
+    @cached_property
+    def relative_latency(self) -> float:
+        """The burst's latency over the geometric mean of those of the reference programs; itself without any."""
+        beside = self.reference_ms().values()
+        return self.burst.median_ms / prod(beside) ** (1 / max(len(beside), 1))
 
     @cached_property
     def is_disturbed(self) -> bool:
@@ -200,13 +207,7 @@ def has_undisturbed(turns: Sequence[Turn]) -> bool:
 
 def relative(turns: Sequence[Turn]) -> list[float]:
     """Return each turn's latency over that of the reference programs beside it (itself where there are none)."""
-    found = []
-    for turn in turns:
-        beside = list(turn.reference_ms().values())
-        found.append(
-            turn.burst.median_ms / float(np.exp(np.mean(np.log(beside)))) if beside else turn.burst.median_ms
-        )
-    return found
+    return [turn.relative_latency for turn in turns]
 
 
 def kept(turns: Sequence[Turn]) -> list[Turn]:

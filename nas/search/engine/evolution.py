@@ -41,8 +41,11 @@ def evolve(
     shares = _shares(len(niches), focus)
     for _ in range(generations):
         niche = rng.choice(len(niches), size=children, p=shares)
+        ranked = np.argsort(-pool.scores, kind="stable")
+        costs = pool.costs[ranked]
         parents = [
-            _best(pool, problem, limits, keep if place == 0 else 8) for place, limits in enumerate(niches)
+            ranked[_first(problem.feasible(costs, limits), keep if place == 0 else 8, costs)]
+            for place, limits in enumerate(niches)
         ]
         born = _breed(pool, problem, [parents[place] for place in niche], rng)
         limits = niches[niche]
@@ -65,12 +68,10 @@ def _admit(pool: Pool, codes: np.ndarray, costs: np.ndarray, score: Score) -> No
         pool.add(codes[new], costs[new], score(codes[new], costs[new]))
 
 
-def _best(pool: Pool, problem: Problem, limits: np.ndarray, keep: int) -> np.ndarray:
-    """Return positions in the pool of the best that keep `limits`; the cheapest of all where none does."""
-    allowed = np.flatnonzero(problem.feasible(pool.costs, limits))
-    if len(allowed) == 0:
-        return np.array([int(pool.costs[:, 0].argmin())])
-    return allowed[np.argsort(-pool.scores[allowed], kind="stable")[:keep]]
+def _first(allowed: np.ndarray, keep: int, costs: np.ndarray) -> np.ndarray:
+    """Return the first `keep` positions that are allowed; that of the cheapest of all where none is."""
+    found = np.flatnonzero(allowed)[:keep]
+    return found if len(found) else np.array([int(costs[:, 0].argmin())])
 
 
 def _breed(pool: Pool, problem: Problem, parents: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
