@@ -15,11 +15,12 @@ from __future__ import annotations
 import hashlib
 import importlib
 import math
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,11 @@ class TrainerCase:
         if self.prepare and not folder.exists():
             _found(self.prepare)(folder)
 
+    @property
+    def modules(self) -> list[str]:
+        """The modules that train."""
+        return [place.partition(":")[0] for place in (self.train, self.objective)]
+
     @contextmanager
     def watched(self, before: Callable[[Any], None]) -> Iterator[None]:
         """Call `before` with the objective ahead of every step, for the time of a block."""
@@ -83,6 +89,7 @@ class TrainerCase:
             kind.step = step
 
 
+_PATIENCE_S = 120.0
 _HERE: dict[str, Any] = {"device": "cpu", "threads": 1}
 
 
@@ -183,11 +190,16 @@ class TrainerSuite:
 
 
 class ProcessesTrainerSuite(TrainerSuite):
-    """The same with processes of their own: a run that is killed, and two processes that share batches."""
+    """The same with processes of their own: a run that is killed, and two processes that share batches.
+
+    Attributes:
+        preloaded: The modules that such processes have imported when they start; where none is named, the case's.
+    """
+
+    preloaded: ClassVar[Sequence[str]] = ()
 
     def test_a_killed_run_goes_on_to_the_same_bits(self, whole: Path, tmp_path: Path) -> None:
-        done = self._apart(tmp_path / "run", "kill")
-        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert self._apart(tmp_path / "run", "kill") == [-signal.SIGKILL], _said(tmp_path / "run")
         assert read_checkpoint(tmp_path / "run" / CHECKPOINT).step == 4
         self.case.run(tmp_path / "run", resume=True)
         assert same(whole, tmp_path / "run")
@@ -195,8 +207,7 @@ class ProcessesTrainerSuite(TrainerSuite):
         assert steps[0] == steps[1]
 
     def test_two_processes_end_where_one_does(self, whole: Path, tmp_path: Path) -> None:
-        done = self._apart(tmp_path / "run", "run", processes=2)
-        assert done.returncode == 0, done.stderr[-4000:]
+        assert self._apart(tmp_path / "run", "run", processes=2) == [0, 0], _said(tmp_path / "run")
         one, two = (read_checkpoint(folder / CHECKPOINT) for folder in (whole, tmp_path / "run"))
         assert two.step == STEPS
         assert (tmp_path / "run" / MODEL).is_dir()
@@ -213,17 +224,36 @@ class ProcessesTrainerSuite(TrainerSuite):
                     name
                 )
 
-    def _apart(self, folder: Path, what: str, processes: int = 1) -> subprocess.CompletedProcess[str]:
-        """Train in processes of their own; where they wait for each other for ever, the test fails."""
+    def _apart(self, folder: Path, what: str, processes: int = 1) -> list[int | None]:
+        """Train in processes of their own and return how each ended; None where they wait for each other for ever.
+
+        They are forked from one process that has imported the training, which takes seconds, once. What each says
+        stands beside `folder`.
+        """
         self.case.make_ready(folder)
-        start = [sys.executable]
-        if processes > 1:
-            start += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-        command = [*start, "-m", __name__, self.case.train, self.case.objective, str(folder), what]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        return subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=120, check=False
-        )
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([*(self.preloaded or self.case.modules)])
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+        started = []
+        for rank in map(str, range(processes)):
+            # What torchrun and `accelerate launch` tell the processes that they start.
+            environment = {**place, "RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": str(processes)}
+            started.append(context.Process(target=_apart, args=(self.case, folder, what, environment)))
+            started[-1].start()
+        end = time.monotonic() + _PATIENCE_S
+        for process in started:
+            process.join(max(end - time.monotonic(), 0))
+        codes = [process.exitcode for process in started]
+        for process in started:
+            process.kill()
+        return codes
+
+
+def _said(folder: Path) -> str:
+    """Return the end of what the processes of a run said."""
+    return "\n".join(path.read_text()[-4000:] for path in sorted(folder.parent.glob(f"{folder.name}-said*")))
 
 
 def same(first: Path, second: Path) -> bool:
@@ -265,9 +295,13 @@ def _bytes(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def _main(train: str, objective: str, folder: str, what: str) -> None:
+def _apart(case: TrainerCase, folder: Path, what: str, environment: Mapping[str, str]) -> None:
     """Train in this process; with `what` "kill" it is killed in its fifth step."""
-
+    os.environ.update(environment)
+    rank = environment["RANK"]
+    with open(f"{folder}-said{rank}", "w") as said:
+        for stream in (1, 2):
+            os.dup2(said.fileno(), stream)
     seen: dict[str, Any] = {}
 
     def before(running: Any) -> None:
@@ -275,12 +309,8 @@ def _main(train: str, objective: str, folder: str, what: str) -> None:
         if what == "kill" and running.state.step == 4:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    with TrainerCase(train, objective).watched(before):
-        _found(train)(Path(folder), **_HERE)
+    with case.watched(before):
+        _found(case.train)(folder, **_HERE)
     weights = [weight for network in seen["state"].trained() for weight in network.parameters()]
     digest = hashlib.sha256(b"".join(each.detach().cpu().numpy().tobytes() for each in weights)).hexdigest()
-    Path(f"{folder}-rank{os.environ.get('RANK', '0')}").write_text(digest)
-
-
-if __name__ == "__main__":
-    _main(*sys.argv[1:])
+    Path(f"{folder}-rank{rank}").write_text(digest)

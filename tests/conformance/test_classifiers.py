@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from nas.testing.trainers import ProcessesTrainerSuite, TrainerCase, TrainerSuite
+from nas.testing.trainers import TrainerCase, TrainerSuite
+from tests.conformance.trainers import OurProcessesSuite
 
 _OURS = "tests.conformance.trainers"
 
 
-class TestSandwich(ProcessesTrainerSuite):
+class TestSandwich(OurProcessesSuite):
     case = TrainerCase(
         f"{_OURS}:classifier", "nas.train.classifiers.objective:ClassifierObjective", tolerance=None
     )

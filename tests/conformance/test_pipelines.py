@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from nas.testing.trainers import ProcessesTrainerSuite, TrainerCase, TrainerSuite
+from nas.testing.trainers import TrainerCase, TrainerSuite
+from tests.conformance.trainers import OurProcessesSuite
 
 _OURS = "tests.conformance.trainers"
 
 
-class TestPipeline(ProcessesTrainerSuite):
+class TestPipeline(OurProcessesSuite):
     case = TrainerCase(
         f"{_OURS}:pipeline", "diffusion.training.text_to_image.objective:PipelineObjective", tolerance=1e-4
     )
 
 
-class TestElasticPipeline(ProcessesTrainerSuite):
+class TestElasticPipeline(OurProcessesSuite):
     case = TrainerCase(
         f"{_OURS}:all_subnets",
         "diffusion.training.distil.elastic:ElasticObjective",

@@ -10,6 +10,17 @@ from PIL import Image
 
 from nas.data.dataset import Data
 from nas.data.sources import DataSource, ImageTable, find_source
+from nas.testing.trainers import ProcessesTrainerSuite
+
+
+class OurProcessesSuite(ProcessesTrainerSuite):
+    """The suite whose processes have every training of the project imported, which each of pytest's workers does once."""
+
+    preloaded = (
+        "nas.train.classifiers.objective", "gan_compress.stylegan2.training.objective",
+        "gan_compress.pix2pix.training.objective", "diffusion.training.text_to_image.objective",
+        "diffusion.training.distil.elastic", "diffusion.training.distil.one",
+    )  # fmt: skip
 
 
 def few_digits(count: int = 110) -> Data:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -28,3 +32,16 @@ def test_each_process_draws_its_rows_of_what_one_would_draw() -> None:
     )
     for place, tensor in enumerate(whole):
         assert torch.equal(tensor, torch.cat([part[place] for part in parts]))
+
+
+def test_torchrun_starts_processes_that_find_each_other(tmp_path: Path) -> None:
+    (tmp_path / "mean.py").write_text("""
+from nas.train.processes import joined
+with joined("cpu") as processes:
+    print(processes.size, processes.average_values({"rank": processes.rank}), flush=True)
+""")
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run(
+        [sys.executable, *launcher, tmp_path / "mean.py"], capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.splitlines() == ["2 {'rank': 0.5}"] * 2, done.stderr

@@ -277,7 +277,9 @@ def test_losses_of_the_game() -> None:
 def test_the_command_trains_both_stages(tmp_path: Path, nas_run: Callable) -> None:
     small = [word for name in ("resolution", "ngf", "blocks", "discriminator_channels", "discriminator_layers")
              for word in ("--set", f"{name}={SMALL[name]}")]  # fmt: skip
-    common = ("--data", "digits", "--steps", "1", "--batch-size", "4", "--threads", "1", "--json")
+    common = (
+        "--data", "digits", "--steps", "1", "--batch-size", "4", "--set", "distil_steps=2", "--threads", "1", "--json"
+    )  # fmt: skip
     first = nas_run(
         "gan", "compress", "--recipe", "deblur-teacher", "--output", tmp_path / "t", *small, *common
     )
