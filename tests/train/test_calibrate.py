@@ -30,10 +30,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_distilling_brings_the_statistics_nearer_to_real_ones(folder: Path) -> None:
+def test_distilling_brings_the_statistics_nearer_to_real_ones(folder: Path, few_digits: Path) -> None:
     torch.set_num_threads(1)
     model = load_model(folder)
-    real, _ = pictures(open_data("digits"), "train", model.image_size, 32)
+    real, _ = pictures(open_data(str(few_digits)), "train", model.image_size, 32)
     target = _target(model.supernet, model.space.smallest(), real, model.normalize)
 
     def distance(steps: int, lr: float) -> float:
@@ -46,13 +46,15 @@ def test_distilling_brings_the_statistics_nearer_to_real_ones(folder: Path) -> N
     assert distance(8, 0.1) < distance(1, 0.0)
 
 
-def test_calibrate_command_writes_images_and_compares_them(folder: Path, tmp_path: Path, nas_run) -> None:
+def test_calibrate_command_writes_images_and_compares_them(
+    folder: Path, few_digits: Path, tmp_path: Path, nas_run
+) -> None:
     report = tmp_path / "report.csv"
-    compare = ("calibrate", str(folder), "--data", "digits", "--report", "2", "--output", str(report))
+    compare = ("calibrate", str(folder), "--data", str(few_digits), "--report", "2", "--output", str(report))
     code, _, err = nas_run(*compare)
     assert code == 2 and "no calibration images" in err and not report.exists()
     code, out, err = nas_run(
-        "calibrate", str(folder), "--data", "digits", "--steps", "2", "--images", "8", "--json"
+        "calibrate", str(folder), "--data", str(few_digits), "--steps", "2", "--images", "8", "--json"
     )
     assert code == 0, err
     images = load_model(folder).calibration_images()
@@ -63,20 +65,20 @@ def test_calibrate_command_writes_images_and_compares_them(folder: Path, tmp_pat
     means = json.loads(out)["mean"]
     assert list(means) == ["sliced", "distilled", "real"] and len(rows) == 2
     assert means["real"] == pytest.approx(np.mean([float(row["real"]) for row in rows]), abs=0.01)
-    assert nas_run("calibrate", str(folder), "--data", "digits", "--report", "2").code == 2
+    assert nas_run("calibrate", str(folder), "--data", str(few_digits), "--report", "2").code == 2
 
 
-def _measure(folder: Path, path: Path, count: int, jobs: int = 1) -> MeasuredTable:
+def _measure(folder: Path, data: Path, path: Path, count: int, jobs: int = 1) -> MeasuredTable:
     model = load_model(folder)
-    evaluator = model.task.evaluator(model, model.task.quality(), open_data("digits"), limit=20)
+    evaluator = model.task.evaluator(model, model.task.quality(), open_data(str(data)), limit=20)
     codes, split = choose_subnets(model, count, 3, 0)
     return measure_table(model, codes, split, [evaluator], path=path, jobs=jobs)
 
 
-def test_processes_side_by_side_measure_the_same(folder: Path, tmp_path: Path) -> None:
+def test_processes_side_by_side_measure_the_same(folder: Path, few_digits: Path, tmp_path: Path) -> None:
     torch.set_num_threads(1)
-    alone = _measure(folder, tmp_path / "alone.csv", 10)
-    together = _measure(folder, tmp_path / "together.csv", 10, jobs=2)
+    alone = _measure(folder, few_digits, tmp_path / "alone.csv", 10)
+    together = _measure(folder, few_digits, tmp_path / "together.csv", 10, jobs=2)
     assert np.array_equal(alone.codes, together.codes) and np.array_equal(
         alone.values["top1"], together.values["top1"]
     )
@@ -84,7 +86,7 @@ def test_processes_side_by_side_measure_the_same(folder: Path, tmp_path: Path) -
 
 
 def test_stopped_measurement_goes_on_and_measures_nothing_twice(
-    folder: Path, tmp_path: Path, monkeypatch
+    folder: Path, few_digits: Path, tmp_path: Path, monkeypatch
 ) -> None:
     import nas.search.testbed.measured_table as measure
 
@@ -98,17 +100,17 @@ def test_stopped_measurement_goes_on_and_measures_nothing_twice(
 
     monkeypatch.setattr(measure, "_measured", counted)
     with pytest.raises(KeyboardInterrupt):
-        _measure(folder, path, 25)
+        _measure(folder, few_digits, path, 25)
     assert len(MeasuredTable.read(path, load_model(folder).space, [TOP1])) == 20
-    table = _measure(folder, path, 25)
+    table = _measure(folder, few_digits, path, 25)
     assert len(table) == 25 and len(calls) == 23 + 5 and table.split.count("held-out") == 3
     assert len(np.unique(table.codes, axis=0)) == 25
 
 
-def test_a_larger_count_keeps_what_was_measured(folder: Path, tmp_path: Path) -> None:
+def test_a_larger_count_keeps_what_was_measured(folder: Path, few_digits: Path, tmp_path: Path) -> None:
     path = tmp_path / "subnets.csv"
-    before = {row.tobytes() for row in _measure(folder, path, 20).codes}
-    after = {row.tobytes() for row in _measure(folder, path, 30).codes}
+    before = {row.tobytes() for row in _measure(folder, few_digits, path, 10).codes}
+    after = {row.tobytes() for row in _measure(folder, few_digits, path, 15).codes}
     assert before <= after
 
 

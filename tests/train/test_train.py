@@ -19,7 +19,7 @@ from nas.train.processes import Processes
 
 TINY = {
     "epochs": 1,
-    "batch_size": 160,
+    "batch_size": 40,
     "checkpoint_steps": 2,
     "distil_steps": 2,
     "calibration_images": 32,
@@ -37,19 +37,19 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(few_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "run"
-    train(tiny(), open_data("digits"), folder, threads=1)
+    train(tiny(), open_data(str(few_digits)), folder, threads=1)
     return folder
 
 
-def test_writes_a_model_that_loads(trained: Path) -> None:
+def test_writes_a_model_that_loads(trained: Path, few_digits: Path) -> None:
     model = load_model(trained / "model")
     images = model.calibration_images()
     assert images is not None and images.shape[:2] == (256, 3) and images.dtype == torch.uint8
     assert len(model.classes) == 10 and "test" in model.info
     with pytest.raises(UsageError, match="trained to its end|already holds"):
-        train(tiny(), open_data("digits"), trained, threads=1)
+        train(tiny(), open_data(str(few_digits)), trained, threads=1)
 
 
 def objective(**changes) -> ClassifierObjective:
@@ -90,11 +90,11 @@ def test_recipes_are_checked() -> None:
         load_recipe("nowhere")
 
 
-def test_measure_and_eval_commands(nas_run, trained: Path) -> None:
+def test_measure_and_eval_commands(nas_run, few_digits: Path, trained: Path) -> None:
     import json
 
     folder = trained / "model"
-    args = ("measure", str(folder), "--data", "digits", "--count", "30", "--held-out", "10")
+    args = ("measure", str(folder), "--data", few_digits, "--count", "30", "--held-out", "10", "--jobs", "1")
     code, out, err = nas_run(*args, "--json")
     assert code == 0, err
     answer = json.loads(out)
@@ -102,7 +102,7 @@ def test_measure_and_eval_commands(nas_run, trained: Path) -> None:
     before = (folder / "subnets.csv").stat().st_mtime_ns
     code, out, _ = nas_run(*args)
     assert code == 0 and "30 subnets" in out and (folder / "subnets.csv").stat().st_mtime_ns >= before
-    code, out, err = nas_run("eval", "smallest", "--model", str(folder), "--data", "digits", "--json")
+    code, out, err = nas_run("eval", "smallest", "--model", str(folder), "--data", few_digits, "--json")
     assert code == 0, err
     table = load_model(folder).table()
     assert table is not None and 0 <= json.loads(out)["quality"]["value"] <= 100

@@ -196,9 +196,9 @@ def test_pictures_that_are_not_finite_cost_a_sentence(folders, run, tmp_path) ->
 
 
 FEW: dict[str, dict[str, Any]] = {
-    "ddpm": {"unet": {"resnet": [1], "self_attention": [0.5, 1], "removable": False}, "reuse": [2, 1]},
-    "dit": {"transformer": {"self_attention": [1], "feed_forward": [0.5, 1], "removable": False}},
-}
+    "ddpm": {"unet": {"resnet": [1], "self_attention": [0.5, 1], "removable": False, "bits": None}, "reuse": [2, 1]},
+    "dit": {"transformer": {"self_attention": [1], "feed_forward": [0.5, 1], "removable": False, "bits": [8, 32]}},
+}  # fmt: skip
 """Spaces of a few programs, which are quickly measured."""
 
 
