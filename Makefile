@@ -6,7 +6,7 @@ BIN := .venv/bin
 CORE := .venv/.installed-core
 DEV := .venv/.installed-dev
 UV := $(BIN)/uv pip install --python $(BIN)/python -c constraints.txt
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+COVERAGE := build/coverage.json
 # Else every command would read PyTorch's sources anew.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -69,7 +69,8 @@ types: $(DEV)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 pytest: $(DEV)
-	$(PYTEST) --cov --cov-report=term
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --count-lines $(COVERAGE)
+	$(BIN)/python -m slipcover --merge $(COVERAGE) --out $(COVERAGE)
 
 # Strict: a broken link or reference fails. The notice that is left out is about a version that pyproject.toml excludes.
 docs: $(DEV)

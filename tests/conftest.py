@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -34,6 +35,31 @@ settings.register_profile(
     "anyfit", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("anyfit")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--count-lines", metavar="FILE", help="count the lines that are reached, with -n: a JSON file"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell slipcover's plugin in the workers, before they start, what pyproject.toml says."""
+    if config.getoption("--count-lines") and "PYTEST_XDIST_WORKER" not in os.environ:
+        settings = tomllib.loads((config.rootpath / "pyproject.toml").read_text())["tool"]["slipcover"]
+        for name, separator in (("source", ","), ("omit", ","), ("exclude-lines", "\n")):
+            os.environ[f"SLIPCOVER_{name.upper().replace('-', '_')}"] = separator.join(settings[name])
+        os.environ["SLIPCOVER_ENABLED"] = "1"
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Keep what slipcover's plugin has added up."""
+    file = config.getoption("--count-lines")
+    if file and "PYTEST_XDIST_WORKER" not in os.environ:
+        folder = Path(os.environ["SLIPCOVER_COVERAGE_DIR"])
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / "merged.json", file)
+        shutil.rmtree(folder)
 
 
 class Outcome(NamedTuple):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,22 @@ def fresh_caches() -> None:
     import streamlit as st
 
     st.cache_data.clear()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def counted_pages() -> Iterator[None]:
+    """Count the lines of pages where lines are counted: slipcover sees what is imported, and Streamlit runs scripts."""
+    from streamlit.runtime.scriptrunner.script_cache import ScriptCache
+
+    counting = getattr(sys.modules.get("slipcover.pytest_plugin"), "_slipcover_instance", None)
+    if counting is None:
+        yield
+        return
+    compiled = ScriptCache.get_bytecode
+    counted = cache(lambda scripts, path: counting.instrument(compiled(scripts, path)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptCache, "get_bytecode", lambda scripts, path: counted(scripts, path))
+        yield
 
 
 @pytest.fixture
