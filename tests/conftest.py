@@ -129,6 +129,15 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     end_jobs(folder)
 
 
+def on_one_core() -> None:
+    """Keep this process, and what it starts, on the last core: one thread is then what a search measures by default.
+
+    Two, on two cores that tests keep busy, wait for each other, and to measure them takes minutes.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> Path:
     """A folder with a real search on the shipped classifier and an export of its answer; its profile is in the cache.
@@ -153,7 +162,7 @@ def _search_and_export(folder: Path) -> None:
     ):
         done = subprocess.run(
             [sys.executable, "-m", "nas", *line.split()], cwd=folder, capture_output=True, text=True,
-            env=os.environ | {"ANYFIT_CACHE": str(folder / "cache")},
+            env=os.environ | {"ANYFIT_CACHE": str(folder / "cache")}, preexec_fn=on_one_core,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
 

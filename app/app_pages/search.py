@@ -15,6 +15,7 @@ from app.parts.text import budget_words, ms, pace_words, plain, quality_words, s
 from nas import jobs
 from nas.errors import NasError
 from nas.jobs import list_cards, read_card, runs_root, safe_folder, search_words, start_search
+from nas.latency import default_threads
 from nas.search.results.candidates import read_candidates
 
 _DEFAULTS = {"classifier": "0.5ms", "generator": "0.3ms", "translator": "0.4ms", "pipeline": "25ms"}
@@ -37,7 +38,9 @@ def form() -> None:
                 "Latency budget", _DEFAULTS[kind], key=f"latency-{kind}", help="20ms, 0.8ms, 500us, 1s"
             )
         with third:
-            threads = st.number_input("Threads", 1, 64, 1 if kind == "pipeline" else 2, key=f"threads-{kind}")
+            threads = st.number_input(
+                "Threads", 1, 64, 1 if kind == "pipeline" else default_threads(), key=f"threads-{kind}"
+            )
         with st.expander("More limits and settings", icon=":material/tune:"):
             one, two, three = st.columns(3)
             macs = one.text_input("MACs", "", placeholder="20M")

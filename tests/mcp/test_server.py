@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -87,11 +86,8 @@ def runs_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def agent(runs_folder: Path, own_cache: Path) -> Iterator[Agent]:
-    """A client on a machine that has a small profile of the shipped classifier."""
-    words = ["profile", "--model", MODEL, "--threads", "1", "--samples", "20", "--json"]
-    done = subprocess.run([sys.executable, "-m", "nas", *words], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+def agent(runs_folder: Path, made: Path) -> Iterator[Agent]:
+    """A client on a machine that has a small profile of the shipped classifier, for one thread."""
     with connected(runs_folder) as found:
         yield found
 

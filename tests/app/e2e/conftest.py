@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import end_jobs
+from tests.conftest import end_jobs, on_one_core
 
 CHROMIUM = "/usr/bin/chromium"
 _ARGUMENTS = [
@@ -48,7 +48,7 @@ class Server:
         words = ["app", "--runs", str(self.runs), "--port", str(self.port), "--no-browser"]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "nas", *words], env=self._environment, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stderr=subprocess.PIPE, preexec_fn=on_one_core,
         )  # fmt: skip
         end = time.monotonic() + 60
         while True:

@@ -108,7 +108,7 @@ def test_measure_search_export_eval_and_compare(
     found = answer_of(
         nas_run(
             "search", "--model", folder, "--macs", budget, "--latency", "1s", "--threads", "1",
-            "--trials", "60", "--run-dir", run, "--json",
+            "--trials", "30", "--run-dir", run, "--json",
         )
     )  # fmt: skip
     quality = found["answer"]["quality"]
