@@ -17,6 +17,7 @@ import importlib
 import math
 import multiprocessing
 import os
+import shutil
 import signal
 import socket
 import time
@@ -172,9 +173,10 @@ class TrainerSuite:
         assert checkpoint.step == 2
         assert not (tmp_path / "run" / MODEL).exists()
 
-    def test_a_run_that_ended_becomes_longer(self, tmp_path: Path) -> None:
+    def test_a_run_that_ended_becomes_longer(self, whole: Path, tmp_path: Path) -> None:
         folder = tmp_path / "run"
-        self.case.run(folder)
+        self.case.make_ready(folder)
+        shutil.copytree(whole, folder)
         for resume, words in ((False, "trained to its end"), (True, "resume it with more than 6 steps")):
             with pytest.raises(UsageError, match=words):
                 self.case.run(folder, resume=resume)
