@@ -95,5 +95,5 @@ lock: | $(BIN)/uv
 	mv constraints.new constraints.txt
 
 clean:
-	rm -rf .venv build dist htmlcov .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
