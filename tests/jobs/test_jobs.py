@@ -19,7 +19,7 @@ from nas.files import read_json
 from nas.jobs import new_name, search_words, start_search
 from nas.jobs.supervisor import wait_or_stop
 
-SLOW = {"trials": 3000, "sampler": "tpe"}
+SLOW = {"trials": 3000, "sampler": "tpe", "threads": 1}
 """A search that takes a while, with the profile that `made` has left."""
 pytestmark = pytest.mark.usefixtures("made")
 

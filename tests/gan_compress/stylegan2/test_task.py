@@ -95,11 +95,11 @@ def test_measure_search_export_eval_and_compare(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     measured = answer_of(
-        nas_run("measure", folder, "--count", "24", "--held-out", "10", "--jobs", "1", "--json")
+        nas_run("measure", folder, "--count", "16", "--held-out", "4", "--jobs", "1", "--json")
     )
     assert list(measured["qualities"]) == ["distance"]
     table = load_model(folder).table()
-    assert table is not None and len(table) == 24
+    assert table is not None and len(table) == 16
     assert table.values["distance"].min() == pytest.approx(0, abs=1e-6)  # the full generator
 
     answer_of(nas_run("profile", "--model", folder, "--threads", "1", "--samples", "20", "--json"))
