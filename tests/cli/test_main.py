@@ -162,7 +162,7 @@ def _command_in_a_process(body: str) -> str:
     return textwrap.dedent(
         """
         import sys, types, click
-        from nas.cli import _group, main
+        from nas.cli import main, group as _group
         module = types.ModuleType("a_command")
         @click.command()
         def command():
