@@ -7,6 +7,7 @@ order.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,10 @@ from nas.space import Subnet
 
 if TYPE_CHECKING:
     from torch import nn
+
+# An output of fewer multiply-accumulates is computed for its shapes. The meta device computes nothing, but takes most
+# operators through Python, and loading what it needs for that takes half a second.
+_SMALL_MACS = 10**10
 
 
 @dataclass
@@ -70,7 +75,10 @@ def architecture(supernet: Supernet, subnet: Subnet) -> Architecture:
     """Describe `subnet` part by part; the supernet may be without weights."""
     family = supernet.family
     active = [part for part in family.parts if part.is_active(subnet)]
-    counts, outputs = supernet.count_parts(subnet), _outputs(supernet, subnet, active)
+    counts = supernet.count_parts(subnet)
+    is_small = sum(each.macs for each in counts.values()) < _SMALL_MACS
+    with supernet.bound(subnet) if is_small else nullcontext(supernet.skeleton(subnet)) as network:
+        outputs = _outputs(network, family, subnet, active)
     names = {part.name: part.group or part.name.rpartition(".")[0] or part.name for part in active}
     groups: dict[str, Group] = {}
     told: set[str] = set()
@@ -98,11 +106,13 @@ def _short(name: str) -> str:
     return name.rpartition(".")[2]
 
 
-def _outputs(supernet: Supernet, subnet: Subnet, parts: list[Part]) -> dict[str, tuple[int, ...]]:
-    """Return each part's output shape without the batch, from a run on the meta device."""
+def _outputs(
+    network: nn.Module, family: Family, subnet: Subnet, parts: list[Part]
+) -> dict[str, tuple[int, ...]]:
+    """Return each part's output shape without the batch, from a run of the static network."""
     import torch
 
-    network, shapes, handles = supernet.skeleton(subnet).eval(), {}, []
+    device, shapes, handles = next(network.parameters()).device, {}, []
     for part in parts:
 
         def keep(_module: nn.Module, _inputs: object, output: object, name: str = part.name) -> None:
@@ -112,8 +122,8 @@ def _outputs(supernet: Supernet, subnet: Subnet, parts: list[Part]) -> dict[str,
         handles.append(network.get_submodule(part.name).register_forward_hook(keep))
     try:
         with torch.no_grad():
-            for program in supernet.family.programs.values():
-                example = map_inputs(lambda x: x.to("meta"), program.example(subnet, 1))
+            for program in family.programs.values():
+                example = map_inputs(lambda x: x.to(device), program.example(subnet, 1))
                 call(program.view(network).eval(), example)
     finally:
         for handle in handles:
