@@ -246,8 +246,9 @@ class Model(models.Model[FamilyT]):
     ) -> api.TrainingResult:
         """Train another model of this kind by a recipe, beginning with this one where the training can.
 
-        Generators and pipelines are gone on from, or are the teacher, as the recipe says. A classifier's training
-        begins with new weights of this model's family. `nas.api.train_model` trains without a model to begin with.
+        Generators and pipelines are gone on from, or are the teacher, as the recipe says. A classifier is gone on from;
+        its last layer begins anew where the data have another number of classes. `nas.api.train_model` trains without
+        a model to begin with.
 
         Args:
             recipe: The name of a recipe that comes with the task's training, or a TOML file.
@@ -271,19 +272,11 @@ class Model(models.Model[FamilyT]):
         Example:
             trained = nas.load("mbv3-cifar10").train("digits", "digits", "runs/digits").model()
         """
-        own = self._own_settings()
         return api.train_model(
             recipe, data, output, task=self.task, kind=kind,
-            start=None if own or resume else str(self.path.resolve()), changes={**own, **(changes or {})},
-            resume=resume, device=device, threads=threads, tensorboard=tensorboard, progress=progress,
+            start=None if resume else str(self.path.resolve()), changes=changes, resume=resume,
+            device=device, threads=threads, tensorboard=tensorboard, progress=progress,
         )  # fmt: skip
-
-    def _own_settings(self) -> dict[str, Any]:
-        """Return a recipe's settings that make the model's family, where a training begins with new weights."""
-        if any(training.starts for training in self.task.trainings().values()):
-            return {}
-        options = {name: value for name, value in self.family.options.items() if name != "classes"}
-        return {"family": self.family.name, "options": options}
 
     def prune(
         self,

@@ -31,7 +31,7 @@ def load_published(supernet: Supernet, state: Mapping[str, torch.Tensor]) -> Non
         for key in own
         if key not in renamed and key not in optional and not key.endswith("num_batches_tracked")
     ]
-    unknown = [key for key in renamed if key not in own]
+    unknown = [key for key, name in names.items() if name is not None and name not in own]
     advice = f"give one of {family.name} with these options: {_told(family.options)}"
     if unknown or missing:
         which = (

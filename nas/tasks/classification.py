@@ -62,7 +62,7 @@ class Classification(Task):
 
     def trainings(self) -> Mapping[str, Training]:
         known = train.recipe_names, train.load_recipe, train.train
-        return {"train": Training(*known, remark=_shortened)}
+        return {"train": Training(*known, starts=True, remark=_shortened)}
 
     def needs_data(self, quality: Quality) -> bool:
         return True

@@ -16,3 +16,11 @@ class TestSmallImagesWithFewBits(RegisteredFamilySuite):
 
 class TestOnceForAll(RegisteredFamilySuite):
     case = FamilyCase(lambda: get_family("ofa-mbv3", classes=7, resolutions=(32, 40, 48)))
+
+
+class TestProxyless(RegisteredFamilySuite):
+    case = FamilyCase(lambda: get_family("ofa-proxyless", width=0.25, classes=7, resolutions=(32, 40, 48)))
+
+
+class TestResNet50(RegisteredFamilySuite):
+    case = FamilyCase(lambda: get_family("ofa-resnet50", width=0.25, classes=7, resolutions=(32, 40, 48)))

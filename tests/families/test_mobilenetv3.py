@@ -58,7 +58,7 @@ def test_classes_and_width_do_not_change_the_space() -> None:
 def test_published_widths(width: float, widths: list[int]) -> None:
     shape = ofa_mbv3(width=width).shape
     stages = [stage.width for stage in shape.stages]
-    assert [shape.stem, shape.first, *stages, shape.final, shape.mixed] == widths
+    assert [shape.stem, shape.first, *stages, *shape.head] == widths
 
 
 def test_a_width_that_was_not_published_is_refused() -> None:

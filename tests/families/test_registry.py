@@ -14,11 +14,11 @@ from nas.families import families, get_family
 
 
 def test_the_families_of_the_package_are_registered() -> None:
-    assert {"mbv3-small-image", "ofa-mbv3"} <= set(families())
+    assert {"mbv3-small-image", "ofa-mbv3", "ofa-proxyless", "ofa-resnet50"} <= set(families())
     assert families() == sorted(families())
 
 
-@pytest.mark.parametrize("name", ["mbv3-small-image", "ofa-mbv3"])
+@pytest.mark.parametrize("name", ["mbv3-small-image", "ofa-mbv3", "ofa-proxyless", "ofa-resnet50"])
 def test_a_family_is_made_again_from_its_options(name: str) -> None:
     family = get_family(name, classes=3)
     twin = get_family(family.name, **family.options)
@@ -36,7 +36,7 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
         get_family("zzz")
 
 
-@pytest.mark.parametrize("name", ["mbv3-small-image", "ofa-mbv3"])
+@pytest.mark.parametrize("name", ["mbv3-small-image", "ofa-mbv3", "ofa-proxyless", "ofa-resnet50"])
 @pytest.mark.parametrize("classes", ["many", 0, 2.5, None])
 def test_classes_must_be_a_positive_number(name: str, classes: object) -> None:
     with pytest.raises(UsageError, match=f"classes is {classes!r}, but must be a whole number of at least 1"):

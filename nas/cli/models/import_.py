@@ -46,6 +46,7 @@ def command(
       nas import ofa_mbv3_d234_e346_k357_w1.2 --option width=1.2 --output models/ofa-w1.2
       nas calibrate models/ofa-w1.2 --data imagenet   # so that it needs no data later
       nas measure models/ofa-w1.2 --data imagenet     # so that searches can predict accuracy
+      nas import ofa_resnet50_d0-1-2_e0.2-0.25-0.35_w0.65-0.8-1.0 --family ofa-resnet50 --output models/resnet50
       nas import latest_net_G.pth --family gan-compression --output models/horses
 
     The file is read without executing anything in it.

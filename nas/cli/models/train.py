@@ -27,6 +27,12 @@ _CHANGES = ("name", "method", "epochs", "batch_size", "lr", "random_subnets", "s
 @data_options(required=True)
 @output_option
 @resume_option
+@click.option(
+    "--start",
+    metavar="NAME|PATH",
+    default=None,
+    help="A model whose weights are gone on from; not read with --resume.",
+)
 @click.option("--name", default=None, help="The trained model's name.")
 @click.option("--method", type=click.Choice(["sandwich", "progressive"]), default=None)
 @click.option("--epochs", type=click.IntRange(min=1), default=None)
@@ -39,6 +45,7 @@ _CHANGES = ("name", "method", "epochs", "batch_size", "lr", "random_subnets", "s
 def command(
     recipe: str,
     output: Path,
+    start: str | None,
     resume: bool,
     settings: tuple[str, ...],
     device: str | None,
@@ -52,6 +59,7 @@ def command(
     \b
       nas train --recipe digits --data digits --output runs/digits
       nas train --recipe cifar10-gpu --data CIFAR10 --download --output runs/cifar10
+      nas train --recipe digits --data photos/ --start mbv3-cifar10 --output runs/photos
       torchrun --nproc-per-node 4 -m nas train ...
 
     The run's folder gets checkpoint.pt, log.csv and, at the end, the folder `model`, which every other command takes
@@ -59,7 +67,7 @@ def command(
     """
     with shown_progress() as progress:
         found = api.train_model(
-            recipe, given_data(options), output, changes=overrides(settings, options, _CHANGES), resume=resume,
-            device=device, threads=threads, tensorboard=tensorboard, progress=progress,
+            recipe, given_data(options), output, start=start, changes=overrides(settings, options, _CHANGES),
+            resume=resume, device=device, threads=threads, tensorboard=tensorboard, progress=progress,
         )  # fmt: skip
     tell_model(found, as_json, ("val", "test"))

@@ -17,7 +17,7 @@ from nas.data.dataset import Data
 from nas.elastic import Supernet, channels_last
 from nas.errors import UsageError
 from nas.families import get_family
-from nas.models import save_model
+from nas.models import Model, load_model, save_model
 from nas.seeds import seed_globals, subnet_rng
 from nas.space import Subnet
 from nas.train import schedules
@@ -35,7 +35,11 @@ from nas.train.trainer import Trainer, TrainerOptions
 
 
 def train(
-    recipe: ClassifierRecipe, data: Data, folder: str | Path, **options: Unpack[TrainerOptions]
+    recipe: ClassifierRecipe,
+    data: Data,
+    folder: str | Path,
+    start: str | Path | None = None,
+    **options: Unpack[TrainerOptions],
 ) -> Path:
     """Train a classifier's supernet on `data` and return the model folder `folder`/model.
 
@@ -43,12 +47,15 @@ def train(
         recipe: How it is trained.
         data: Labelled images.
         folder: Of the run.
+        start: A model to go on from, in place of the recipe's; what does not fit the data's classes begins anew. It is
+            not read where a run is resumed.
         **options: Of the `Trainer`: resume, device, threads, tensorboard, progress.
 
     Raises:
         UsageError: Data without classes, options that the family does not take, and as `Trainer.run`.
         NasError: As `Trainer.run`.
     """
+    recipe = recipe if start is None else recipe.replaced(start=str(start))
     return Trainer(Path(folder), **options).run(lambda setup: ClassifierObjective(recipe, data, setup))
 
 
@@ -119,6 +126,23 @@ def build_state(recipe: ClassifierRecipe, classes: int, device: torch.device) ->
     return ClassifierState(supernet=supernet, ema=ema, optimizer=optimizer)
 
 
+def _settled(recipe: ClassifierRecipe, setup: Setup) -> tuple[ClassifierRecipe, Model | None]:
+    """Return the recipe with the family of the model that a run began with, and that model where the run is new."""
+    if setup.checkpoint is not None:
+        known = setup.checkpoint.recipe
+        begun = ("start", "family", "options") if known.get("start") else ()
+        return recipe.replaced(**{name: known[name] for name in begun}), None
+    if not recipe.start:
+        return recipe, None
+    model = load_model(recipe.start)
+    if model.family.task != "classification":
+        raise UsageError(
+            f"start is {recipe.start}, which is a model for {model.family.task}; name a classifier"
+        )
+    options = {name: value for name, value in model.family.options.items() if name != "classes"}
+    return recipe.replaced(start=model.name, family=model.family.name, options=options), model
+
+
 class ClassifierObjective(Objective):
     """A supernet of classifiers on labelled images."""
 
@@ -133,6 +157,7 @@ class ClassifierObjective(Objective):
             raise UsageError(
                 f"{data.name} has no classes, but a classifier learns from labels; give a folder with a folder a class"
             )
+        recipe, self._start = _settled(recipe, setup)
         self.recipe, self.setup, self._data = recipe, setup, data
         self._plan = make_plan(recipe, data.count("train"), setup.processes)
         self._stats = measure_stats(data, data.size)
@@ -168,6 +193,16 @@ class ClassifierObjective(Objective):
                 state.supernet.space, self.recipe.stages, self._largest_steps, self.lengths.steps
             )
         return state
+
+    def begin(self) -> None:
+        if self._start is None:
+            return
+        state, network = self.state, self.state.supernet.network
+        shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
+        given = self._start.supernet.network.state_dict()
+        network.load_state_dict({n: t for n, t in given.items() if t.shape == shapes[n]}, strict=False)
+        if state.ema is not None:
+            state.ema = MovingAverage(state.supernet, use_buffers=True)
 
     # --- a step -------------------------------------------------------------------------------------------------------
 

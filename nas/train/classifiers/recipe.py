@@ -28,6 +28,7 @@ class ClassifierRecipe(Settings):
     Attributes:
         name: the trained model's name.
         family, options: what `nas.families.get_family` is asked for; the number of classes comes from the data.
+        start: the model whose weights it begins with, and whose family and options take the place of these; "": none.
         method: "sandwich" (Yu & Huang 2019; BigNAS, Yu et al. 2020) or "progressive" (once-for-all, Cai et al. 2020).
         random_subnets: subnets drawn a step, beside the smallest (sandwich) or alone (progressive).
         largest_epochs: epochs at the start that train the largest network alone.
@@ -43,6 +44,7 @@ class ClassifierRecipe(Settings):
 
     not_in_digest: ClassVar[tuple[str, ...]] = (
         "name",
+        "start",
         "epochs",
         "eval_epochs",
         "checkpoint_steps",
@@ -53,6 +55,7 @@ class ClassifierRecipe(Settings):
     name: str = "supernet"
     family: str = "mbv3-small-image"
     options: Mapping[str, Any] = {}
+    start: str = ""
     method: Literal["sandwich", "progressive"] = "sandwich"
     epochs: Count = 30
     batch_size: Annotated[int, Field(ge=2)] = 128  # BatchNorm needs two images
