@@ -44,6 +44,7 @@ def test_a_model_goes_on_from_its_own_weights(start: Path, tmp_path: Path) -> No
     changes = {name: getattr(RECIPE, name) for name in RECIPE.model_fields_set if name != "family"}
     trained = model.train("digits", few_digits(), tmp_path / "run", changes=changes, threads=1).model()
     assert trained.family.options == model.family.options
+    assert [*trained.mean, *trained.std] == [0.5] * 6, "images come as the weights are used to"
     before, after = dict(model.supernet.named_parameters()), dict(trained.supernet.named_parameters())
     assert before.keys() == after.keys()
     assert all(torch.allclose(tensor, before[name], atol=1e-4) for name, tensor in after.items())
@@ -53,7 +54,8 @@ def test_a_model_goes_on_from_its_own_weights(start: Path, tmp_path: Path) -> No
 def test_a_run_that_was_begun_so_is_resumed_without_its_start(start: Path, tmp_path: Path) -> None:
     train(RECIPE, few_digits(), tmp_path, start, threads=1)
     folder = train(RECIPE.replaced(epochs=2), few_digits(), tmp_path, resume=True, threads=1)
-    assert nas.load(str(folder)).family.options["width"] == 0.5
+    model = nas.load(str(folder))
+    assert model.family.options["width"] == 0.5 and [*model.mean] == [0.5] * 3
 
 
 def test_the_last_layer_begins_anew_for_other_classes(start: Path, tmp_path: Path) -> None:

@@ -77,8 +77,8 @@ def _finisher(
 class Stats:
     """What normalisation needs: the training images' mean and deviation by channel in [0, 1], and the input size."""
 
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     size: tuple[int, int]
 
 

@@ -22,7 +22,7 @@ from nas.seeds import seed_globals, subnet_rng
 from nas.space import Subnet
 from nas.train import schedules
 from nas.train.calibration.distil import distil, with_statistics
-from nas.train.classifiers.batches import batches, measure_stats
+from nas.train.classifiers.batches import Stats, batches, measure_stats
 from nas.train.classifiers.plan import make_plan
 from nas.train.classifiers.recipe import ClassifierRecipe
 from nas.train.classifiers.validate import Validation, evaluate
@@ -143,6 +143,16 @@ def _settled(recipe: ClassifierRecipe, setup: Setup) -> tuple[ClassifierRecipe, 
     return recipe.replaced(start=model.name, family=model.family.name, options=options), model
 
 
+def _stats(data: Data, setup: Setup, begun: Model | None) -> Stats:
+    """Return how images are normalised: as the weights of a start are used to, else as the data are."""
+    if begun is not None:
+        return Stats(tuple(begun.mean), tuple(begun.std), data.size)
+    if setup.checkpoint is not None and setup.checkpoint.recipe.get("start"):
+        about = setup.checkpoint.about
+        return Stats(tuple(about["mean"]), tuple(about["std"]), data.size)
+    return measure_stats(data, data.size)
+
+
 class ClassifierObjective(Objective):
     """A supernet of classifiers on labelled images."""
 
@@ -160,7 +170,7 @@ class ClassifierObjective(Objective):
         recipe, self._start = _settled(recipe, setup)
         self.recipe, self.setup, self._data = recipe, setup, data
         self._plan = make_plan(recipe, data.count("train"), setup.processes)
-        self._stats = measure_stats(data, data.size)
+        self._stats = _stats(data, setup, self._start)
         self._autocast = autocast(recipe.precision, setup.device)
 
     @property
