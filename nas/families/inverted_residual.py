@@ -102,7 +102,7 @@ class InvertedResidual(OnceForAll):
 
         blocks, inputs = [], shape.first
         for s, stage in enumerate(shape.stages, 1):
-            for b in range(1, stage.depths[-1] + 1):
+            for b in range(1, max(stage.depths) + 1):
                 blocks.append(_block(s, b, stage, inputs, shape.eps))
                 inputs = stage.width
         return (Part("stem", stem), Part("first", first), *blocks, *self.head(inputs))
@@ -120,7 +120,7 @@ class InvertedResidual(OnceForAll):
         for s, stage in enumerate(self.shape.stages, 1):
             if len(stage.depths) > 1:
                 choices[f"stage{s}.depth"] = d[s - 1]
-            for b in range(1, stage.depths[-1] + 1):
+            for b in range(1, max(stage.depths) + 1):
                 choices[f"stage{s}.block{b}.kernel"] = ks[entry]
                 choices[f"stage{s}.block{b}.expand"] = e[entry]
                 entry += 1
@@ -133,7 +133,7 @@ def _space(name: str, shape: Shape) -> SearchSpace:
     for s, stage in enumerate(shape.stages, 1):
         if len(stage.depths) > 1:
             dimensions.append(Dimension(f"stage{s}.depth", stage.depths))
-        for b in range(1, stage.depths[-1] + 1):
+        for b in range(1, max(stage.depths) + 1):
             active_if = within_depth(s, b, stage.depths)
             dimensions.append(Dimension(f"stage{s}.block{b}.kernel", stage.kernels, active_if))
             dimensions.append(Dimension(f"stage{s}.block{b}.expand", stage.expands, active_if))

@@ -99,7 +99,7 @@ class ResNet50(OnceForAll):
         choices: dict[str, Choice] = {"resolution": resolution, "stem.depth": 3 if d[0] == 2 else 2}
         for name, index in zip(names, w, strict=True):
             # Of multipliers that give one width the space has the largest.
-            choices[name] = next(c for c in self.space[name].choices if c >= MULTIPLIERS[index])
+            choices[name] = next(c for c in self.space[name].choices if float(c) >= MULTIPLIERS[index])
         for s, depths in enumerate(DEPTHS, 1):
             choices[f"stage{s}.depth"] = depths[d[s]]
         expands = (name for name in self.space.names if name.endswith(".expand"))
