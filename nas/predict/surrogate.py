@@ -21,6 +21,8 @@ _FOLDS = 8
 _LAMBDAS = tuple(10.0**power for power in np.arange(-3.0, 3.6, 0.5))
 _BASE_WEIGHTS = (1.0, 3.0, 10.0, 30.0)
 _GOOD_PCT = 3.0  # below this median error nobody asks for trees
+# From 20 samples of a GPU's latencies trees were worse than a ridge (mean of seven GPUs), and took most of the time.
+_FEWEST_FOR_TREES = 40
 _HOPELESS = 1.5  # times the error that trees must come under, in one fold: then the other folds are not tried
 _CLEARLY = 0.9  # trees must bring the error under this share of the simpler model's
 _PAIR_WEIGHTS, _PAIR_OFFSET, _PAIR_LAMBDAS = (
@@ -221,7 +223,8 @@ class Surrogate:
         for other in found[1:]:
             if best is not None and other.cv["criterion"] < _CLEARLY * best.cv["criterion"]:
                 best = other
-        if "trees" in kinds and (best is None or best.cv["median_pct"] > _GOOD_PCT):
+        may_help = best is None or (best.cv["median_pct"] > _GOOD_PCT and len(y) >= _FEWEST_FOR_TREES)
+        if "trees" in kinds and may_help:
             features = np.concatenate([base, encoded], axis=1)
             enough_pct = np.inf if best is None else _CLEARLY * best.cv["median_pct"]
             cv = _tree_errors(features, y, seed, _HOPELESS * enough_pct)
@@ -316,14 +319,17 @@ def _tree_errors(
 ) -> dict[str, float] | None:
     """Return the cross-validated errors of trees; None where the first fold already shows that they are no help."""
     folds = _folds(len(y), seed)
+    rest = np.setdiff1d(np.arange(len(y)), folds[0])
+    first = _trees(features, y, rest, seed)
+    if errors(first(folds[0]), y[folds[0]])["median_pct"] > hopeless_pct:
+        return None
 
     def fit(rest: np.ndarray) -> list[Predict]:
         return [_trees(features, y, rest, seed)]
 
-    rest = np.setdiff1d(np.arange(len(y)), folds[0])
-    if errors(fit(rest)[0](folds[0]), y[folds[0]])["median_pct"] > hopeless_pct:
-        return None
-    return _judged(_out_of_fold(folds, len(y), fit)[0], y)
+    predicted = _out_of_fold(folds[1:], len(y), fit)[0]
+    predicted[folds[0]] = first(folds[0])
+    return _judged(predicted, y)
 
 
 class _Trees:
