@@ -1,0 +1,18 @@
+"""Families that are derived from models of other libraries through the one suite."""
+
+from __future__ import annotations
+
+from nas.testing.families import FamilyCase, FamilySuite
+from tests.conformance.derived import MODELS, derived
+
+
+def _suite(name: str) -> type[FamilySuite]:
+    words = "".join(word.capitalize() for word in name.split("_"))
+    return type(
+        f"Test{words}",
+        (FamilySuite,),
+        {"case": FamilyCase(lambda: derived(name).family), "__module__": __name__},
+    )
+
+
+globals().update({suite.__name__: suite for suite in map(_suite, MODELS)})
