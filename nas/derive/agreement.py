@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice, product
 
@@ -84,19 +84,19 @@ def sliced(tensor: Tensor, axes: Sequence[Axis], choices: LengthChoices, largest
 
 
 def some_subnets(family: DerivedFamily, seed: int) -> list[Subnet]:
-    """Return subnets of many mixtures: all blocks with lengths at both ends in turns, and random ones."""
+    """Return mixtures of all blocks in which every two dimensions are once apart, and random and uniform subnets."""
     space, rng, blocks = family.space, np.random.default_rng(seed), family.specification.blocks
-    ends = [
-        {
-            name: True if name in blocks else space[name].choices[-((i >> bit ^ turned) & 1)]
-            for i, name in enumerate(space.names)
-        }
-        for bit in range(max(1, len(space.names).bit_length()))
-        for turned in (0, 1)
-    ]
-    smallest = {name: True if name in blocks else space[name].choices[0] for name in space.names}
+    names = space.names
+
+    def whole(is_large: Callable[[int], bool]) -> Subnet:
+        return space.subnet(
+            {n: space[n].choices[-1 if n in blocks or is_large(i) else 0] for i, n in enumerate(names)}
+        )
+
+    # Places of two dimensions differ in a bit: by that bit one is long and the other short.
+    mixed = [whole(lambda i, bit=bit: bool(i >> bit & 1)) for bit in range(len(names).bit_length())]
     random = [space.sample(rng) for _ in range(2)] if blocks else []
-    return [*map(space.subnet, [smallest, *ends]), *random, space.smallest(), space.largest()]
+    return [whole(lambda i: False), *mixed, *random, space.smallest(), space.largest()]
 
 
 def alone(family: DerivedFamily, name: str) -> Subnet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nas.elastic import offer_bits
 from nas.testing.families import FamilyCase, FamilySuite
 from tests.conformance.derived import MODELS, derived
 
@@ -16,3 +17,7 @@ def _suite(name: str) -> type[FamilySuite]:
 
 
 globals().update({suite.__name__: suite for suite in map(_suite, MODELS)})
+
+
+class TestVitWithFewBits(FamilySuite):
+    case = FamilyCase(lambda: offer_bits(derived("vit").family, [4, 8, 32]))
