@@ -22,7 +22,7 @@ from nas.derive.spaces.units import Dimensions
 from nas.elastic import Axis, LengthChoices
 from nas.space import Subnet
 
-TRIES = 64
+TRIES = 32
 """Combinations of axes that numbers with several candidates are tried with."""
 
 

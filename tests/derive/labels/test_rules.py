@@ -108,6 +108,7 @@ CASES = {
     "grid_sample": ("grid_sampler", between_convs(lambda x: F.grid_sample(x, torch.zeros(2, 3, 3, 2), align_corners=False)), image(), [12]),
     "zeros": ("zeros new_zeros", between(lambda x: torch.cat([x + torch.zeros(2, 12), x.new_zeros(2, 3)], 1), after=15), vector(), [12]),
     "arange": ("arange", between(lambda x: x * torch.arange(12)), vector(), []),
+    "cast": ("to", between(lambda x: (x.float() * x.float().pow(2).mean(-1, True).rsqrt()).to(x.dtype)), vector(), [12]),
     "cubic": ("add", between(lambda x: (x + x**3).tanh()), vector(), [12]),
     "residual": ("add", Net(lambda x, a, b, c: c(a(x) + b(a(x))), linear(6, 12), linear(12, 12), linear(12, 3)), vector(), [12]),
     "conjunction": ("view", Net(lambda x, a, b, c: c((a(x).view(2, 3, 1) * b(x).view(2, 1, 4)).flatten(1)), linear(6, 3), linear(6, 4), linear(12, 2)), vector(), [3, 4]),
