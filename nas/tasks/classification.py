@@ -74,8 +74,18 @@ class Classification(Task):
         return self.qualities if model.info.get(REPAIRED) else (TOP1, DIVERGENCE, AGREEMENT)
 
     def trainings(self) -> Mapping[str, Training]:
-        known = train.recipe_names, train.load_recipe, train.train
-        return {"train": Training(*known, starts=True, remark=_shortened)}
+        return {
+            "train": Training(
+                train.recipe_names, train.load_recipe, train.train, starts=True, remark=_shortened
+            ),
+            "distil": Training(
+                train.distillation_names,
+                train.load_recipe,
+                train.train_distilled,
+                starts=True,
+                remark=_shortened,
+            ),
+        }
 
     def needs_data(self, quality: Quality) -> bool:
         return quality == TOP1

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 import nas
 from nas import api
+from nas.data.dataset import Data
 from nas.elastic import call, l1_importance
 from nas.errors import NasError, UsageError
 from nas.models import load_model, read_model_config
-from tests.conformance.trainers import shades
+from tests.conformance.trainers import few_digits, shades
 
 SIZE = 32
 
@@ -268,6 +269,40 @@ def test_several_inputs(tmp_path: Path) -> None:
     swapped = {"second": inputs["second"]}
     with pytest.raises(UsageError, match="does not run on its example"):
         api.adopt_module(Two(), swapped, output=tmp_path / "n")
+
+
+# --- training beside the network --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("data", "judge"), [(few_digits(80), "labels"), (shades(30), "the teacher")])
+def test_subnets_are_trained_beside_the_network(
+    adopted: api.Adoption, tmp_path: Path, data: Data, judge: str
+) -> None:
+    changes = {"epochs": 3, "batch_size": 16, "calibration_images": 32, "warmup_epochs": 0, "lr": 0.05}
+    found = api.train_model("distil", data, tmp_path / "run", start=adopted.path, changes=changes, threads=1)
+    assert found.info["judged by"] == judge and found.info["start"] == adopted.model().name
+    model, before = found.model(), adopted.model()
+    assert model.classes == before.classes and model.mean == before.mean and model.calibration is not None
+    assert [quality.name for quality in model.task.qualities_of(model)] == ["top1"]
+    x, smallest = image(16), model.space.smallest()
+    with torch.no_grad():
+        truth = adopted.network.module(x).softmax(1)
+        errors = [
+            float(-(truth * each.supernet(x, smallest).log_softmax(1)).sum(1).mean())
+            for each in (before, model)
+        ]
+    assert errors[1] != errors[0]
+    losses = [float(row["loss"]) for row in found.log]
+    assert losses[-1] < losses[0]
+
+
+def test_a_training_beside_a_network_needs_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="begins with a model; name it with --start"):
+        api.train_model("distil", few_digits(80), tmp_path / "run")
+    with pytest.raises(UsageError, match="mixup and cutmix mix labels"):
+        api.train_model(
+            "distil", few_digits(80), tmp_path / "run", start="mbv3-cifar10", changes={"mixup": 0.2}
+        )
 
 
 def test_images_of_the_users_are_kept_for_statistics(adopted: api.Adoption, tmp_path: Path) -> None:
