@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from nas.compress import extracted
+
 if TYPE_CHECKING:
     from nas.models import Model
     from nas.space import Subnet
@@ -29,7 +31,7 @@ def open_model(name: str) -> Model:
 def open_network(name: str, text: str) -> Any:
     """Return the extracted network of a subnet, given as its JSON."""
     model = open_model(name)
-    return model.extract(model.space.from_json(text)).eval().requires_grad_(False)
+    return extracted(model, model.space.from_json(text)).eval().requires_grad_(False)
 
 
 def network_of(name: str, subnet: Subnet) -> Any:

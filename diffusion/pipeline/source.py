@@ -27,7 +27,8 @@ from diffusion.pipeline.parts.kinds import KINDS, Kind
 from nas.errors import NasError, UsageError, is_out_of_memory
 from nas.families import get_family
 from nas.files import sha256
-from nas.models import Model, ModelSource
+from nas.models import FolderSource, Model
+from nas.progress import Listener
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,13 +43,13 @@ _HUB_FILES = [
 ]  # fmt: skip
 
 
-class PipelineSource(ModelSource):
+class PipelineSource(FolderSource):
     """Folders that `DiffusionPipeline.save_pretrained` writes."""
 
     mark = INDEX
     notes = INFO
 
-    def find(self, place: str) -> Path:
+    def find(self, place: str, progress: Listener | None = None) -> Path:
         path = Path(place).expanduser()
         if path.is_dir():
             if (path / INDEX).is_file():

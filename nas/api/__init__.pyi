@@ -1,3 +1,9 @@
+from .verbs.adoption import Adoption as Adoption
+from .verbs.adopting import (
+    adopt_model as adopt_model,
+    adopt_module as adopt_module,
+    adopt_network as adopt_network,
+)
 from .verbs.calibrating import (
     Calibrated as Calibrated,
     CalibrationComparison as CalibrationComparison,

@@ -168,6 +168,11 @@ def _artifact(target: Target) -> Description:
     )
 
 
+def _maximised(run: Mapping[str, Any], model: models.Model) -> models.Quality:
+    told = run.get("maximised", {}).get("name", run.get("quality"))
+    return models.chosen_quality(model, told, run.get("data") is not None)
+
+
 # --- a run ------------------------------------------------------------------------------------------------------------
 
 
@@ -175,7 +180,7 @@ def _run(folder: Path, target: Target, model: models.Model) -> Description:
     run = RunFolder.open(folder).info
     result = run.get("result")
     with whole_run(folder):
-        budget, quality = Budget.from_dict(run["budget"]), model.task.quality(run.get("quality"))
+        budget, quality = Budget.from_dict(run["budget"]), _maximised(run, model)
         known = isinstance(result, dict)
         outcome = Outcome.from_dict(result, model.space, quality, folder) if known else None
     figures = subnet_figures(target, model) if known and result.get("answer") is not None else None

@@ -53,7 +53,7 @@ def list_all(folders: Sequence[str | Path] = ()) -> Listing:
     places = tuple(map(Path, folders)) or (Path("runs"), Path())
     supernets = [_model(path, kind, name) for name, path, kind in models.available_models()]
     supernets += [_model(path, "trained") for path in _find(places, "supernet.json")]
-    for name, source in models.sources().items():
+    for name, source in models.folder_sources().items():
         found = [path for path in _find(places, source.mark) if not (path / "manifest.json").is_file()]
         supernets += [_model(path, name) for path in found]
     runs = [_run(path) for path in _find(places, "run.json", "anyfit-run")]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from nas import api, latency, models
+from nas import api, compress, latency, models
 from nas.api.data import AnyData, opened
 from nas.api.figures import read_subnet
 from nas.api.targets import find_target
@@ -14,6 +14,9 @@ from nas.models import FamilyT
 from nas.progress import Listener
 from nas.search import Budget, SearchConfig
 from nas.space import Subnet
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 class Model(models.Model[FamilyT]):
@@ -48,6 +51,20 @@ class Model(models.Model[FamilyT]):
     def subnet(self, named: Subnet | str) -> Subnet:
         """Return the subnet that a word names (or that is given); raises `UsageError` for an unknown word."""
         return read_subnet(find_target(named), self) if isinstance(named, str) else named
+
+    def extract(self, subnet: Subnet, calibration: Tensor | None = None) -> nn.Module:
+        """Return the static network of a subnet as it is used.
+
+        Args:
+            subnet: Which one.
+            calibration: uint8 images, (n, channels, height, width), that BatchNorm's statistics are found on; None for
+                the model's own.
+
+        Returns:
+            An ordinary module in evaluation mode. In subnets of a network that was adopted, layers that read a pruned
+            axis are fitted to what the full network computes there (`nas.compress.repair_layers`).
+        """
+        return compress.extracted(self, subnet, calibration)
 
     # --- search -------------------------------------------------------------------------------------------------------
 
@@ -167,7 +184,7 @@ class Model(models.Model[FamilyT]):
         Args:
             subnet: A subnet, or what names one.
             data: Images, where the quality needs some.
-            quality: Its name; None for the first of the model's task.
+            quality: Its name; None for the first of the model's task that can be had with what is given.
             split: The images that are judged on.
             real_calibration: Recalibrate BatchNorm on real training images instead of the model's own.
 
@@ -181,7 +198,9 @@ class Model(models.Model[FamilyT]):
             model.evaluate("smallest", "torchvision:CIFAR10").value     # top-1 in %
         """
         chosen = self.subnet(subnet)
-        evaluator = self.task.evaluator(self, self.task.quality(quality), opened(data), split=split)
+        evaluator = self.task.evaluator(
+            self, models.chosen_quality(self, quality, data is not None), opened(data), split=split
+        )
         module = self.extract(chosen, evaluator.calibration if real_calibration else None)
         return api.judge(self, module, chosen, evaluator)
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nas import export, models
+from nas import api, export, models
 from nas.errors import UsageError
 from nas.files import read_json
+from nas.models import ModelSource
+from nas.progress import Listener
 
 DEFAULT_MODEL = "mbv3-cifar10"
 NAMED_SUBNETS = ("largest", "smallest")
@@ -19,6 +21,13 @@ EXPECTED = (
     "give a model's name, a run folder, an exported folder, a subnet.json, 'largest' or 'smallest' "
     "('nas list' shows what there is)"
 )
+
+
+class NetworkModels(ModelSource):
+    """Networks that are no supernets yet: they are adopted when they are first asked for, and cached."""
+
+    def find(self, place: str, progress: Listener | None = None) -> Path:
+        return api.adopt_model(place, measured=False, progress=progress).path
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,7 @@ def find_target(text: str) -> Target:
 
 
 def _marks() -> list[str]:
-    return [*MARKS, *sorted(source.mark for source in models.sources().values())]
+    return [*MARKS, *sorted(source.mark for source in models.folder_sources().values())]
 
 
 def _is_model(folder: Path) -> bool:
@@ -84,7 +93,7 @@ def _file(text: str, path: Path) -> Target:
 
 def _name(text: str) -> Target:
     known = {name: path for name, path, _ in models.available_models()}
-    if text in known or text.partition(":")[0] in models.sources():
+    if text in known or models.names_elsewhere(text):
         return Target(text, "model", models.find_model(text))
     close = difflib.get_close_matches(text, [*known, *NAMED_SUBNETS], n=1, cutoff=0.5)
     hint = f"did you mean '{close[0]}'?" if close else EXPECTED

@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("nas.cli.models.train", "Train a supernet."),
     "measure": ("nas.cli.models.measure", "Measure many subnets' accuracy into a table."),
     "calibrate": ("nas.cli.models.calibrate", "Distil calibration images, or compare them."),
+    "adopt": ("nas.cli.models.adopt", "Make a supernet of any network: timm, torchvision, your own."),
     "import": ("nas.cli.models.import_", "Make a model folder of a published checkpoint."),
     "doctor": ("nas.cli.environment.doctor", "Check versions, devices, runtimes and the installation."),
     "mcp": ("nas.cli.environment.mcp", "Serve an agent: search, follow, compare, export (MCP)."),

@@ -24,6 +24,9 @@ from .int8 import (
 from .lora import adaptable as adaptable, add_adapters as add_adapters, merged as merged
 from .model import prune_model as prune_model
 from .prune import Cut as Cut, PruneConfig as PruneConfig, cuts_entries as cuts_entries, decide as decide
+from .repair import REPAIRED as REPAIRED
+from .repair import extracted as extracted
+from .repair import repair_layers as repair_layers
 from .sensitivity import (
     Sensitivity as Sensitivity,
     read_sensitivity as read_sensitivity,

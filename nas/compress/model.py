@@ -9,6 +9,7 @@ from torch import Tensor
 
 from nas.compress.importance import Importance, OutputChange, Taylor, get_importance
 from nas.compress.prune import Cut, Progress, PruneConfig, decide, silent
+from nas.compress.repair import extracted
 from nas.elastic import Inputs, call
 from nas.errors import UsageError
 from nas.models import Examples, Model
@@ -68,7 +69,7 @@ def prune_model(
     scores = chosen_importance(importance if is_measured else None, loss, config.seed)
 
     def network(subnet: Subnet) -> Callable[[Inputs], Tensor]:
-        module = model.extract(subnet)
+        module = extracted(model, subnet)
         return lambda x: call(module, x)
 
     return decide(

@@ -2,6 +2,7 @@ from ._axis import Axis as Axis
 from ._axis import Cat as Cat
 from ._axis import Elastic as Elastic
 from ._axis import Fixed as Fixed
+from ._axis import Indices as Indices
 from ._axis import Repeat as Repeat
 from .modules.statistics import calibrate as calibrate
 from .modules.statistics import correct_statistics as correct_statistics
@@ -59,3 +60,4 @@ from ._sorting import l1_importance as l1_importance
 from ._supernet import Supernet as Supernet
 from ._template import assembled as assembled
 from ._template import resized as resized
+from ._template import tell_sizes as tell_sizes

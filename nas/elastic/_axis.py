@@ -184,3 +184,35 @@ class Repeat(Axis):
         for name, score in self._run.importance(table.sum(0), largest).items():
             total[name] = total[name] + score if name in total else score
         return total
+
+
+@dataclass(frozen=True)
+class Indices(Axis):
+    """The entries of another axis in another order: entry `i` is entry `order[i]` of the full axis `of`.
+
+    For orders that runs and concatenations cannot say, such as shuffled or interleaved channels. What is kept stays in
+    the order of this axis.
+    """
+
+    of: Axis
+    order: tuple[int, ...]
+
+    def length(self, choices: Choices) -> int:
+        return self.of.length(choices)
+
+    def segments(self, choices: Choices, largest: Choices) -> Segments:
+        kept = torch.zeros(len(self.order), dtype=torch.bool)
+        for start, stop in self.of.segments(choices, largest):
+            kept[start:stop] = True
+        return _merge([(i, i + 1) for i in kept[list(self.order)].nonzero().flatten().tolist()])
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        return self.of.dimensions
+
+    def permutation(self, orders: Mapping[str, torch.Tensor], largest: Choices) -> torch.Tensor:
+        order = torch.tensor(self.order)
+        return torch.argsort(order)[self.of.permutation(orders, largest)[order]]
+
+    def importance(self, scores: torch.Tensor, largest: Choices) -> dict[str, torch.Tensor]:
+        return self.of.importance(scores[torch.argsort(torch.tensor(self.order)).to(scores.device)], largest)

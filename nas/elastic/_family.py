@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -134,7 +135,9 @@ class Family(ABC):
     def parts(self) -> Sequence[Part]:
         """Every part of the largest network; a part's name is its module's path in the network.
 
-        Each tensor of the network belongs to exactly one. Asked for often: make them once.
+        Each tensor of the network belongs to the part with the longest path that leads to it: a part whose module holds
+        other parts has the tensors of its own alone, and its family says what parts cost. Asked for often: make them
+        once.
         """
 
     @abstractmethod
@@ -187,6 +190,17 @@ class Family(ABC):
             A function of `Inputs`. It calls each program as often, and on as many inputs, as `passes` says.
         """
         return programs[""]
+
+    def part_costs(self, codes: np.ndarray) -> np.ndarray | None:
+        """Return what parts cost where the family knows it without running them; None, by default, where it does not.
+
+        Args:
+            codes: of subnets (n, dimensions).
+
+        Returns:
+            int64 (n, parts, programs + 2): MACs for one input of each program, parameters, bytes.
+        """
+        return None
 
     def prepare(self, x: Any, subnet: Subnet) -> Any:
         """Fit a batch made for the largest subnet to this one (images: to its resolution); the batch itself by default.

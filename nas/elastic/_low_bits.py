@@ -16,7 +16,7 @@ from nas.elastic._family import Family, Part
 from nas.elastic._length import Choices
 from nas.elastic.modules.quantize import BITS, FULL
 from nas.elastic.modules.quantized import quantize_layers, quantized_layers
-from nas.space import Dimension, SearchSpace, SpaceError
+from nas.space import Choice, Dimension, SearchSpace, SpaceError
 
 _OFFERS = [[*some] for count in (1, 2, 3) for some in combinations((*BITS, FULL), count)]
 F = TypeVar("F", bound=Family)
@@ -73,7 +73,8 @@ def offer_bits(family: F, bits: Sequence[int]) -> F:
     if not groups:
         raise SpaceError(f"{family.space.name} has no layer between its first and its last one for few bits")
     made: Any = copy.copy(family)
-    offered = [Dimension(bits_dimension(group), tuple(bits)) for group in dict.fromkeys(groups.values())]
+    conditions = {group: _condition(family, groups, group) for group in groups.values()}
+    offered = [Dimension(bits_dimension(group), tuple(bits), own) for group, own in conditions.items()]
     count = len(family.space.dimensions) - len(family.pass_dimensions)
     dimensions = [*family.space.dimensions[:count], *offered, *family.space.dimensions[count:]]
     made.__dict__.pop("axis_dimensions", None)
@@ -89,6 +90,14 @@ def _groups(family: Family) -> dict[str, str]:
     """Return the group of each part that has layers for few bits, but for the first and the last part."""
     found = [part for part in family.parts if _can_have_few(part, family)]
     return {part.name: _group(part) for part in found[1:-1]}
+
+
+def _condition(
+    family: Family, groups: Mapping[str, str], group: str
+) -> tuple[str, tuple[Choice, ...]] | None:
+    """Return when a subnet has any layer of a group: the condition that all its parts share."""
+    own = {part.active_if for part in family.parts if groups.get(part.name) == group}
+    return own.pop() if len(own) == 1 else None
 
 
 def _group(part: Part) -> str:

@@ -32,12 +32,13 @@ def resized(template: nn.Module, layouts: Mapping[str, Layout], choices: Choices
         slot[leaf] = nn.Parameter(torch.empty(lengths, device="meta"), slot[leaf].requires_grad)
     device = torch.get_default_device()
     for layer in module.modules():
-        _tell_sizes(layer)
+        tell_sizes(layer)
         _materialise(layer, device)
     return module
 
 
-def _tell_sizes(layer: nn.Module) -> None:
+def tell_sizes(layer: nn.Module) -> None:
+    """Have the numbers of a layer of torch be the sizes of its weight; groups stay as they are."""
     if isinstance(layer, nn.Linear):
         layer.out_features, layer.in_features = layer.weight.shape
     elif isinstance(layer, _ConvNd) and layer.groups == 1 and not layer.transposed:

@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nas.elastic import Axis, Cat, Elastic, Family, Part, Repeat, Supernet, call, map_inputs
+from nas.elastic import Axis, Cat, Elastic, Family, Indices, Part, Repeat, Supernet, call, map_inputs
 from nas.latency.units import format_count
 from nas.space import Subnet
 
@@ -141,7 +141,13 @@ def _elastic(axis: Axis) -> Iterator[tuple[str, Axis]]:
     if isinstance(axis, Elastic):
         yield axis.name, axis
     inner = (
-        axis.parts if isinstance(axis, Cat) else (axis.outer, axis.inner) if isinstance(axis, Repeat) else ()
+        axis.parts
+        if isinstance(axis, Cat)
+        else (axis.outer, axis.inner)
+        if isinstance(axis, Repeat)
+        else (axis.of,)
+        if isinstance(axis, Indices)
+        else ()
     )
     for part in inner:
         if not isinstance(part, int):

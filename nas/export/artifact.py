@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas import __version__
+from nas.compress import REPAIRED, extracted
 from nas.elastic import Program, call, named_inputs
 from nas.export.architectures import architecture
 from nas.export.bench import Network, measure_networks
@@ -77,7 +78,7 @@ class Export:
         """
         with new_folder(folder) as beside:
             self.report("extracting and calibrating the subnet")
-            module = self.model.extract(self.subnet, self.calibration)
+            module = extracted(self.model, self.subnet, self.calibration)
             self._write_files(module, beside)
             rows = self._check(module, beside)
             quality = [*self.quality, *(self._judged(evaluator, module) for evaluator in self.evaluators)]
@@ -141,7 +142,9 @@ class Export:
             require_parity(rows)
             return rows
         inputs, images = self._inputs()
-        references = supernet_references(self.model.supernet, self.subnet, buffers, split_batches(inputs))
+        references = supernet_references(
+            self.model.supernet, self.subnet, {**buffers, **self._repaired(module)}, split_batches(inputs)
+        )
         rows = []
         for format in self.formats:
             self.report(f"checking {format.file} against the supernet")
@@ -152,6 +155,13 @@ class Export:
 
     def _build(self) -> nn.Module:
         return build_weightless(self.model.family, self.subnet)
+
+    def _repaired(self, module: nn.Module) -> dict[str, torch.Tensor]:
+        """Return the weights that were fitted, where a model has its subnets repaired; the others are slices."""
+        if not self.model.info.get(REPAIRED):
+            return {}
+        slices = self.model.supernet.slices(self.subnet)
+        return {name: own for name, own in module.named_parameters() if not own.equal(slices[name])}
 
     def _check_programs(self, folder: Path, buffers: Mapping[str, torch.Tensor]) -> list[ParityRow]:
         """Compare every program of every format with the same program on the supernet's slices."""

@@ -14,13 +14,14 @@ from nas.export.weights import load_weights, refuse_pickle
 from nas.families import get_family
 from nas.files import read_json
 from nas.models import Model, load_model
+from nas.progress import Listener
 from nas.space import Subnet
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-def load(name_or_path: str | Path) -> Model | nn.Module:
+def load(name_or_path: str | Path, progress: Listener | None = None) -> Model | nn.Module:
     """Load a supernet (`Model`) by name or folder, or an exported artifact (a static module in eval mode).
 
     Raises `UsageError` for an unknown name, another kind of folder and a pickle, `NasError` for damaged files.
@@ -35,7 +36,7 @@ def load(name_or_path: str | Path) -> Model | nn.Module:
             f"'nas export {path}' and load that folder"
         )
 
-    return load_model(name_or_path)
+    return load_model(name_or_path, progress)
 
 
 def load_artifact(folder: str | Path) -> nn.Module:

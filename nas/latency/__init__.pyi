@@ -4,6 +4,7 @@ from .measuring.fingerprint import cached_profiles as cached_profiles
 from .measuring.fingerprint import machine_fingerprint as machine_fingerprint
 from .measuring.fingerprint import profile_path as profile_path
 from .measuring.measure import Measurement as Measurement
+from .measuring.measure import measure_subnets as measure_subnets
 from .profiles.profile import SAMPLES as SAMPLES
 from .profiles.profile import Profile as Profile
 from .profiles.profile import cached_profile as cached_profile

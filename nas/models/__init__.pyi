@@ -12,9 +12,13 @@ from .model import save_calibration as save_calibration
 from .model import save_model as save_model
 from .published import load_published as load_published
 from .published import read_published as read_published
+from .source import FolderSource as FolderSource
 from .source import ModelSource as ModelSource
+from .source import folder_sources as folder_sources
+from .source import model_sources as model_sources
+from .source import names_elsewhere as names_elsewhere
+from .source import network_place as network_place
 from .source import source_of as source_of
-from .source import sources as sources
 from .table import MeasuredTable as MeasuredTable
 from .task import SPLIT_WORDS as SPLIT_WORDS
 from .task import Evaluator as Evaluator
@@ -24,6 +28,7 @@ from .task import Quality as Quality
 from .task import Split as Split
 from .task import Task as Task
 from .task import Training as Training
+from .task import chosen_quality as chosen_quality
 from .task import get_task as get_task
 from .task import own_examples as own_examples
 from .task import quality_text as quality_text

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import copy
 import difflib
-import os
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,7 +22,8 @@ from nas.errors import NasError, UsageError
 from nas.families.registry import get_family
 from nas.files import cache_folder, new_folder, read_json, sha256, write_atomic, write_json
 from nas.models.calibration import Calibration
-from nas.models.source import ModelSource, find_in_source, source_of
+from nas.models.source import FolderSource, find_in_source, source_of
+from nas.progress import Listener
 from nas.space import SearchSpace, Subnet
 
 if TYPE_CHECKING:
@@ -62,8 +62,12 @@ def _shipped() -> list[Path]:
     return [Path(folder) for spec in specs if spec for folder in spec.submodule_search_locations or ()]
 
 
-def find_model(name_or_path: str | Path) -> Path:
-    """Return the folder of a model given by name, path or "KIND:PLACE"; raises `UsageError` with the nearest name."""
+def find_model(name_or_path: str | Path, progress: Listener | None = None) -> Path:
+    """Return the folder of a model given by name, path, "KIND:PLACE" or "FILE.py:NAME".
+
+    Of a network that is no supernet yet one is made, and cached; `progress` hears of it. Raises `UsageError` with the
+    nearest name.
+    """
     text = str(name_or_path)
     known = available_models()
     for name, path, _ in known:
@@ -71,7 +75,7 @@ def find_model(name_or_path: str | Path) -> Path:
             return path
     if _is_model(Path(text)):
         return Path(text)
-    if (elsewhere := find_in_source(text)) is not None:
+    if (elsewhere := find_in_source(text, progress)) is not None:
         return elsewhere
     if Path(text).is_dir():
         raise UsageError(
@@ -83,9 +87,9 @@ def find_model(name_or_path: str | Path) -> Path:
     raise UsageError(f"there is no model {text!r}; {hint}")
 
 
-def model_place(name_or_path: str | Path) -> str:
+def model_place(name_or_path: str | Path, progress: Listener | None = None) -> str:
     """Return what loads a model from anywhere: its name if it is one, else its folder; errors are `find_model`'s."""
-    path = find_model(name_or_path)
+    path = find_model(name_or_path, progress)
     is_named = str(name_or_path) in [name for name, _, _ in available_models()]
     return str(name_or_path) if is_named else str(path.resolve())
 
@@ -113,14 +117,14 @@ def read_model_config(path: str | Path) -> dict[str, Any]:
     return config
 
 
-def _foreign(path: str | Path) -> ModelSource | None:
+def _foreign(path: str | Path) -> FolderSource | None:
     """Return the kind of a folder of another library, None for one of ours."""
     return None if (Path(path) / CONFIG).is_file() else source_of(path)
 
 
-def load_model(name_or_path: str | Path) -> Model:
-    """Load a model by name or folder; a truncated, changed or foreign one raises `NasError` naming the file."""
-    path = find_model(name_or_path)
+def load_model(name_or_path: str | Path, progress: Listener | None = None) -> Model:
+    """Load a model as `find_model` finds it; a truncated, changed or foreign one raises `NasError` naming the file."""
+    path = find_model(name_or_path, progress)
     if (source := _foreign(path)) is not None:
         return source.load(path)
     config = read_model_config(path)
@@ -240,43 +244,24 @@ class Model(Generic[FamilyT]):
         network is known and corrected. Without any, the statistics stay slices of the supernet's, which cost much
         accuracy.
         """
-        return self.extract_all([subnet], calibration)[0]
+        module = elastic.channels_last(self.supernet.extract(subnet))
+        self.recalibrate(module, subnet, calibration)
+        return module
 
-    def extract_all(
-        self, subnets: Sequence[Subnet], calibration: torch.Tensor | None = None
-    ) -> list[nn.Module]:
-        """Return the static modules of `subnets` as `extract` does, two at a time where torch has one thread."""
-        from concurrent.futures import ThreadPoolExecutor
-
-        import torch
-
+    def recalibrate(self, module: nn.Module, subnet: Subnet, calibration: torch.Tensor | None = None) -> None:
+        """Recompute the BatchNorm statistics of the static `module` of `subnet` as `extract` does, in place."""
         shipped = self.calibration if calibration is None else None
         images = calibration if shipped is None else shipped.images
-        modules = [elastic.channels_last(self.supernet.extract(subnet)) for subnet in subnets]
-        largest = self.space.largest() if shipped is not None and shipped.real else None
-        # What the largest network's statistics are on real images is shipped.
-        estimated = [pair for pair in zip(modules, subnets, strict=True) if pair[1] != largest]
-        if images is not None and estimated:
-            # Only extracted modules may run side by side.
-            workers = 2 if torch.get_num_threads() == 1 and (os.cpu_count() or 1) > 1 else 1
-            calibrate = partial(self._calibrate, images, torch.is_inference_mode_enabled())
-            with ThreadPoolExecutor(workers) as pool:
-                list(pool.map(calibrate, *zip(*estimated, strict=True)))
-        if largest is not None:
-            for module, subnet in zip(modules, subnets, strict=True):
-                known = self._with("real").slices(subnet)
-                if subnet == largest:
-                    elastic.set_statistics(module, known)
-                else:
-                    elastic.correct_statistics(module, known, self._with("synthetic").slices(subnet))
-        return modules
-
-    def _calibrate(self, images: torch.Tensor, inference: bool, module: nn.Module, subnet: Subnet) -> None:
-        import torch
-
-        with torch.inference_mode(inference):  # the mode belongs to a thread
+        known = None if shipped is None or not shipped.real else self._with("real").slices(subnet)
+        if known is not None and subnet == self.space.largest():
+            # What the largest network's statistics are on real images is shipped.
+            elastic.set_statistics(module, known)
+            return
+        if images is not None:
             batches = (self.family.prepare(self.normalize(batch), subnet) for batch in images.split(256))
             elastic.calibrate(module, batches)
+        if known is not None:
+            elastic.correct_statistics(module, known, self._with("synthetic").slices(subnet))
 
     def _with(self, kind: str) -> elastic.Supernet[FamilyT]:
         """Return the supernet with the largest network's "real" or "synthetic" statistics, made once."""
@@ -322,8 +307,12 @@ def save_model(
     calibration: Calibration | None = None,
     table: models.MeasuredTable | None = None,
     info: Mapping[str, Any] | None = None,
+    files: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a model folder as a whole, or nothing; an existing `path` raises `UsageError`."""
+    """Write a model folder as a whole, or nothing; an existing `path` raises `UsageError`.
+
+    `files` are what else belongs into it, texts by name.
+    """
     from safetensors.torch import save
 
     with new_folder(path) as folder:
@@ -335,6 +324,8 @@ def save_model(
             calibration.write(folder / CALIBRATION)
         if table is not None:
             table.write(folder / TABLE)
+        for file, text in (files or {}).items():
+            write_atomic(folder / file, text)
         config = {
             "format": FORMAT,
             "version": FORMAT_VERSION,

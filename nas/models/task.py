@@ -323,6 +323,24 @@ class Task(ABC):
         return None
 
 
+def chosen_quality(model: Model, name: str | None, has_data: bool) -> Quality:
+    """Return the quality called `name`; without one the task's first, or the first that can be had without data.
+
+    Args:
+        model: Whose subnets are judged.
+        name: What the user named, or None.
+        has_data: Whether there are images of the user's.
+
+    Raises:
+        UsageError: The task has no such quality.
+    """
+    first, table = model.task.quality(name), model.table()
+    known = () if table is None else table.values
+    if name is not None or has_data or not model.task.needs_data(first) or first.name in known:
+        return first
+    return next((each for each in model.task.qualities_of(model) if not model.task.needs_data(each)), first)
+
+
 def own_examples(task: Task, model: Model, count: int, batch_size: int = 32) -> Examples:
     """Return a network's own inputs with its own outputs."""
     import torch

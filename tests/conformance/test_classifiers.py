@@ -14,6 +14,15 @@ class TestSandwich(OurProcessesSuite):
     )
 
 
+class TestDistilled(TrainerSuite):
+    case = TrainerCase(
+        f"{_OURS}:distilled",
+        "nas.train.classifiers.distilled:DistilledObjective",
+        f"{_OURS}:start_of_distilled",
+        tolerance=None,
+    )
+
+
 class TestProgressive(TrainerSuite):
     case = TrainerCase(
         f"{_OURS}:progressive", "nas.train.classifiers.objective:ClassifierObjective", tolerance=None

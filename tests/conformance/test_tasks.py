@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+from torch import nn
+
+from nas import api
 from nas.data.dataset import Data
 from nas.elastic import Supernet
 from nas.families import get_family
@@ -40,6 +44,16 @@ def save_classifier(folder: Path) -> Path:
 
 class TestClassification(TaskSuite):
     case = TaskCase("classification", save_classifier, digits)
+
+
+def save_network(folder: Path) -> Path:
+    """Write the subnets of an untrained network that takes no pictures."""
+    network = nn.Sequential(nn.Linear(6, 24), nn.ReLU(), nn.Linear(24, 24), nn.ReLU(), nn.Linear(24, 5))
+    return api.adopt_module(network, torch.randn(1, 6), output=folder).path
+
+
+class TestNetwork(TaskSuite):
+    case = TaskCase("network", save_network)
 
 
 class TestGeneration(TaskSuite):

@@ -72,6 +72,29 @@ def progressive(folder: Path, **options: Any) -> Path:
     return classifier(folder, method="progressive", **options)
 
 
+def start_of_distilled(folder: Path) -> None:
+    from nas.elastic import Supernet
+    from nas.families import get_family
+    from nas.models import save_model
+
+    supernet = Supernet(get_family("mbv3-small-image", classes=10))
+    half = [0.5] * 3
+    save_model(beside(folder), supernet, name="tiny", classes=[*"0123456789"], mean=half, std=half)
+
+
+def distilled(folder: Path, *, longer: bool = False, changed: bool = False, **options: Any) -> Path:
+    from nas.train.classifiers.distilled import train_distilled
+    from nas.train.classifiers.recipe import load_recipe
+
+    data = few_digits()
+    recipe = load_recipe("distil").replaced(
+        epochs=3 if longer else 2, batch_size=data.count("train") // 3 // 2 * 2, checkpoint_steps=2, warmup_epochs=0.5,
+        calibration_images=32, random_subnets=1, lr=0.5 if changed else 0.003,
+    )  # fmt: skip
+    start = None if options.get("resume") else beside(folder)
+    return train_distilled(recipe, data, folder, start=start, **options)
+
+
 # --- generators -------------------------------------------------------------------------------------------------------
 
 GENERATOR: dict[str, Any] = {

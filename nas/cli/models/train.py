@@ -23,7 +23,10 @@ _CHANGES = ("name", "method", "epochs", "batch_size", "lr", "random_subnets", "s
 
 
 @click.command()
-@recipe_option(lambda: train.recipe_names(), "digits, cifar10-cpu, cifar10-gpu, ..., or a TOML file.")
+@recipe_option(
+    lambda: [*train.recipe_names(), *train.distillation_names()],
+    "digits, cifar10-cpu, cifar10-gpu, ..., or a TOML file.",
+)
 @data_options(required=True)
 @output_option
 @resume_option
@@ -60,10 +63,12 @@ def command(
       nas train --recipe digits --data digits --output runs/digits
       nas train --recipe cifar10-gpu --data CIFAR10 --download --output runs/cifar10
       nas train --recipe digits --data photos/ --start mbv3-cifar10 --output runs/photos
+      nas train --start models/resnet18 --recipe distil --data photos --output runs/resnet18
       torchrun --nproc-per-node 4 -m nas train ...
 
     The run's folder gets checkpoint.pt, log.csv and, at the end, the folder `model`, which every other command takes
-    as --model. A stopped or killed run goes on with --resume.
+    as --model. A stopped or killed run goes on with --resume. By the recipe distil the subnets of a model, such
+    as one that `nas adopt` wrote, learn what its full network says: images need no labels.
     """
     with shown_progress() as progress:
         found = api.train_model(

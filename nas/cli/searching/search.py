@@ -24,6 +24,7 @@ from nas.cli.options import (
 )
 from nas.cli.output import emit_json, result_console, shown_progress
 from nas.errors import InfeasibleError, UsageError
+from nas.progress import Listener
 
 _SAMPLERS = ("anyfit", "tpe", "nsga2", "random", "evolution")
 _KEPT = ("resume", "trials", "as_json")  # what may be given beside --resume
@@ -101,7 +102,7 @@ def command(ctx: click.Context, as_json: bool, resume: Path | None, **options: A
             found = api.resume_search(resume, options["trials"], progress)
         else:
             run_dir = options.pop("run_dir")
-            found = api.search_model(_config(options, run_dir), run_dir, progress)
+            found = api.search_model(_config(options, run_dir, progress), run_dir, progress)
     outcome = found.outcome
     if as_json:
         emit_json(outcome.to_dict())
@@ -113,13 +114,13 @@ def command(ctx: click.Context, as_json: bool, resume: Path | None, **options: A
         raise InfeasibleError(outcome.reason)
 
 
-def _config(options: dict[str, Any], run_dir: Path | None) -> search.SearchConfig:
+def _config(options: dict[str, Any], run_dir: Path | None, progress: Listener) -> search.SearchConfig:
     """Return what is searched; what is wrong is said before anything large is imported."""
     budget = search.Budget.parse(*(options.pop(name) for name in ("latency", "macs", "params", "size")))
     if run_dir is not None and run_dir.exists():
         raise UsageError(f"{run_dir} already exists; name a new folder, or continue it with --resume")
     data, model = given_data(options), options.pop("model")
-    return search.SearchConfig(budget, models.model_place(model), data=data, **options)
+    return search.SearchConfig(budget, models.model_place(model, progress), data=data, **options)
 
 
 def _require_own(ctx: click.Context) -> None:

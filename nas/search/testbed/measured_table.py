@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nas.compress import extracted
 from nas.elastic import Family, Inputs, call, named_inputs, split_inputs
 from nas.errors import NasError
 from nas.latency.runtimes import get_runtime
@@ -173,7 +174,8 @@ def _job(row: np.ndarray) -> Values:
 
 def _measured(work: _Work, model: Model, row: np.ndarray) -> Values:
     subnet = model.space.from_codes(row)
-    module = model.extract(subnet, work.evaluators[0].calibration if work.real_calibration else None)
+    images = work.evaluators[0].calibration if work.real_calibration else None
+    module = extracted(model, subnet, images)
     forward = module if _is_brief(work, model, row) else quick_forward(module, model.family, subnet)
     return tuple(evaluator(model, forward, subnet) for evaluator in work.evaluators)
 

@@ -10,10 +10,11 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from nas.compress import extracted
 from nas.data.dataset import Data
 from nas.errors import UsageError
 from nas.metrics.accuracy import fold_batch_norm
-from nas.models import Evaluator, MeasuredTable, Model, Quality
+from nas.models import Evaluator, MeasuredTable, Model, Quality, chosen_quality
 from nas.predict.surrogate import KINDS, Surrogate, errors
 from nas.search.engine.engine import one_blas_thread
 from nas.search.engine.problem import keys
@@ -221,7 +222,7 @@ class Measurer:
                 scores.append(self.quality.sign * self._measured[key])
                 continue
             subnet = self._model.space.from_codes(row)
-            module = self._model.extract(subnet, self._calibration)
+            module = extracted(self._model, subnet, self._calibration)
             fold_batch_norm(module)
             scores.append(self.quality.sign * self._evaluator(self._model, module, subnet))
         return np.array(scores)
@@ -231,9 +232,9 @@ def load_scorer(model: Model, data: Data | None = None, quality: str | None = No
     """Return what scores by a quality of the model's task (by default its first): measured on `data`, or predicted.
 
     Without data the model's table says, checked by a measurement where that needs no data; where the table lacks the
-    quality, it is measured. Raises `UsageError` when neither is possible.
+    quality, it is measured, or another that needs no data. Raises `UsageError` when none of these is possible.
     """
-    kind, table = model.task.quality(quality), model.table()
+    kind, table = chosen_quality(model, quality, data is not None), model.table()
     if data is None and model.task.needs_data(kind):
         return Predictor(model, kind)
     evaluator = model.task.evaluator(model, kind, data, limit=VALIDATION_IMAGES)

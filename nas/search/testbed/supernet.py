@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nas.compress import extracted
 from nas.data.dataset import open_data
 from nas.latency.measuring.fingerprint import machine_fingerprint
 from nas.latency.measuring.measure import TurnPlan, measure, unweighted
@@ -185,7 +186,7 @@ class ModelTestbed:
     def _final(self, subnet: Subnet) -> Path:
         """Return the program of a calibrated subnet, as it is shipped."""
         if subnet not in self._programs:
-            module = self.model.extract(subnet)
+            module = extracted(self.model, subnet)
             self._programs[subnet] = self._lower(subnet, module, str(len(self._programs)))
         return self._programs[subnet]
 

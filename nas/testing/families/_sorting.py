@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from nas.elastic import Axis, Cat, Elastic, Repeat, Supernet, l1_importance
+from nas.elastic import Axis, Cat, Elastic, Indices, Repeat, Supernet, l1_importance
 
 
 def _names(axis: Axis) -> set[str]:
@@ -15,7 +15,7 @@ def _names(axis: Axis) -> set[str]:
         return {name for part in axis.parts for name in _names(part)}
     if isinstance(axis, Repeat):
         return _names(axis.outer) | (_names(axis.inner) if isinstance(axis.inner, Axis) else set())
-    return set()
+    return _names(axis.of) if isinstance(axis, Indices) else set()
 
 
 class Sorting:

@@ -89,12 +89,18 @@ def _spread(supernet: Supernet, count: int, seed: int) -> list[Subnet]:
     return chosen[:count]
 
 
-def with_statistics(supernet: Supernet, images: Tensor, real: Tensor, normalizer: Normalizer) -> Calibration:
-    """Return uint8 `images` with the statistics that they and uint8 `real` cause in the largest network."""
-    largest = supernet.space.largest()
+def with_statistics(
+    supernet: Supernet, images: Tensor, real: Tensor | None, normalizer: Normalizer
+) -> Calibration:
+    """Return uint8 `images` with the statistics that they and uint8 `real` cause in the largest network.
+
+    Where `real` is None the largest network's own statistics are those of real images: it was trained on some.
+    """
+    largest, device = supernet.space.largest(), next(supernet.parameters()).device
     kinds = []
     for pictures in (real, images):
-        network = calibrated(supernet, largest, pictures.to(real.device), normalizer)
+        given = None if pictures is None else pictures.to(device)
+        network = calibrated(supernet, largest, given, normalizer)
         kinds.append(
             {
                 name: buffer.detach().cpu().float()

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nas.data.dataset import Data
+from nas.data.dataset import Data, Split
 from nas.elastic import Supernet, channels_last
 from nas.errors import UsageError
 from nas.families import get_family
-from nas.models import Model, load_model, save_model
+from nas.models import Calibration, Model, load_model, save_model
 from nas.seeds import seed_globals, subnet_rng
 from nas.space import Subnet
 from nas.train import schedules
@@ -80,7 +80,7 @@ class ClassifierState(TrainingState):
         return self.ema.module
 
     def load(self, step: int, values: dict[str, Any]) -> None:
-        if "teacher" in values:
+        if "teacher" in values and self.teacher is None:
             self.freeze_teacher()
         super().load(step, values)
 
@@ -105,9 +105,13 @@ def build_supernet(recipe: ClassifierRecipe, classes: int, device: torch.device)
 
 def build_state(recipe: ClassifierRecipe, classes: int, device: torch.device) -> ClassifierState:
     """Build the state of step 0."""
+    return state_of(recipe, build_supernet(recipe, classes, device))
+
+
+def state_of(recipe: ClassifierRecipe, supernet: Supernet) -> ClassifierState:
+    """Build the state of step 0 around a supernet."""
     from timm.optim import create_optimizer_v2  # pyright: ignore[reportPrivateImportUsage]
 
-    supernet = build_supernet(recipe, classes, device)
     try:
         optimizer = create_optimizer_v2(
             supernet,
@@ -174,6 +178,11 @@ class ClassifierObjective(Objective):
         self._autocast = autocast(recipe.precision, setup.device)
 
     @property
+    def classes(self) -> list[str]:
+        """The names of what is told apart."""
+        return list(self._data.classes)
+
+    @property
     def lengths(self) -> Lengths:
         recipe, epoch = self.recipe, self._plan.steps_per_epoch
         evaluate_every = recipe.eval_epochs * epoch
@@ -185,19 +194,19 @@ class ClassifierObjective(Objective):
     @property
     def facts(self) -> Mapping[str, Any]:
         return {
-            "classes": list(self._data.classes), "train": self._data.count("train"), "mean": self._stats.mean,
+            "classes": self.classes, "train": self._data.count("train"), "mean": self._stats.mean,
             "std": self._stats.std,
         }  # fmt: skip
 
     @property
     def about(self) -> Mapping[str, Any]:
         return {
-            "data": self._data.name, "classes": list(self._data.classes), "mean": list(self._stats.mean),
+            "data": self._data.name, "classes": self.classes, "mean": list(self._stats.mean),
             "std": list(self._stats.std), "size": list(self._stats.size),
         }  # fmt: skip
 
     def build(self) -> ClassifierState:
-        state = build_state(self.recipe, len(self._data.classes), self.setup.device)
+        state = build_state(self.recipe, len(self.classes), self.setup.device)
         if self.recipe.method == "progressive":
             self._progressive = Progressive(
                 state.supernet.space, self.recipe.stages, self._largest_steps, self.lengths.steps
@@ -300,7 +309,10 @@ class ClassifierObjective(Objective):
 
     @cached_property
     def _validation(self) -> Validation:
-        return Validation.of(self._data, self._stats, self.recipe, self.setup.device)
+        return self._judges("val")
+
+    def _judges(self, split: Split) -> Validation:
+        return Validation.of(self._data, self._stats, self.recipe, self.setup.device, split)
 
     def evaluate(self, samples: Path, log: Log) -> Mapping[str, Any]:
         tops = evaluate(self.state.averaged, self._validation, seed=self.recipe.seed)
@@ -312,33 +324,37 @@ class ClassifierObjective(Objective):
 
     def finish(self, folder: Path, log: Log) -> None:
         """Evaluate on the test images, distil calibration images while the real ones are at hand, write the model."""
-        recipe, supernet, validation = self.recipe, self.state.averaged, self._validation
-        test = Validation.of(self._data, self._stats, recipe, self.setup.device, "test")
+        recipe, supernet = self.recipe, self.state.averaged
         info: dict[str, Any] = {
             "data": self._data.name,
             "epochs": recipe.epochs,
             "method": recipe.method,
-            "val": evaluate(supernet, validation, seed=recipe.seed),
-            "test": evaluate(supernet, test, seed=recipe.seed),
+            "val": evaluate(supernet, self._validation, seed=recipe.seed),
+            "test": evaluate(supernet, self._judges("test"), seed=recipe.seed),
+            **self._own_info,
         }
         tops = info["test"]
         log.say(f"test top-1: largest {tops['largest_top1']:.2f}%, smallest {tops['smallest_top1']:.2f}%")
-        calibration = None
-        if recipe.distil_steps:
-            images = distil(
-                supernet,
-                validation.calibration,
-                validation.normalizer,
-                classes=len(self._data.classes),
-                steps=recipe.distil_steps,
-                seed=recipe.seed,
-                progress=log.stage("distilling calibration images"),
-            )
-            calibration = with_statistics(supernet, images, validation.calibration, validation.normalizer)
+        calibration = self._calibration(supernet, log)
         save_model(
-            folder, supernet.cpu(), name=recipe.name, classes=list(self._data.classes), mean=self._stats.mean,
+            folder, supernet.cpu(), name=recipe.name, classes=self.classes, mean=self._stats.mean,
             std=self._stats.std, calibration=calibration, info=info,
         )  # fmt: skip
+
+    @property
+    def _own_info(self) -> Mapping[str, Any]:
+        return {}
+
+    def _calibration(self, supernet: Supernet, log: Log) -> Calibration | None:
+        """Distil images from the supernet, where the recipe says so."""
+        recipe, real, normalizer = self.recipe, self._validation.calibration, self._validation.normalizer
+        if not recipe.distil_steps:
+            return None
+        images = distil(
+            supernet, real, normalizer, classes=len(self.classes), steps=recipe.distil_steps, seed=recipe.seed,
+            progress=log.stage("distilling calibration images"),
+        )  # fmt: skip
+        return with_statistics(supernet, images, real, normalizer)
 
 
 __all__ = ["ClassifierObjective", "train"]

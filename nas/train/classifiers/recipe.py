@@ -21,6 +21,8 @@ from nas.train.settings import (
     read,
 )
 
+_BESIDE = "distil"  # what the names of recipes for trainings beside a teacher begin with
+
 
 class ClassifierRecipe(Settings):
     """How a supernet is trained. Lengths are in epochs, rates per optimizer step; see `nas train --help`.
@@ -108,8 +110,13 @@ class ClassifierRecipe(Settings):
 
 
 def recipe_names() -> list[str]:
-    """Return the names of the recipes that come with the package."""
-    return names_in("nas.train")
+    """Return the names of the recipes that come with the package, for trainings that begin with new weights."""
+    return [name for name in names_in("nas.train") if not name.startswith(_BESIDE)]
+
+
+def distillation_names() -> list[str]:
+    """Return the names of the recipes for trainings beside the network that a model was made of."""
+    return [name for name in names_in("nas.train") if name.startswith(_BESIDE)]
 
 
 def load_recipe(name: str) -> ClassifierRecipe:
