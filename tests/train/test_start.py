@@ -10,7 +10,7 @@ import torch
 import nas
 from nas.elastic import Supernet
 from nas.families import get_family
-from nas.models import save_model
+from nas.models import load_model, save_model
 from nas.train.classifiers.objective import ClassifierObjective, train
 from nas.train.classifiers.recipe import load_recipe
 from nas.train.objective import Setup
@@ -40,7 +40,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_model_goes_on_from_its_own_weights(start: Path, tmp_path: Path) -> None:
     """With a rate of nearly nothing it stays what it was, but for the statistics."""
-    model = nas.load(str(start))
+    model = nas.Model.of(load_model(start))
     changes = {name: getattr(RECIPE, name) for name in RECIPE.model_fields_set if name != "family"}
     trained = model.train("digits", few_digits(), tmp_path / "run", changes=changes, threads=1).model()
     assert trained.family.options == model.family.options
@@ -54,7 +54,7 @@ def test_a_model_goes_on_from_its_own_weights(start: Path, tmp_path: Path) -> No
 def test_a_run_that_was_begun_so_is_resumed_without_its_start(start: Path, tmp_path: Path) -> None:
     train(RECIPE, few_digits(), tmp_path, start, threads=1)
     folder = train(RECIPE.replaced(epochs=2), few_digits(), tmp_path, resume=True, threads=1)
-    model = nas.load(str(folder))
+    model = load_model(folder)
     assert model.family.options["width"] == 0.5 and [*model.mean] == [0.5] * 3
 
 
@@ -64,7 +64,7 @@ def test_the_last_layer_begins_anew_for_other_classes(start: Path, tmp_path: Pat
         objective = ClassifierObjective(recipe, shades(), Setup(tmp_path, processes))
         objective.state = objective.build()
         objective.begin()
-    given = nas.load(str(start)).supernet.network.state_dict()
+    given = load_model(start).supernet.network.state_dict()
     for network in objective.state.networks():
         for name, tensor in network.state_dict().items():
             name = name.removeprefix("network.")
