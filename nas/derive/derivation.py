@@ -144,6 +144,7 @@ class _Maker:
         self._labels, self._dimensions, self._blocks = labels, dimensions, list(blocks)
         self._network, self._name, self._output, self._seed = network, name, output, seed
         self._tied: set[str] = set()
+        self._without: set[str] = set()
 
     def make(self) -> tuple[Draft, DerivedFamily, str]:
         """Return the draft and its family, and a sentence why it is the graph's; empty if it is not."""
@@ -187,7 +188,9 @@ class _Maker:
 
     def _fix(self, failing: Mapping[str, str]) -> None:
         """Offer no longer what the model's code cannot follow."""
-        self._blocks = [block for block in self._blocks if block.dimension not in failing]
+        if failed := {block.path for block in self._blocks if block.dimension in failing}:
+            self._without |= failed
+            self._blocks = residual_blocks(self._labels, self._without)
         for name in failing.keys() & {*self._dimensions.names}:
             place = self._dimensions.names.index(name)
             self._dimensions.fix(place, f"is tied to another length by the model's code: {failing[name]}")

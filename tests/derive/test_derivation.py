@@ -265,3 +265,24 @@ def test_halves_that_the_code_cuts_in_the_middle_are_one_dimension():
     assert found.report.built_from == "modules"
     assert [(d.length, d.choices) for d in found.report.dimensions] == [(16, (8, 16))]
     _run(found.family, found.state_dict, model, torch.randn(5, 6))
+
+
+def test_a_block_that_returns_more_than_a_tensor_is_left_out_with_what_holds_it():
+    """As BERT's attention, which returns its weights too."""
+
+    class Pair(Residual):
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return super().forward(x), x
+
+    class Holder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = Pair()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.inner(x)[0]
+
+    model = Net(lambda x, a, b, c: c(b(a(x))), linear(6, 8), Holder(), linear(8, 3)).eval()
+    found = derive(model, (vector(),))
+    assert [d.name for d in found.report.dimensions if d.kind == "depth"] == ["layers.1.kept"]
+    _run(found.family, found.state_dict, model, torch.randn(5, 6))

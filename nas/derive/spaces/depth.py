@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from torch import Tensor, fx
@@ -34,8 +34,11 @@ class Block:
         return f"{self.path.removeprefix('model.')}.kept"
 
 
-def residual_blocks(labels: Labels) -> list[Block]:
-    """Return the smallest modules whose one result is their input plus something, of the same shape and labels."""
+def residual_blocks(labels: Labels, without: Set[str] = frozenset()) -> list[Block]:
+    """Return the smallest modules whose one result is their input plus something, of the same shape and labels.
+
+    Those at the paths of `without` are passed over: what holds one may be found instead.
+    """
     inside: dict[str, list[fx.Node]] = defaultdict(list)
     for node in labels.trace.graph.nodes:
         stack = node.meta.get("nn_module_stack") if node.op == "call_function" else None
@@ -45,9 +48,12 @@ def residual_blocks(labels: Labels) -> list[Block]:
     found = [
         block
         for path, nodes in inside.items()
-        if not any(name.startswith(f"{path}.") for pair in shared for name in pair)
+        if path not in without
+        and not any(name.startswith(f"{path}.") for pair in shared for name in pair)
         and (block := _block(labels, path, nodes))
     ]
+    holders = {path.rpartition(".")[0] for path in without}
+    found = [b for b in found if b.path in holders or not any(p.startswith(f"{b.path}.") for p in without)]
     paths = [block.path for block in found]
     return [b for b in found if not any(other.startswith(f"{b.path}.") for other in paths)]
 
