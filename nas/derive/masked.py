@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, fx
+from torch.fx.node import map_arg
 
 from nas.derive.labels.conditions import Table
 from nas.derive.labels.labels import Labels, Normalised
@@ -91,8 +92,8 @@ class Masked:
                 operand = torch.zeros_like(operand).index_copy(axis, own, part) if is_kept_long else part
             values = {**values, rule.operand: operand}
             more = {"scale": len(kept[rule.axes[0]]) ** -0.5} if rule.kind == "scale" else {}
-        args = _doubled(fx.node.map_arg(list(node.args), values.__getitem__))
-        named = _doubled(fx.node.map_arg([*node.kwargs.values()], values.__getitem__))
+        args = _doubled(map_arg(list(node.args), values.__getitem__))
+        named = _doubled(map_arg([*node.kwargs.values()], values.__getitem__))
         if rule is None or rule.kind != "norm" or not kept:
             return target(*args, **dict(zip(node.kwargs, named, strict=True)), **more)
         full = self._labels.shape(rule.operand)

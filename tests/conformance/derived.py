@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import timm.models as timms
 import torch
@@ -126,7 +126,7 @@ class Language(nn.Module):
 
 
 def _unet() -> nn.Module:
-    from diffusers import UNet2DModel
+    from diffusers.models.unets.unet_2d import UNet2DModel
 
     return UNet2DModel(
         sample_size=8,
@@ -162,16 +162,16 @@ def _ghost() -> nn.Module:
 INVERTED = [[1, 16, 1, 1], [4, 24, 2, 2], [4, 32, 2, 2]]
 
 MODELS: Mapping[str, Callable[[], tuple[Any, ...]]] = {
-    "resnet": lambda: (timms.ResNet(timms.resnet.BasicBlock, (2, 1, 1, 1), channels=(16, 16, 24, 32), num_classes=5), _image(32)),
+    "resnet": lambda: (timms.ResNet(cast(Any, timms.resnet.BasicBlock), (2, 1, 1, 1), channels=(16, 16, 24, 32), num_classes=5), _image(32)),
     "bottleneck": lambda: (
-        timms.ResNet(timms.resnet.Bottleneck, (2, 1, 1, 1), channels=(16, 16, 16, 16), cardinality=4, base_width=16, num_classes=5),
+        timms.ResNet(cast(Any, timms.resnet.Bottleneck), (2, 1, 1, 1), channels=(16, 16, 16, 16), cardinality=4, base_width=16, num_classes=5),
         _image(32),
     ),
     "mobilenetv2": lambda: (torchvisions.MobileNetV2(5, inverted_residual_setting=INVERTED), _image(32)),
     "mobilenetv3": lambda: (torchvisions.mobilenet_v3_small(num_classes=5), _image(32)),
     "efficientnet": lambda: (timms.create_model("test_efficientnet", num_classes=5), _image(32)),
     "regnet": lambda: (torchvisions.RegNet(BlockParams.from_init_params(4, 16, 16.0, 2.0, 8, se_ratio=0.25), 5), _image(32)),
-    "densenet": lambda: (torchvisions.DenseNet(16, (2, 2), 16, num_classes=5), _image(32)),
+    "densenet": lambda: (torchvisions.DenseNet(16, cast(Any, (2, 2)), 16, num_classes=5), _image(32)),
     "shufflenet": lambda: (torchvisions.ShuffleNetV2([2, 2, 2], [16, 32, 48, 64, 96], 5), _image(32)),
     "convnext": lambda: (timms.create_model("test_convnext", num_classes=5), _image(32)),
     "ghostnet": lambda: (_ghost(), _image(32)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -152,7 +153,7 @@ def test_tied_weights_stay_one_parameter():
     x = torch.randint(9, (2, 4))
     found = derive(model, (x,))
     _run(found.family, found.state_dict, model, x)
-    network = Supernet(found.family).extract(found.family.space.smallest())
+    network: Any = Supernet(found.family).extract(found.family.space.smallest())
     assert network.model.head.weight is network.model.embedding.weight
     assert sum(p.numel() for p in network.parameters()) == 9 * 8 + 2 * (8 * 8 + 8)
 
@@ -185,7 +186,7 @@ def test_several_inputs_are_taken_by_name():
             return self.c(self.a(pixels) * self.b(context))
 
     found = derive(Both().eval(), (vector(), vector(4)))
-    x = found.family.example_input(found.family.space.largest(), 3)
+    x: Any = found.family.example_input(found.family.space.largest(), 3)
     assert {name: tuple(tensor.shape) for name, tensor in x.items()} == {"pixels": (3, 6), "context": (3, 4)}
     assert Supernet(found.family)(x, found.family.space.smallest()).shape == (3, 3)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,23 +26,24 @@ def replaced(name: str, wrong: Rule) -> Iterator[None]:
         rule(name)(right)
 
 
-def _cat_reversed(labels, node, tensors, dim=0):
+def _cat_reversed(labels, node, tensors, dim=0) -> Any:
     return rules()["concat"](labels, node, tensors[::-1], dim)
 
 
-def _chunk_reversed(labels, node, *args):
-    return rules()["split"](labels, node, *args)[::-1]
+def _chunk_reversed(labels, node, *args) -> Any:
+    pieces: Any = rules()["split"](labels, node, *args)
+    return pieces[::-1]
 
 
 def _heads_reversed(labels, node, *args):
-    tables = rules()["view"](labels, node, *args)
+    tables: Any = rules()["view"](labels, node, *args)
     if len(tables) == 5:
         tables[3] = tables[3][::-1] if tables[3] is not None else None
     return tables
 
 
 def _flatten_rolled(labels, node, *args):
-    tables = rules()["view"](labels, node, *args)
+    tables: Any = rules()["view"](labels, node, *args)
     return [table if table is None or len(table) < 9 else np.roll(table, 1, 0) for table in tables]
 
 

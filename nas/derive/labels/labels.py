@@ -86,7 +86,7 @@ class Labels:
             return [[*each.shape] for each in value]
         return None
 
-    def of(self, node: fx.Node) -> list[Table]:
+    def of(self, node: fx.Node) -> Tables:
         """Return a new list of the tables of a node's axes."""
         return list(self.values[node])
 

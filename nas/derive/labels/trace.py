@@ -27,7 +27,7 @@ class Network(nn.Module):
         super().__init__()
         self.model = model
         self._output = output
-        self.__class__ = _taking(tuple(inputs)) if inputs else Network
+        self.__class__: type[Network] = _taking(tuple(inputs)) if inputs else Network  # pyright: ignore[reportAttributeAccessIssue]
 
     def forward(self, *args: torch.Tensor, **kwargs: torch.Tensor) -> torch.Tensor:
         """Run the model and return the output that counts."""

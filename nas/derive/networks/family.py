@@ -184,7 +184,7 @@ class DerivedFamily(Family):
             if getattr(torch, h.dtype).is_floating_point
         }
 
-    def part_costs(self, codes: np.ndarray) -> np.ndarray | None:
+    def part_costs(self, codes: np.ndarray) -> np.ndarray:
         return self._costs(self, codes)
 
 

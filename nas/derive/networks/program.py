@@ -256,9 +256,10 @@ class GraphNetwork(nn.Module):
         scope = dict(code.globals)
         exec(_compiled(code.src), scope)
         # Its forward is the written code, with the inputs' names, which exporters read.
-        self.__class__ = type(
+        own: Any = type(
             "GraphNetwork", (GraphNetwork,), {"forward": scope["forward"], "__module__": __name__}
         )
+        self.__class__ = own  # pyright: ignore[reportAttributeAccessIssue]
         for name, places in writer.constants.items():
             self.register_buffer(name, places, persistent=False)
 

@@ -44,7 +44,8 @@ def record(labels: Labels, axis_of: AxisOf, blocks: Mapping[fx.Node, str]) -> tu
 
 def _step(labels: Labels, node: fx.Node, axis_of: AxisOf, block: str) -> Step:
     name, axes = name_of(node), ()
-    args: tuple[Any, ...] = node.args
+    args: Any = node.args
+    named: Any = node.kwargs
     if name in SIZED:
         axes = tuple(axis_of(table, size) for table, size in labels.axes(node))
         if name in ("layer_norm", "rms_norm"):
@@ -53,7 +54,7 @@ def _step(labels: Labels, node: fx.Node, axis_of: AxisOf, block: str) -> Step:
             dim = args[1] % len(labels.shape(args[0]))
             axes = axes[dim : dim + len(args[2])]
     elif name in PIECES:
-        dim = args[2] if len(args) > 2 else node.kwargs.get("dim", 0)
+        dim = args[2] if len(args) > 2 else named.get("dim", 0)
         pieces = zip(labels.values[node], labels.shapes(node) or [], strict=True)
         axes = tuple(axis_of(tables[dim], shape[dim]) for tables, shape in pieces)
     elif name in PLACES:

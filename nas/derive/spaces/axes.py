@@ -96,7 +96,7 @@ def _run(outer: Axis, inner: Axis) -> Axis:
 
 def _shuffled(places: np.ndarray, names: np.ndarray, units: Units, times: int) -> Axis | None:
     lengths = units.lengths[names]
-    codes = np.ravel_multi_index(tuple(places.T), tuple(lengths.tolist()))
+    codes = np.asarray(np.ravel_multi_index(tuple(places.T), tuple(lengths.tolist())))
     if (np.bincount(codes, minlength=int(lengths.prod())) != times).any():
         return None
     order = np.empty(len(codes), np.int64)

@@ -75,9 +75,10 @@ def _block(labels: Labels, path: str, nodes: Sequence[fx.Node]) -> Block | None:
         return None  # what is added began outside
     for first, second in zip(labels.of(operand), labels.of(result), strict=True):
         one, other = labels.conditions.resolve(first), labels.conditions.resolve(second)
-        if (one is None) != (other is None) or (
-            one is not None and (one.shape != other.shape or (one != other).any())
-        ):
+        if one is None or other is None:
+            if one is not other:
+                return None
+        elif one.shape != other.shape or (one != other).any():
             return None
     return Block(path, result, operand, own)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 from hypothesis import given, settings
@@ -22,7 +23,8 @@ def keep_sets(conditions: Conditions, *tables: Table) -> set[tuple[tuple[bool, .
     for kept in product((False, True), repeat=len(atoms)):
         out = np.zeros(conditions.count, bool)
         out[[atom for atom, own in zip(atoms, kept, strict=True) if not own]] = True
-        found.add(tuple(tuple((~out[t].any(1)).tolist()) if t is not None else () for t in resolved))
+        rows: list[Any] = [() if t is None else tuple((~out[t].any(1)).tolist()) for t in resolved]
+        found.add(tuple(rows))
     return found
 
 
@@ -41,7 +43,7 @@ def _unified(
     conditions = Conditions()
     base = np.concatenate([[0], conditions.fresh(atoms)[:, 0]])
     tables = [base[np.array(first)], base[np.array(second)]]
-    conditions.unify(*tables, "meet")
+    conditions.unify(tables[0], tables[1], "meet")
     return conditions, tables
 
 

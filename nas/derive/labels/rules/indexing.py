@@ -40,7 +40,9 @@ def piece(labels: Labels, table: Table) -> Table:
 def narrow(labels: Labels, node: fx.Node, x: fx.Node, dim: int, start: int, length: int) -> Tables:
     """A piece of an axis."""
     start %= labels.shape(x)[dim]
-    return slice_(labels, node, x, dim, start, start + length)
+    tables = labels.of(x)
+    tables[dim] = piece(labels, None if tables[dim] is None else tables[dim][start : start + length])
+    return tables
 
 
 @rule("select")

@@ -56,7 +56,8 @@ def addmm(
     labels: Labels, node: fx.Node, c: fx.Node, a: fx.Node, b: fx.Node, beta: Any = 1, alpha: Any = 1
 ) -> Tables:
     """A product, and a summand that broadcasts."""
-    out, own, shape = matmul(labels, node, a, b), labels.of(c), labels.shape(node)
+    out: Any = matmul(labels, node, a, b)
+    own, shape = labels.of(c), labels.shape(node)
     sizes = labels.shape(c)
     for axis in range(-len(own), 0):
         if sizes[axis] == shape[axis] != 1:
