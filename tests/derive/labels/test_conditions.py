@@ -20,10 +20,11 @@ def keep_sets(conditions: Conditions, *tables: Table) -> set[tuple[tuple[bool, .
     resolved = [conditions.resolve(table) for table in tables]
     atoms = sorted({int(a) for table in resolved if table is not None for a in table.ravel()} - {0})
     found = set()
+    kept: Any
     for kept in product((False, True), repeat=len(atoms)):
         out = np.zeros(conditions.count, bool)
         out[[atom for atom, own in zip(atoms, kept, strict=True) if not own]] = True
-        rows: list[Any] = [() if t is None else tuple((~out[t].any(1)).tolist()) for t in resolved]
+        rows: list[Any] = [() if t is None else (*(~out[t].any(1)).tolist(),) for t in resolved]
         found.add(tuple(rows))
     return found
 
