@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import Any
 
 import numpy as np
 from hypothesis import given, settings
@@ -20,11 +19,11 @@ def keep_sets(conditions: Conditions, *tables: Table) -> set[tuple[tuple[bool, .
     resolved = [conditions.resolve(table) for table in tables]
     atoms = sorted({int(a) for table in resolved if table is not None for a in table.ravel()} - {0})
     found = set()
-    kept: Any
+
     for kept in product((False, True), repeat=len(atoms)):
         out = np.zeros(conditions.count, bool)
         out[[atom for atom, own in zip(atoms, kept, strict=True) if not own]] = True
-        rows: list[Any] = [() if t is None else (*(~out[t].any(1)).tolist(),) for t in resolved]
+        rows = [() if t is None else tuple(map(bool, ~out[t].any(1))) for t in resolved]
         found.add(tuple(rows))
     return found
 
