@@ -23,8 +23,8 @@ def keep_sets(conditions: Conditions, *tables: Table) -> set[tuple[tuple[bool, .
     for kept in product((False, True), repeat=len(atoms)):
         out = np.zeros(conditions.count, bool)
         out[[atom for atom, own in zip(atoms, kept, strict=True) if not own]] = True
-        rows = [() if t is None else tuple(map(bool, ~out[t].any(1))) for t in resolved]
-        found.add(tuple(rows))
+        kept_rows = [[] if t is None else np.logical_not(out[t].any(1)).tolist() for t in resolved]
+        found.add(tuple(map(tuple, kept_rows)))
     return found
 
 
