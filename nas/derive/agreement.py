@@ -57,8 +57,9 @@ class Agreement:
                 self._expected[subnet] = network(*self._inputs)
         expected = self._expected[subnet]
         try:
-            network = family.build(subnet).double().eval()
-            _load(network, state)
+            with torch.device("meta"):  # first values would take longer than the run
+                network = family.build(subnet).eval()
+            _fill(network, state)
             with doubled():
                 given = network(*self._inputs)
         except Exception as error:
@@ -69,10 +70,16 @@ class Agreement:
         return "" if error <= CAST else f"its output differs by {error:.0e}"
 
 
-def _load(network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
-        if name in state:
-            tensor.copy_(state[name])
+def _fill(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Give a network on the meta device its tensors."""
+    for path, module in network.named_modules():
+        prefix = f"{path}." if path else ""
+        for leaf, parameter in module._parameters.items():
+            if parameter is not None:
+                module._parameters[leaf] = nn.Parameter(state[prefix + leaf], requires_grad=False)
+        for leaf, buffer in module._buffers.items():
+            if buffer is not None:
+                module._buffers[leaf] = state[prefix + leaf]
 
 
 def sliced(tensor: Tensor, axes: Sequence[Axis], choices: LengthChoices, largest: LengthChoices) -> Tensor:
