@@ -12,6 +12,7 @@ from .api import (
     TrainingResult as TrainingResult,
     compare as compare,
     load as load,
+    search_zoo as search_zoo,
 )
 
 __version__: str

@@ -52,3 +52,4 @@ from .verbs.training import (
     read_training as read_training,
     train_model as train_model,
 )
+from .verbs.zoo import search_zoo as search_zoo

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from nas.progress import Listener
 
 _SAMPLERS = ("anyfit", "tpe", "nsga2", "random", "evolution")
 _KEPT = ("resume", "trials", "as_json")  # what may be given beside --resume
+_OF_ZOO = ("zoo", "latency", "macs", "params", "size", "quality", "runtime", "threads", "batch_size")
 
 
 @click.command()
@@ -36,6 +37,7 @@ _KEPT = ("resume", "trials", "as_json")  # what may be given beside --resume
 @click.option("--params", metavar="COUNT", help="At most so many parameters: 1.5M.")
 @click.option("--size", metavar="BYTES", help="At most this much for the weights: 6MB.")
 @model_option
+@click.option("--zoo", metavar="NAME", default=None, help="Choose among published models instead: timm.")
 @data_options(required=False)
 @quality_option
 @runtime_option
@@ -91,14 +93,22 @@ def command(ctx: click.Context, as_json: bool, resume: Path | None, **options: A
       nas search --latency 2ms --size 1MB --threads 1
       nas search --macs 5M --data path/to/images
       nas search --resume runs/mbv3-cifar10-20ms-1
+      nas search --zoo timm --latency 20ms        the best published model
 
     Candidates are ranked by prediction; finalists are measured on this machine, and the answer's measured latency is
     within the budget. Latencies are those of the calm machine: reference programs that run in turns with what is
     measured tell how far it is from its calm pace. Exit code 3: no subnet keeps the budget.
     """
     with _sigterm_interrupts(), shown_progress() as progress:
+        if options["zoo"] is not None:
+            _refuse_others(
+                ctx, "--zoo", (*_OF_ZOO, "as_json"), "which asks for published models; leave it out"
+            )
+            _search_zoo({name: options[name] for name in _OF_ZOO}, as_json, progress)
+            return
+        del options["zoo"]
         if resume is not None:
-            _require_own(ctx)
+            _refuse_others(ctx, "--resume", _KEPT, "but the run has its own; give only --trials with it")
             found = api.resume_search(resume, options["trials"], progress)
         else:
             run_dir = options.pop("run_dir")
@@ -123,14 +133,29 @@ def _config(options: dict[str, Any], run_dir: Path | None, progress: Listener) -
     return search.SearchConfig(budget, models.model_place(model, progress), data=data, **options)
 
 
-def _require_own(ctx: click.Context) -> None:
-    """Refuse what a run that is continued has of its own."""
+def _search_zoo(options: dict[str, Any], as_json: bool, progress: Listener) -> None:
+    found = api.search_zoo(**options, progress=progress)
+    if as_json:
+        emit_json(found.to_dict())
+    elif found.front:
+        console = result_console()
+        console.print(found.table().to_rich())
+        for text in found.remarks:
+            console.print(text, soft_wrap=True)
+        for words, next_command in zip(("\nnext", "or"), found.next_commands, strict=False):
+            console.print(f"{words:<8} {next_command}", soft_wrap=True)
+    if found.interrupted:
+        raise KeyboardInterrupt
+    if found.answer is None:
+        raise InfeasibleError(found.reason)
+
+
+def _refuse_others(ctx: click.Context, beside: str, kept: Sequence[str], why: str) -> None:
+    """Refuse what means nothing beside an option."""
     for name in ctx.params:
-        if name not in _KEPT and ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE:
+        if name not in kept and ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE:
             option = f"--{name.replace('_', '-')}"
-            raise UsageError(
-                f"{option} is given beside --resume, but the run has its own; give only --trials with it"
-            )
+            raise UsageError(f"{option} is given beside {beside}, {why}")
 
 
 @contextmanager

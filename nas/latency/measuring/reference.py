@@ -12,7 +12,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -83,33 +83,58 @@ class References:
 
 def open_references(family: elastic.Family, runtime: Runtime, workload: Workload) -> References:
     """Return the reference programs of a family, lowered once for a runtime and kept where they are small."""
-    digest = _digest(family, runtime)
-    home = cache_folder() / "references" / digest
-    store = home / f"{workload.key}-{machine_fingerprint(runtime.device).digest}.json"
+    return open_reference_programs(
+        _what(family), lambda folder: _lower(family, runtime, folder), runtime, workload
+    )
+
+
+def open_reference_programs(
+    what: Sequence[Any], write: Callable[[Path], Mapping[str, str]], runtime: Runtime, workload: Workload
+) -> References:
+    """Return reference programs of any kind, written once for a runtime and kept where they are small.
+
+    Args:
+        what: Everything that decides the files but the runtime, as JSON takes it.
+        write: Writes them into a folder and returns the files' names by those of the programs.
+        runtime: What runs them.
+        workload: Batch size, threads and number format.
+    """
+    home, store = _home(what, runtime), _store(what, runtime, workload)
     ready = home / "programs"
     if ready.is_dir():
         return References(_files(ready), store)
     scratch = tempfile.TemporaryDirectory(prefix="anyfit-reference-")
-    _lower(family, runtime, Path(scratch.name))
-    size = sum(path.stat().st_size for path in Path(scratch.name).iterdir())
-    if size > _KEPT_BYTES:
-        return References(_files(Path(scratch.name)), store, scratch)
-    _keep(Path(scratch.name), ready)
+    folder = Path(scratch.name)
+    write_json(folder / _FILES, dict(write(folder)))
+    if sum(path.stat().st_size for path in folder.iterdir()) > _KEPT_BYTES:
+        return References(_files(folder), store, scratch)
+    _keep(folder, ready)
     scratch.cleanup()
     return References(_files(ready), store)
 
 
 def calm_latencies(family: elastic.Family, runtime: Runtime, workload: Workload) -> dict[str, float]:
     """Return the calm latencies of a family's reference programs that this machine knows, in ms; makes nothing."""
-    home = cache_folder() / "references" / _digest(family, runtime)
-    store = home / f"{workload.key}-{machine_fingerprint(runtime.device).digest}.json"
-    return {name: known.ms for name, known in _read(store).items()}
+    return known_calm_latencies(_what(family), runtime, workload)
 
 
-def _digest(family: elastic.Family, runtime: Runtime) -> str:
-    """Return a short name for everything that decides the program files."""
-    what = [family.name, dict(family.options), family.space.digest, runtime.name, runtime.version]
-    return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:20]
+def known_calm_latencies(what: Sequence[Any], runtime: Runtime, workload: Workload) -> dict[str, float]:
+    """Return the calm latencies, in ms, that are known of what `open_reference_programs` opens; makes nothing."""
+    return {name: known.ms for name, known in _read(_store(what, runtime, workload)).items()}
+
+
+def _what(family: elastic.Family) -> list[Any]:
+    return [family.name, dict(family.options), family.space.digest]
+
+
+def _home(what: Sequence[Any], runtime: Runtime) -> Path:
+    """Return the folder of everything that decides the program files."""
+    text = json.dumps([*what, runtime.name, runtime.version], sort_keys=True, default=str)
+    return cache_folder() / "references" / hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def _store(what: Sequence[Any], runtime: Runtime, workload: Workload) -> Path:
+    return _home(what, runtime) / f"{workload.key}-{machine_fingerprint(runtime.device).digest}.json"
 
 
 def _files(folder: Path) -> dict[str, Path]:
@@ -128,13 +153,13 @@ def _keep(folder: Path, ready: Path) -> None:
             raise
 
 
-def _lower(family: elastic.Family, runtime: Runtime, folder: Path) -> None:
-    """Write the program files into `folder`, with a list of them."""
+def _lower(family: elastic.Family, runtime: Runtime, folder: Path) -> dict[str, str]:
+    """Write the program files into `folder` and return their names."""
     files: dict[str, str] = {}
     for name, subnet in ((SMALLEST, family.space.smallest()), (LARGEST, family.space.largest())):
         if not files or _bytes(family, subnet) <= _LARGE_BYTES:
             files[name] = _lower_one(family, subnet, runtime, folder, name).name
-    write_json(folder / _FILES, files)
+    return files
 
 
 def _bytes(family: elastic.Family, subnet: Subnet) -> int:
@@ -186,4 +211,12 @@ def _read(store: Path) -> dict[str, CalmLatency]:
         return {}
 
 
-__all__ = ["LARGEST", "SMALLEST", "References", "calm_latencies", "open_references"]
+__all__ = [
+    "LARGEST",
+    "SMALLEST",
+    "References",
+    "calm_latencies",
+    "known_calm_latencies",
+    "open_reference_programs",
+    "open_references",
+]

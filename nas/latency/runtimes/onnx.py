@@ -13,9 +13,10 @@ import logging
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 from nas import elastic
 from nas.errors import NasError
@@ -151,10 +152,15 @@ def export_arguments(
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Silence the exporters: their warnings are about themselves, not about the network."""
+    import torch
+
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript")]
     levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), ExitStack() as patches:
         warnings.simplefilter("ignore")
+        # torch always turns this log on, and it prints whole graphs to the standard output where an export fails.
+        if hasattr(torch._C, "_jit_set_onnx_log_enabled"):
+            patches.enter_context(patch.object(torch._C, "_jit_set_onnx_log_enabled", lambda enabled: None))
         for logger in loggers:
             logger.setLevel(logging.ERROR)
         try:
