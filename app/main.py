@@ -12,6 +12,7 @@ PAGES = {
         ("search", "Search", "search"),
         ("explore", "Explore", "scatter_plot"),
         ("latency", "Latency", "speed"),
+        ("zoo", "Published models", "pets"),
     ],
     "Try": [
         ("classify", "Try it", "image_search"),

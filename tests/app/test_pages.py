@@ -11,7 +11,7 @@ import pytest
 from nas import jobs
 from tests.app.invented import write_run
 
-PAGES = ["home", "search", "explore", "latency", "classify", "generator", "diffuse", "export"]
+PAGES = ["home", "search", "explore", "latency", "zoo", "classify", "generator", "diffuse", "export"]
 Page = Callable[..., Any]
 
 

@@ -183,7 +183,7 @@ def test_a_phone_shows_every_page_without_scrolling_sideways(
     visit: Visit, shot: Shot, server: Server
 ) -> None:
     page = visit(viewport=NARROW, dark=True)
-    for name in ("", "search", "explore", "latency", "classify", "generator", "diffuse", "export"):
+    for name in ("", "search", "explore", "latency", "zoo", "classify", "generator", "diffuse", "export"):
         page.goto(f"{server.url}/{name}")
         page.wait_for_selector("h1")
         settle(page)
