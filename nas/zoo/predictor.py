@@ -65,7 +65,9 @@ class LatencyPredictor:
         base = counts @ self._costs
         if self._process is None:
             return base, np.full(len(counts), self._spread)
-        rest, spread = self._process.predict((log_counts(counts) - self._mean) / self._scale, return_std=True)
+        rest, spread, *_ = self._process.predict(
+            (log_counts(counts) - self._mean) / self._scale, return_std=True
+        )
         return base * np.exp(rest), spread
 
 
