@@ -99,6 +99,10 @@ class ZooResult:
     def remarks(self) -> list[str]:
         """What to say beside the table: how far predictions err, what a larger model costs, what was left out."""
         found = []
+        if self.interrupted:
+            found.append(
+                f"interrupted with {self.samples} models measured; the same command goes on from there"
+            )
         if self.error:
             found.append(
                 f"predictions err by {self.error['median_pct']:.1f}% (median; {self.error['within_10pct']:.0f}% of "

@@ -116,6 +116,7 @@ def test_an_interrupted_search_answers_and_is_gone_on_with(zoo: Zoo, tmp_path: P
     hear = as_progress(lambda stage, done, total, note: notes.append(note))
     result = search(zoo, profile, SimulatedMachine(before=interrupt), 20.0, progress=hear)
     assert result.interrupted and result.answer is not None and result.samples == 20
+    assert "20 models measured; the same command goes on" in result.remarks[0]
     assert any("best so far" in note for note in notes)
     later = SimulatedMachine()
     found = search(zoo, profile, later, 20.0)
