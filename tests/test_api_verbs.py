@@ -169,8 +169,7 @@ def test_a_network_is_quantized_from_its_subnet(
 
     def invented(artifact, folder, model, evaluators, runtime, workload, *, report):
         assert (artifact / "model.onnx").is_file()
-        assert (runtime.name, workload.threads) == ("onnxruntime", 1)
-        assert [each.quality.name for each in evaluators] == ["agreement", "divergence"]
+        assert (runtime.name, workload.threads, evaluators) == ("onnxruntime", 1, [])
         report("measuring")
         return Quantized("convolutions", {"convolutions": 2.0}, (2.0, 1.0), (), (400, 100))
 

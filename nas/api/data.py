@@ -8,7 +8,7 @@ from typing import Any
 from nas.data import Data, open_data
 
 AnyData = Data | Mapping[str, Any] | str
-"""Images: opened ones, a source such as "digits" or a folder, or the arguments of `nas.train.open_data`."""
+"""Images: opened ones, a source such as "digits" or a folder, or the arguments of `nas.data.open_data`."""
 
 
 def opened(data: AnyData | None) -> Data | None:

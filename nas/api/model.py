@@ -102,7 +102,7 @@ class Model(models.Model[FamilyT]):
             threads: That run a network, at least 1.
             batch_size: Inputs of one pass, at least 1.
             statistic: What the latency budget is about.
-            data: Images for qualities that are measured on some: a source, or the arguments of `nas.train.open_data`.
+            data: Images for qualities that are measured on some: a source, or the arguments of `nas.data.open_data`.
             quality: What is maximised; None for the first of the model's task.
             trials: Subnets to evaluate; None for 500, or 64 where each is measured.
             sampler: What proposes subnets, one of `nas.search.SAMPLERS`.

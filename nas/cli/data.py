@@ -40,7 +40,7 @@ def data_options(required: bool) -> Callable[[Callable[..., Any]], Callable[...,
 
 
 def given_data(options: dict[str, Any]) -> dict[str, Any] | None:
-    """Take the data options out of `options`; returns the arguments of `nas.train.open_data`, None without --data."""
+    """Take the data options out of `options`; returns the arguments of `nas.data.open_data`, None without --data."""
     spec, root, download, image_column, label_column = (options.pop(name) for name in _NAMES)
     if spec is None:
         return None

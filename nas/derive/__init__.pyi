@@ -1,3 +1,4 @@
+from .checks import check_module as check_module
 from .derivation import Derivation as Derivation, derive as derive
 from .networks.family import DerivedFamily as DerivedFamily
 from .proof import prove as prove

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from nas.derive.agreement import Agreement, family_of_modules
+from nas.derive.checks import check_module
 from nas.derive.draft import Draft
 from nas.derive.labels.labels import Labels
 from nas.derive.labels.trace import Network, input_names, trace
@@ -100,18 +100,10 @@ def derive(
 
 
 def _check(module: nn.Module) -> None:
-    tensors = [*module.parameters(), *module.buffers()]
     what = type(module).__name__
-    if isinstance(module, torch.jit.ScriptModule):
-        raise UsageError(
-            f"{what} is a ScriptModule, whose code cannot be followed; give the module it was made of"
-        )
+    check_module(module, what)
     if any(each.training for each in module.modules()):
         raise UsageError(f"{what} is in training mode; call its eval() first")
-    if others := {str(t.device) for t in tensors if t.device.type != "cpu"}:
-        raise UsageError(f"{what} is on {min(others)}; move it with .cpu() first")
-    if others := {str(t.dtype) for t in tensors if t.is_floating_point() and t.dtype != torch.float32}:
-        raise UsageError(f"{what} has tensors of {min(others)}; make it single precision with .float() first")
     if not any(True for _ in module.parameters()):
         raise UsageError(f"{what} has no parameters, so there is nothing to choose; give a model that has")
 

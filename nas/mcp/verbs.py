@@ -97,7 +97,7 @@ def _qualities(model: api.Model) -> list[QualityRange]:
             table_minimum=float(values[each.name].min()) if each.name in values else None,
             table_maximum=float(values[each.name].max()) if each.name in values else None,
         )
-        for each in model.task.qualities
+        for each in model.task.qualities_of(model)
     ]
 
 

@@ -214,7 +214,7 @@ def test_what_cannot_be_derived_is_refused_in_one_sentence():
     cases = {
         "make its forward free of branches on values": (Branch().eval(), vector()),
         r"call its eval\(\) first": (linear(6, 16), vector()),
-        "make it single precision": (linear(6, 16).double().eval(), vector().double()),
+        "give it in single precision": (linear(6, 16).double().eval(), vector().double()),
         "nothing of Linear can be made smaller": (linear(6, 16).eval(), vector()),
         "has no parameters": (nn.ReLU().eval(), vector()),
         "ScriptModule": (torch.jit.script(linear(6, 16).eval()), vector()),

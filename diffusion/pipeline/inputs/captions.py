@@ -60,7 +60,7 @@ def open_described(
     """Open images with captions of their own, or whose classes become captions.
 
     Args:
-        spec: What `nas.train.open_data` takes, or a folder with metadata.jsonl, or parquet files with captions.
+        spec: What `nas.data.open_data` takes, or a folder with metadata.jsonl, or parquet files with captions.
         caption_column: Where the captions are; None for "text" or "caption".
         **given: Other arguments of `open_data`.
 

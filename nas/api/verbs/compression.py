@@ -122,7 +122,7 @@ def quantize_model(
     hear = as_progress(progress)
     evaluators = [
         model.task.evaluator(model, quality, data, split="test")
-        for quality in model.task.qualities
+        for quality in model.task.qualities_of(model)
         if data is not None or not model.task.needs_data(quality)
     ]
     with tempfile.TemporaryDirectory(prefix="anyfit-") as scratch:

@@ -90,7 +90,7 @@ def export_target(
     )
     how.require(workload)
     evaluators = [] if data is None else [
-        model.task.evaluator(model, each, data, split="test") for each in model.task.qualities
+        model.task.evaluator(model, each, data, split="test") for each in model.task.qualities_of(model)
     ]  # fmt: skip
     quality, latency = [], []
     if target is not None:

@@ -2,7 +2,6 @@ from .digest import weights_digest as weights_digest
 from .module import (
     by_place as by_place,
     tensor_of as tensor_of,
-    check_module as check_module,
     checked as checked,
     chosen_output as chosen_output,
     copied as copied,

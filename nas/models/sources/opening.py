@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from nas import derive
 from nas._extras import missing
 from nas.errors import NasError, UsageError
 from nas.models import sources
@@ -77,7 +78,7 @@ def network_of(
     Raises:
         UsageError: It is no module that can be worked with, or does not run on the example.
     """
-    known = sources.check_module(module)
+    known = derive.check_module(module)
     if example is None:
         raise UsageError(
             f"nothing says what {type(known).__name__} takes; give an example, such as "
