@@ -72,7 +72,7 @@ types: $(DEV)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 pytest: $(DEV)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --count-lines $(COVERAGE) --deselect $(COMPILED)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --count-lines $(COVERAGE) --durations 40 --deselect $(COMPILED)
 	$(BIN)/python -m pytest $(COMPILED)
 	$(BIN)/python -m slipcover --merge $(COVERAGE) --out $(COVERAGE)
 
