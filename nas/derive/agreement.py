@@ -19,7 +19,7 @@ from nas.derive.networks.program import GraphNetwork, Program, kept, with_tensor
 from nas.derive.networks.specification import Number
 from nas.derive.proof import CAST, doubled, revealing
 from nas.derive.spaces.units import Dimensions
-from nas.elastic import Axis, LengthChoices
+from nas.elastic import Axis, crop_centre
 from nas.space import Subnet
 
 TRIES = 32
@@ -43,31 +43,33 @@ class Agreement:
     @torch.no_grad()
     def difference(self, family: DerivedFamily, subnet: Subnet) -> str:
         """Return in what a subnet of the model's modules differs from the graph; empty if in nothing."""
-        largest = family.space.largest()
-        spec = family.specification
-        left_out = tuple(f"{path}." for block, path in spec.blocks.items() if not subnet[block])
-        state = {
-            name: sliced(tensor, spec.tensors.get(name, ()), subnet, largest)
-            for name, tensor in self._state.items()
-            if not name.startswith(left_out)
-        }
         if subnet not in self._expected:
-            network = with_tensors(GraphNetwork(self._program, subnet, largest, exact=True), state)
+            state = slices(family, subnet, self._state)
+            graph = GraphNetwork(self._program, subnet, family.space.largest(), exact=True)
+            network = with_tensors(graph, state)
             with doubled():
                 self._expected[subnet] = network(*self._inputs)
         expected = self._expected[subnet]
         try:
-            with torch.device("meta"):  # first values would take longer than the run
-                network = family.build(subnet).eval()
-            _fill(network, state)
-            with doubled():
-                given = network(*self._inputs)
+            given = run_modules(family, subnet, self._state, self._inputs)
         except Exception as error:
             return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}"
         if given.shape != expected.shape:
             return f"its output has shape {tuple(given.shape)} instead of {tuple(expected.shape)}"
         error = float((given - expected).abs().max() / expected.abs().max().clamp_min(1e-12))
         return "" if error <= CAST else f"its output differs by {error:.0e}"
+
+
+@torch.no_grad()
+def run_modules(
+    family: DerivedFamily, subnet: Subnet, state: Mapping[str, Tensor], inputs: Sequence[Tensor]
+) -> Tensor:
+    """Run a subnet in double precision on its slices of a full state."""
+    with torch.device("meta"):  # first values would take longer than the run
+        network = family.build(subnet).eval()
+    _fill(network, slices(family, subnet, state))
+    with doubled():
+        return network(*inputs)
 
 
 def _fill(network: nn.Module, state: Mapping[str, Tensor]) -> None:
@@ -82,12 +84,19 @@ def _fill(network: nn.Module, state: Mapping[str, Tensor]) -> None:
                 module._buffers[leaf] = state[prefix + leaf]
 
 
-def sliced(tensor: Tensor, axes: Sequence[Axis], choices: LengthChoices, largest: LengthChoices) -> Tensor:
-    """Return the entries of a tensor that a subnet keeps."""
-    for place, axis in enumerate(axes):
-        if axis.dimensions:
-            tensor = tensor.index_select(place, torch.tensor(kept(axis, choices, largest)))
-    return tensor
+def slices(family: DerivedFamily, subnet: Subnet, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the entries of each tensor of a full state that a subnet keeps."""
+    spec, largest, found = family.specification, family.space.largest(), {}
+    left_out = tuple(f"{path}." for block, path in spec.blocks.items() if not subnet[block])
+    for name, tensor in state.items():
+        if name.startswith(left_out):
+            continue
+        for place, axis in enumerate(spec.tensors.get(name, ())):
+            if axis.dimensions:
+                tensor = tensor.index_select(place, torch.tensor(kept(axis, subnet, largest)))
+        kernel = spec.kernels.get(name)
+        found[name] = tensor if kernel is None else crop_centre(tensor, int(subnet[kernel]))
+    return found
 
 
 def some_subnets(family: DerivedFamily, seed: int) -> list[Subnet]:

@@ -18,15 +18,17 @@ from nas.derive.labels.trace import Network, input_names, trace
 from nas.derive.networks.family import DerivedFamily, Template
 from nas.derive.proof import prove as prove_axes
 from nas.derive.report import Report
+from nas.derive.resolutions import Resolutions
 from nas.derive.spaces.choices import lengths_of
 from nas.derive.spaces.depth import Block, residual_blocks
 from nas.derive.spaces.units import Dimensions
 from nas.derive.walk import label
+from nas.elastic import BITS, FULL, offer_bits
 from nas.errors import UsageError
 
 ENOUGH = 0.8
 """Share of the range of MACs that the model's own modules have to reach; with less the graph is used."""
-_OFFERED = ("stream", "head_size")
+_OFFERED = ("stream", "head_size", "kernel", "bits")
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ def derive(
     example_inputs: tuple[Tensor, ...],
     *,
     elastic: str | Sequence[str] = (),
+    resolutions: Sequence[int] = (),
     output: str | int | None = None,
     prove: bool = True,
     seed: int = 0,
@@ -63,7 +66,9 @@ def derive(
         example_inputs: what it is called with, by place; the first axis of each is the batch. Several inputs become
             inputs by the names of the arguments of `module.forward`.
         elastic: kinds of dimensions that are offered beside widths, heads and depth: "stream" (widths of residual
-            sums) and "head_size".
+            sums), "head_size", "kernel" (crops of convolutions of 5 × 5 and more: without training they lose a lot) and
+            "bits" (of weights: 4, 8 or 32).
+        resolutions: heights and widths of the picture that are offered, in pixels; without, it has that of the example.
         output: which output counts where the model returns several: a key, an attribute or a place. What else it
             returns may change with the subnet.
         prove: whether sliced and masked networks are compared; a dimension that fails becomes fixed.
@@ -74,7 +79,7 @@ def derive(
         The family, its weights and the report.
 
     Raises:
-        UsageError: the model cannot be exported, has no output that is one tensor, or takes no such inputs.
+        UsageError: the model cannot be exported, has no output that is one tensor, or takes no such inputs or sizes.
     """
     kinds = (elastic,) if isinstance(elastic, str) else tuple(elastic)
     if unknown := [kind for kind in kinds if kind not in _OFFERED]:
@@ -84,6 +89,7 @@ def derive(
     _check(module)
     clock = _Clock()
     network = Network(module, output, input_names(module, len(example_inputs)))
+    sizes = Resolutions(network, example_inputs, resolutions) if resolutions else None
     traced = trace(network, example_inputs)
     clock.stop("export")
     labels = label(traced)
@@ -92,10 +98,16 @@ def derive(
     clock.stop("labels")
     proof = prove_axes(labels, dimensions, network, traced.examples, seed) if prove else None
     clock.stop("proof")
-    maker = _Maker(labels, dimensions, blocks, network, name or type(module).__name__, output, seed)
+    maker = _Maker(labels, dimensions, blocks, network, name or type(module).__name__, output, seed, sizes)
     draft, family, note = maker.make()
     clock.stop("modules")
+    if sizes is not None:
+        offered = sizes.offered(family.specification, labels)
+        family = DerivedFamily(offered, maker.template)
+        clock.stop("resolutions")
     state = draft.state(graph=family.template is None)
+    if "bits" in kinds:
+        family = offer_bits(family, (*BITS, FULL))
     return Derivation(family, state, draft.report(family, proof, note, clock.seconds))
 
 
@@ -132,15 +144,17 @@ class _Maker:
         name: str,
         output: str | int | None,
         seed: int,
+        sizes: Resolutions | None,
     ) -> None:
         self._labels, self._dimensions, self._blocks = labels, dimensions, list(blocks)
         self._network, self._name, self._output, self._seed = network, name, output, seed
+        self._sizes = sizes
+        self.template = Template.of(network.model, output, labels.trace.input_names)
         self._tied: set[str] = set()
         self._without: set[str] = set()
 
     def make(self) -> tuple[Draft, DerivedFamily, str]:
         """Return the draft and its family, and a sentence why it is the graph's; empty if it is not."""
-        template = Template.of(self._network.model, self._output, self._labels.trace.input_names)
         while True:
             draft = Draft(
                 self._labels, self._dimensions, self._blocks, self._network, self._name, self._output
@@ -149,13 +163,15 @@ class _Maker:
                 raise UsageError(_nothing(self._name, draft))
             agreement = Agreement(draft.program, self._labels.trace, self._seed)
             family, failing = family_of_modules(
-                draft, agreement, template, self._network, self._labels, self._dimensions
+                draft, agreement, self.template, self._network, self._labels, self._dimensions
             )
+            if not failing and self._sizes is not None:
+                failing = self._sizes.failing(family, self._labels, self._dimensions)
             if not failing:
                 return draft, family, ""
             if self._tie(failing):
                 continue
-            if _reach(family, failing) < ENOUGH:
+            if self._sizes is None and _reach(family, failing) < ENOUGH:
                 return draft, DerivedFamily(draft.of_graph), _sentence(failing)
             self._fix(failing)
 
@@ -184,8 +200,9 @@ class _Maker:
             self._without |= failed
             self._blocks = residual_blocks(self._labels, self._without)
         for name in failing.keys() & {*self._dimensions.names}:
-            place = self._dimensions.names.index(name)
-            self._dimensions.fix(place, f"is tied to another length by the model's code: {failing[name]}")
+            self._dimensions.fix(name, f"is tied to another length by the model's code: {failing[name]}")
+        for name in failing.keys() & {*self._dimensions.kernels}:
+            self._dimensions.fix(name, f"cannot be smaller by the model's code: {failing[name]}")
         self._dimensions.settle()
 
 

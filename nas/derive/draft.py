@@ -55,13 +55,15 @@ class Draft:
         """The graph with the axes that decide its numbers."""
         inside = {node: name for name, block in self._blocks.items() for node in block.nodes}
         bypasses = {name: (block.result.name, block.operand.name) for name, block in self._blocks.items()}
-        steps = record(self._labels, self._dimensions.axis, inside)
+        steps = record(self._labels, self._dimensions.axis, inside, self._dimensions.kernel_steps)
         return Program(steps, self._labels.trace.output.name, bypasses)
 
     @cached_property
     def of_modules(self) -> Specification:
         """What makes the family of the model's own modules."""
         axis_of, trace = self._dimensions.axis, self._labels.trace
+        kernels = {kernel.tensor: name for name, kernel in self._dimensions.kernels.items()}
+        products = costs(self._labels, axis_of, self._dimensions.kernel_steps)
         tensors = {
             name: tuple(
                 axis_of(table, size) for table, size in zip(tables, trace.state[name].shape, strict=True)
@@ -73,13 +75,14 @@ class Draft:
         return Specification(
             self._name,
             tuple(self._space()),
-            {name: own for name, own in tensors.items() if any(axis.dimensions for axis in own)},
+            {n: own for n, own in tensors.items() if n in kernels or any(axis.dimensions for axis in own)},
             tuple(numbers_of_layers(self._labels, axis_of, self._network)),
-            tuple(replace(cost, path=self._first_paths[cost.path]) for cost in costs(self._labels, axis_of)),
+            tuple(replace(cost, path=self._first_paths[cost.path]) for cost in products),
             tuple(Input.of(name, x, bool(trace.batch)) for name, x in inputs),
             bool(trace.batch),
             self._output,
             {name: block.path for name, block in self._blocks.items()},
+            kernels=kernels,
         )
 
     @cached_property
@@ -132,18 +135,30 @@ class Draft:
             DerivedDimension(name, "depth", 1, 1, (False, True), (block.path.removeprefix("model."),))
             for name, block in self._blocks.items()
         ]
-        return blocks + [
+        kernels = [
+            DerivedDimension(
+                name,
+                "kernel",
+                kernel.size,
+                1,
+                kernel.choices,
+                tuple(_place(kernel.tensor, a) for a in kernel.axes),
+            )
+            for name, kernel in self._dimensions.kernels.items()
+        ]
+        widths = [
             DerivedDimension(
                 name,
                 each.kind,
                 len(each.atoms),
                 each.unit,
                 lengths_of(len(each.atoms), each.unit),
-                tuple(f"{tensor.removeprefix('model.')}[{axis}]" for tensor, axis in each.where),
+                tuple(_place(tensor, axis) for tensor, axis in each.where),
                 self._renormalised(each.atoms),
             )
             for name, each in self._dimensions.offered()
         ]
+        return blocks + widths + kernels
 
     def _renormalised(self, atoms: Sequence[int]) -> tuple[str, ...]:
         found = []
@@ -161,8 +176,18 @@ class Draft:
         """Return what is told of the family."""
         space = family.space
         totals = family.part_costs(space.codes([space.smallest(), space.largest()])).sum(1)
+        told = {dimension.name: dimension for dimension in self.dimensions}
+        for dimension in space.dimensions:  # the resolution and bits of weights, which the family was given
+            if dimension.name not in told:
+                kind, most = dimension.name.rpartition(".")[2], int(dimension.choices[-1])
+                where = tuple(
+                    part.name.removeprefix("model.") for part in family.parts if dimension.name in part.reads
+                )
+                told[dimension.name] = DerivedDimension(
+                    dimension.name, kind, most, 1, dimension.choices, where
+                )
         return Report(
-            tuple(self.dimensions),
+            tuple(told.values()),
             tuple(self.fixed()),
             (int(totals[0, 0]), int(totals[1, 0])),
             (int(totals[0, 1]), int(totals[1, 1])),
@@ -177,16 +202,24 @@ class Draft:
         """Return the axes of parameters that stay, by length and reason."""
         groups: dict[tuple[int, str], list[str]] = {}
         trace = self._labels.trace
+        cropped = {
+            (kernel.tensor, axis) for kernel in self._dimensions.kernels.values() for axis in kernel.axes
+        }
         for name, tables in self._labels.tensors.items():
             for place, (table, size) in enumerate(zip(tables, trace.state[name].shape, strict=True)):
                 if (
                     name in trace.parameters
                     and size > 1
+                    and (name, place) not in cropped
                     and isinstance(self._dimensions.axis(table, size), Fixed)
                 ):
                     reason = self._labels.conditions.reason(table)
-                    groups.setdefault((size, reason), []).append(f"{name.removeprefix('model.')}[{place}]")
+                    groups.setdefault((size, reason), []).append(_place(name, place))
         return [FixedAxis(tuple(where), size, reason) for (size, reason), where in groups.items()]
+
+
+def _place(tensor: str, axis: int) -> str:
+    return f"{tensor.removeprefix('model.')}[{axis}]"
 
 
 def _is_in(tensor: str, block: Block) -> bool:

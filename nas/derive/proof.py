@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,9 @@ from nas.derive.masked import Masked
 from nas.derive.networks.program import GraphNetwork, Program, kept, with_tensors
 from nas.derive.networks.record import record
 from nas.derive.report import Proof
+from nas.derive.spaces.kernels import ElasticKernel
 from nas.derive.spaces.units import Dimensions
+from nas.elastic import crop_centre
 
 TOLERANCE = 1e-9
 """How much sliced and masked may differ, of the largest output."""
@@ -74,10 +77,10 @@ def _proved(
             errors.append(error)
             moved.append(move)
             if error > TOLERANCE:
-                place = bench.culprit(trial)
+                culprit = bench.culprit(trial)
                 seen = f"fails the proof: sliced and masked differ by {error:.1e} of the output"
-                refuted.append((dimensions.names[place], seen))
-                dimensions.fix(place, seen)
+                refuted.append((culprit, seen))
+                dimensions.fix(culprit, seen)
                 dimensions.settle()
                 bench = _Bench(labels, dimensions, network, inputs, seed)
                 break
@@ -103,11 +106,13 @@ class _Bench:
         self._rng = np.random.default_rng(seed)
         self._inputs = [x.double() if x.is_floating_point() else x for x in inputs]
         self._state = revealing(labels.trace.state, labels.trace.same, seed)
-        self._program = Program(record(labels, dimensions.axis, {}), labels.trace.output.name)
-        self._largest = {name: len(f.atoms) for name, f in dimensions.offered()}
+        steps = record(labels, dimensions.axis, {}, dimensions.kernel_steps)
+        self._program = Program(steps, labels.trace.output.name)
+        widths = {name: len(f.atoms) for name, f in dimensions.offered()}
+        self._largest = widths | {name: kernel.size for name, kernel in dimensions.kernels.items()}
         self._whole = Masked(labels, ())(self._state, self._inputs)
         self._scale = float(self._whole.abs().max().clamp_min(1e-12))
-        self.graph_error = self._error(self._module(self._state), self._whole)
+        self.graph_error = self._error(run_module(network, self._state, self._inputs), self._whole)
 
     def _error(self, given: Tensor, expected: Tensor) -> float:
         if given.shape != expected.shape:
@@ -115,22 +120,16 @@ class _Bench:
         error = float((given - expected).abs().max()) / self._scale
         return math.inf if math.isnan(error) else error
 
-    @torch.no_grad()
-    def _module(self, state: Mapping[str, Tensor]) -> Tensor:
-        own = {name: t for name, t in state.items() if not name.startswith("constant")}
-        names = {n for n, _ in (*self._network.named_parameters(), *self._network.named_buffers())}
-        return functional_call(
-            self._network, {n: t for n, t in own.items() if n in names}, tuple(self._inputs)
-        )
-
     def trial(self, kind: str) -> _Trial:
         """Draw a keep-set: half of every dimension at random, the first half, or a share of its own for each."""
         orders, choices = {}, {}
-        for name, full in self._largest.items():
+        for name, full in ((name, self._largest[name]) for name, _ in self._dimensions.offered()):
             share = 0.5 if kind != "mixed" else self._rng.uniform(0.2, 1)
             choices[name] = max(2, min(full - 1, math.ceil(full * share)))
             order = np.arange(full) if kind == "prefix" else self._rng.permutation(full)
             orders[name] = torch.from_numpy(order)
+        for name, kernel in self._dimensions.kernels.items():
+            choices[name] = int(self._rng.choice(kernel.choices)) if kind == "mixed" else kernel.choices[0]
         return _Trial(orders, choices)
 
     @torch.no_grad()
@@ -140,7 +139,7 @@ class _Bench:
         for name, found in self._dimensions.offered():
             left_out += np.array(found.atoms)[trial.orders[name].numpy()[trial.choices[name] :]].tolist()
         mask = Masked(self._labels, left_out)
-        state = mask.state(self._state)
+        state = without_rings(mask.state(self._state), self._dimensions.kernels, trial.choices)
         masked = mask(state, self._inputs)
         moved = self._error(masked, self._whole)
         try:
@@ -149,7 +148,7 @@ class _Bench:
             return math.inf, moved
         error = self._error(sliced, masked)
         if mask.is_plain and self.graph_error <= TOLERANCE:
-            error = max(error, self._error(sliced, self._module(state)))
+            error = max(error, self._error(sliced, run_module(self._network, state, self._inputs)))
         return error, moved
 
     def _sliced(self, trial: _Trial) -> Tensor:
@@ -163,11 +162,13 @@ class _Bench:
                     order = axis.permutation(trial.orders, self._largest)
                     tensor = tensor.index_select(place, order[kept(axis, trial.choices, self._largest)])
             state[name] = tensor
+        for name, kernel in self._dimensions.kernels.items():
+            state[kernel.tensor] = crop_centre(state[kernel.tensor], trial.choices[name])
         return with_tensors(network, state)(*self._inputs)
 
-    def culprit(self, trial: _Trial) -> int:
-        """Return the place of a dimension without which fewer or none fail: alone, or as the last of those that do."""
-        names = [name for name, _ in self._dimensions.offered()]
+    def culprit(self, trial: _Trial) -> str:
+        """Return a dimension without which fewer or none fail: alone, or as the last of those that do."""
+        names = [*self._largest]
 
         def fails(some: Sequence[str]) -> bool:
             choices = {name: trial.choices[name] if name in some else self._largest[name] for name in names}
@@ -180,7 +181,28 @@ class _Bench:
                 middle = (low + high) // 2
                 low, high = (low, middle) if fails(names[:middle]) else (middle + 1, high)
             alone = names[low - 1]
-        return self._dimensions.names.index(alone)
+        return alone
+
+
+@torch.no_grad()
+def run_module(network: nn.Module, state: Mapping[str, Tensor], inputs: Sequence[Tensor]) -> Tensor:
+    """Run a network on tensors by name in double precision."""
+    names = {name for name, _ in (*network.named_parameters(), *network.named_buffers())}
+    with doubled():
+        return functional_call(network, {n: t for n, t in state.items() if n in names}, tuple(inputs))
+
+
+def without_rings(
+    state: Mapping[str, Tensor], kernels: Mapping[str, ElasticKernel], choices: Mapping[str, Any]
+) -> dict[str, Tensor]:
+    """Return tensors whose kernels are zero around the sizes that `choices` have of them."""
+    found = dict(state)
+    for name, kernel in kernels.items():
+        margin = (kernel.size - choices[name]) // 2
+        inside = (..., *[slice(margin, kernel.size - margin)] * len(kernel.axes))
+        found[kernel.tensor] = torch.zeros_like(state[kernel.tensor])
+        found[kernel.tensor][inside] = state[kernel.tensor][inside]
+    return found
 
 
 def revealing(state: Mapping[str, Tensor], same: Mapping[str, str], seed: int) -> dict[str, Tensor]:

@@ -14,8 +14,9 @@ class DerivedDimension:
 
     Attributes:
         name: of the dimension, from the path of the first module whose weight has it, such as "blocks.0.mlp.fc1.width".
-        kind: "width", "heads", "depth", "stream" (the width of a residual sum) or "head_size".
-        length: entries of the largest network; 1 for a block that may be left out.
+        kind: "width", "heads", "depth", "stream" (the width of a residual sum), "head_size", "kernel", "resolution" or
+            "bits".
+        length: entries of the largest network; 1 for a block that may be left out, pixels of a kernel or a resolution.
         unit: how many entries of a tensor's axis go with one of them: the head size of heads, 1 of a width.
         choices: lengths that are offered, ascending; for depth False and True.
         where: axes that it decides, such as "blocks.0.mlp.fc1.weight[0]".
@@ -73,7 +74,7 @@ class Report:
         note: one sentence why the graph is used; empty for modules.
         without_rule: operations that no rule covers, with how often each was met: all that they read stays fixed.
         proof: None where it was not asked for.
-        seconds: of each stage: "export", "labels", "proof", "modules".
+        seconds: of each stage: "export", "labels", "proof", "modules", "resolutions".
     """
 
     dimensions: tuple[DerivedDimension, ...]

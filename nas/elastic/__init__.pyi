@@ -8,6 +8,7 @@ from .modules.statistics import calibrate as calibrate
 from .modules.statistics import correct_statistics as correct_statistics
 from .modules.statistics import set_statistics as set_statistics
 from ._count import Counts as Counts
+from ._count import macs_in_order as macs_in_order
 from ._family import Family as Family
 from ._family import Forward as Forward
 from ._family import Part as Part
@@ -20,6 +21,7 @@ from .modules.inputs import cat_inputs as cat_inputs
 from .modules.inputs import map_inputs as map_inputs
 from .modules.inputs import named_inputs as named_inputs
 from .modules.inputs import positional as positional
+from .modules.inputs import resize_images as resize_images
 from .modules.inputs import split_inputs as split_inputs
 from ._layout import Kernel as Kernel
 from ._layout import Layout as Layout

@@ -8,7 +8,7 @@ added up as often as the programs are run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from operator import mul
@@ -76,7 +76,7 @@ class _Flops(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.total = 0
+        self.total, self.each = 0, list[int]()
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -86,8 +86,17 @@ class _Flops(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         if (formula := flop_registry.get(func._overloadpacket)) is not None:
-            self.total += formula(*args, **(kwargs or {}), out_val=result)
+            self.each.append(formula(*args, **(kwargs or {}), out_val=result))
+            self.total += self.each[-1]
         return result
+
+
+@torch.no_grad()
+def macs_in_order(network: Callable[..., Any], inputs: Sequence[torch.Tensor]) -> list[int]:
+    """Return the MACs of every convolution and product of a network, in the order in which they run."""
+    with _Flops() as mode:
+        network(*inputs)
+    return [flops // 2 for flops in mode.each]
 
 
 def _run_counting(network: nn.Module, parts: dict[str, nn.Module], x: Inputs) -> dict[str, int]:

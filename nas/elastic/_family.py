@@ -239,6 +239,14 @@ class Family(ABC):
         """
         return {}
 
+    @property
+    def native(self) -> Subnet:
+        """The subnet that is the network as it was trained, whose BatchNorm statistics are known: the largest.
+
+        Where the resolution is elastic and the network was trained at another than the largest one, it is at that.
+        """
+        return self.space.largest()
+
     @cached_property
     def axis_dimensions(self) -> frozenset[str]:
         """The dimensions that decide how many entries an axis keeps: widths, heads, groups, expansions."""

@@ -59,6 +59,13 @@ class Layout:
         names = [name for axis in self.axes for name in axis.dimensions]
         return tuple(dict.fromkeys([*names, *(self.kernel.size.dimensions if self.kernel else ())]))
 
+    def shape(self, choices: Choices) -> tuple[int, ...]:
+        """Return the tensor's shape in the subnet of these choices."""
+        lengths = tuple(axis.length(choices) for axis in self.axes)
+        if self.kernel is None:
+            return lengths
+        return (*lengths[:2], *[self.kernel.size(choices)] * (len(lengths) - 2))
+
     def cuts(self, choices: Choices, largest: Choices) -> tuple[tuple[int, Segments], ...]:
         """Return (axis, segments) for each axis that the subnet does not keep whole."""
         found = []

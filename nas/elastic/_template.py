@@ -28,8 +28,7 @@ def resized(template: nn.Module, layouts: Mapping[str, Layout], choices: Choices
     module = copy.deepcopy(template)
     for name, layout in layouts.items():
         slot, leaf = owner_of(module, name)
-        lengths = tuple(axis.length(choices) for axis in layout.axes)
-        slot[leaf] = nn.Parameter(torch.empty(lengths, device="meta"), slot[leaf].requires_grad)
+        slot[leaf] = nn.Parameter(torch.empty(layout.shape(choices), device="meta"), slot[leaf].requires_grad)
     device = torch.get_default_device()
     for layer in module.modules():
         tell_sizes(layer)

@@ -10,10 +10,9 @@ import re
 from collections.abc import Mapping, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from nas.elastic import Family
+from nas.elastic import Family, resize_images
 from nas.errors import UsageError
 from nas.space import Subnet
 
@@ -80,9 +79,7 @@ class OnceForAll(Family):
 
     def prepare(self, x: torch.Tensor, subnet: Subnet) -> torch.Tensor:
         size = int(subnet["resolution"])
-        if x.shape[-1] == size and x.shape[-2] == size:
-            return x
-        return F.interpolate(x, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+        return resize_images(x, (size, size))
 
     def initialise(self, network: nn.Module) -> None:
         for layer in network.modules():

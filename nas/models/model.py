@@ -253,8 +253,8 @@ class Model(Generic[FamilyT]):
         shipped = self.calibration if calibration is None else None
         images = calibration if shipped is None else shipped.images
         known = None if shipped is None or not shipped.real else self._with("real").slices(subnet)
-        if known is not None and subnet == self.space.largest():
-            # What the largest network's statistics are on real images is shipped.
+        if known is not None and subnet == self.family.native:
+            # What the statistics of the network as it was trained are on real images is shipped.
             elastic.set_statistics(module, known)
             return
         if images is not None:

@@ -82,8 +82,9 @@ class BesideFull(Evaluator):
     def _run_full(self, model: Model) -> None:
         """Find what the full network says, once."""
         if not self._truth:
-            network = model.extract(model.space.largest())
-            self._truth = [call(network, batch) for batch in self._batches]
+            native = model.family.native
+            network = model.extract(native)
+            self._truth = [call(network, model.family.prepare(batch, native)) for batch in self._batches]
 
     @torch.inference_mode()
     def __call__(self, model: Model, forward: Forward, subnet: Subnet) -> float:

@@ -54,6 +54,7 @@ def adopt_model(
     inputs: Mapping[str, str] | None = None,
     output_key: str | int | None = None,
     elastic: Sequence[str] = (),
+    resolutions: Sequence[int] = (),
     data: AnyData | None = None,
     importance: Importance | str = "l1",
     measured: bool = True,
@@ -69,7 +70,9 @@ def adopt_model(
         weights: A file, or "random" where only latency counts; None for those that are published.
         inputs: Shapes of inputs by the name of the argument, or under "" for the only one: {"": "1x3x160x160"}.
         output_key: Which output counts where there are several: a key, an attribute or a place.
-        elastic: Kinds of dimensions beside widths, heads and depth: "stream", "head_size".
+        elastic: Kinds of dimensions beside widths, heads and depth: "stream", "head_size", "kernel", "bits".
+        resolutions: Heights and widths of the picture that are offered, in pixels, such as (128, 160, 192, 224); by
+            default its own alone.
         data: Images, of which no labels are used: statistics and the agreement are found on them, and layers
             that read a pruned axis are repaired on them. None takes dead leaves, and repairs nothing.
         importance: By which entries are sorted: a name of `nas.compress.IMPORTANCES`, or an object.
@@ -93,8 +96,8 @@ def adopt_model(
     hear(f"opening {network}")
     found = open_network(network, Request(weights, inputs or {}, output_key))
     return adopt_network(
-        found, output, elastic=elastic, data=data, importance=importance, measured=measured, runtime=runtime,
-        threads=threads, progress=hear,
+        found, output, elastic=elastic, resolutions=resolutions, data=data, importance=importance, measured=measured,
+        runtime=runtime, threads=threads, progress=hear,
     )  # fmt: skip
 
 
@@ -121,6 +124,7 @@ def adopt_network(
     output: str | Path | None = None,
     *,
     elastic: Sequence[str] = (),
+    resolutions: Sequence[int] = (),
     data: AnyData | None = None,
     importance: Importance | str = "l1",
     measured: bool = False,
@@ -133,11 +137,13 @@ def adopt_network(
     hear = as_progress(progress)
     name = importance if isinstance(importance, str) else importance.name
     images = data.name if isinstance(data, Data) else data
-    key = _key(network, {"elastic": [*elastic], "importance": name, "data": images})
+    asked = {"elastic": [*elastic], "resolutions": [*resolutions], "importance": name, "data": images}
+    key = _key(network, asked)
     folder = _cached(network, key) if output is None else Path(output)
     if output is not None or not folder.exists():
         way = get_importance(importance) if isinstance(importance, str) else importance
-        _adopt(network, folder, tuple(elastic), opened(data), way, hear)
+        offers: dict[str, Any] = {"elastic": tuple(elastic), "resolutions": tuple(resolutions)}
+        _adopt(network, folder, offers, opened(data), way, hear)
     model = Model.of(load_model(folder))
     latency, how = _latency(model, runtime, threads, hear) if measured else (None, "")
     return Adoption(folder, network, read_report(folder / REPORT), latency, how, model)
@@ -146,14 +152,14 @@ def adopt_network(
 def _adopt(
     network: SourceNetwork,
     folder: Path,
-    elastic: tuple[str, ...],
+    offers: Mapping[str, Any],
     data: Data | None,
     importance: Importance,
     hear: Progress,
 ) -> None:
     """Derive, sort, calibrate and write a model."""
     hear("tracing and proving")
-    derivation = derive(network.module, by_place(network), elastic=elastic, output=network.output)
+    derivation = derive(network.module, by_place(network), output=network.output, **offers)
     with torch.no_grad():
         truth = tensor_of(call(network.module, network.example), network.output)
     task = "classification" if _is_classifier(network, truth) else "network"

@@ -13,6 +13,22 @@ from nas.cli.options import json_option, runtime_option, threads_option
 from nas.cli.output import emit_json, result_console, shown_progress
 
 
+class Pixels(click.ParamType):
+    """Sizes of pictures, separated by commas."""
+
+    name = "pixels"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(int(size) for size in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is no list of pixels such as 128,160,192,224", param, ctx)
+
+
 @click.command()
 @click.argument("network", metavar="MODEL")
 @click.option(
@@ -37,8 +53,15 @@ from nas.cli.output import emit_json, result_console, shown_progress
 @click.option(
     "--elastic",
     multiple=True,
-    type=click.Choice(["stream", "head_size"]),
-    help="Also offer the widths of residual sums, or of heads.",
+    type=click.Choice(["stream", "head_size", "kernel", "bits"]),
+    help="Also offer widths of residual sums or of heads, crops of kernels, or few bits for weights.",
+)
+@click.option(
+    "--resolutions",
+    type=Pixels(),
+    metavar="PIXELS,...",
+    default=(),
+    help="Also offer pictures of these sizes: 128,160,192,224.  [default: its own alone]",
 )
 @click.option(
     "--importance",
@@ -60,6 +83,7 @@ def command(
     \b
       nas adopt timm:resnet18 --output models/resnet18
       nas adopt timm:tf_efficientnet_lite0 --weights lite0.pth --output models/lite0
+      nas adopt timm:resnet50 --elastic kernel --resolutions 128,160,192,224 --output models/resnet50
       nas adopt mine.py:make_model --input 1x3x224x224 --output models/mine
       nas search --model models/mine --latency 5ms
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nas.derive.networks.program import BATCH
-from nas.derive.networks.specification import Specification
+from nas.derive.networks.specification import RESOLUTION, Specification
 from nas.elastic import FULL, Axis, Cat, Elastic, Family, Fixed, Indices, Repeat, quantized_bytes
 from nas.space import SearchSpace
 
@@ -31,9 +31,9 @@ class Costs:
     ) -> None:
         self._space, self._parts, self._sizes = space, list(parts), sizes
         place = {name: i for i, name in enumerate(self._parts)}
-        self._macs: dict[int, list[tuple[int, tuple[Axis, ...]]]] = defaultdict(list)
+        self._macs: dict[int, list[tuple[np.ndarray, tuple[Axis, ...]]]] = defaultdict(list)
         for cost in specification.costs:
-            self._macs[place[cost.path]].append((cost.constant, cost.axes))
+            self._macs[place[cost.path]].append((np.array(cost.constants), cost.axes))
         self._tensors: dict[int, list[str]] = defaultdict(list)
         for name in sizes:
             self._tensors[place[name.rpartition(".")[0]]].append(name)
@@ -45,9 +45,11 @@ class Costs:
             choices = np.array([int(choice) for choice in family.space[name].choices])
             columns[name] = np.where(own < 0, 0, choices[own])
         found = np.zeros((len(codes), len(self._parts), 3), np.int64)
+        names = family.space.names
+        size = np.asarray(codes)[:, names.index(RESOLUTION)] if RESOLUTION in names else 0
         for place, part in enumerate(family.parts):
-            for constant, axes in self._macs[place]:
-                found[:, place, 0] += constant * _product(axes, columns)
+            for constants, axes in self._macs[place]:
+                found[:, place, 0] += constants[size] * _product(axes, columns)
             bits = next((columns[name] for name in part.reads if name.endswith(".bits")), None)
             for name in self._tensors[place]:
                 axes, is_parameter = self._sizes[name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -18,8 +18,19 @@ from nas.derive.networks.costs import Costs
 from nas.derive.networks.norms import Norm
 from nas.derive.networks.program import BATCH, GraphNetwork, module_at
 from nas.derive.networks.shells import built, shared, wired, without_ties
-from nas.derive.networks.specification import Held, Specification
-from nas.elastic import Axis, Family, Inputs, Layout, LengthChoices, Part
+from nas.derive.networks.specification import RESOLUTION, Held, Specification
+from nas.elastic import (
+    Axis,
+    Chosen,
+    Elastic,
+    Family,
+    Inputs,
+    Kernel,
+    Layout,
+    LengthChoices,
+    Part,
+    resize_images,
+)
 from nas.errors import UsageError
 from nas.space import SearchSpace, Subnet
 
@@ -80,6 +91,7 @@ class DerivedFamily(Family):
         self.specification, self.name, self.task = specification, name, task
         self.options = {**(options or {}), "specification": specification.to_dict()}
         self.space = SearchSpace(specification.name, specification.dimensions)
+        self.input_dimensions = (RESOLUTION,) if RESOLUTION in self.space else ()
         self._template: Network | None = None
         self._same: Mapping[str, str] = {}
         if specification.program is None and template is not None:
@@ -106,7 +118,8 @@ class DerivedFamily(Family):
         layouts: dict[str, dict[str, Layout]] = defaultdict(dict)
         for tensor, axes in spec.tensors.items():
             path, _, leaf = tensor.rpartition(".")
-            layouts[path][leaf] = Layout(axes)
+            kernel = spec.kernels.get(tensor)
+            layouts[path][leaf] = Layout(axes, None if kernel is None else Kernel(Chosen(kernel)))
         numbers = {
             path: tuple(n for n in spec.numbers if n.path == path) for path in {n.path for n in spec.numbers}
         }
@@ -161,8 +174,33 @@ class DerivedFamily(Family):
         lead = [batch_size] if self.specification.batched else []
         found: dict[str, Tensor] = {}
         for each in self.specification.inputs:
+            if each is self.specification.picture:
+                each = replace(each, shape=(*each.shape[:-2], *self._size(subnet)))
             found[each.name] = each.example(lead, generator)
         return next(iter(found.values())) if len(found) == 1 else found
+
+    def _size(self, subnet: Subnet) -> tuple[int, int]:
+        """Return the height and width of a subnet's picture."""
+        assert self.specification.picture is not None
+        height, width = self.specification.picture.shape[-2:]
+        size = subnet.get(RESOLUTION)
+        return (height, width) if size is None else (int(size), int(size))
+
+    def prepare(self, x: Inputs, subnet: Subnet) -> Inputs:
+        if (picture := self.specification.picture) is None:
+            return x
+        size = self._size(subnet)
+        if isinstance(x, Tensor):
+            return resize_images(x, size)
+        return {**x, picture.name: resize_images(x[picture.name], size)}
+
+    @property
+    def native(self) -> Subnet:
+        largest, picture = self.space.largest(), self.specification.picture
+        if RESOLUTION not in self.space or picture is None:
+            return largest
+        nearest = min(self.space[RESOLUTION].choices, key=lambda size: abs(int(size) - picture.shape[-1]))
+        return self.space.subnet({**largest, RESOLUTION: nearest})
 
     @cached_property
     def _costs(self) -> Costs:
@@ -179,10 +217,16 @@ class DerivedFamily(Family):
                 for name, t in self._template.state_dict().items()
             }
         return {
-            name: (self.specification.tensors.get(name, h.shape), h.is_parameter)
+            name: (self._axes_of(name, h), h.is_parameter)
             for name, h in held.items()
             if getattr(torch, h.dtype).is_floating_point
         }
+
+    def _axes_of(self, name: str, held: Held) -> tuple[Axis | int, ...]:
+        axes = self.specification.tensors.get(name, held.shape)
+        if (kernel := self.specification.kernels.get(name)) is None:
+            return axes
+        return (*axes[:2], *[Elastic(kernel)] * (len(axes) - 2))
 
     def part_costs(self, codes: np.ndarray) -> np.ndarray:
         return self._costs(self, codes)
@@ -213,7 +257,7 @@ def _holder(
         return norm.layer(axes[0].length(choices) if axes else held["weight"].shape[0])
     module = nn.Module()
     for name, each in held.items():
-        shape = [axis.length(choices) for axis in layouts[name].axes] if name in layouts else each.shape
+        shape = layouts[name].shape(choices) if name in layouts else each.shape
         dtype = getattr(torch, each.dtype)
         if each.is_parameter:
             parameter = nn.Parameter(torch.empty(shape, dtype=dtype), requires_grad=dtype.is_floating_point)

@@ -48,6 +48,7 @@ class Step:
         axes: what decides its numbers: of the result (`SIZED`), of each piece (`PIECES`), of the operand (`PLACES`).
         groups: the axis of groups, where it has any.
         block: the dimension of the block that it belongs to and may be left out with; empty for none.
+        kernel: the dimension of the kernel whose size decides its padding, with the dilation; None for no such.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Step:
     axes: tuple[Axis, ...] = ()
     groups: Axis | None = None
     block: str = ""
+    kernel: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,8 @@ class _Writer:
         if step.groups is not None:
             names = [argument.name for argument in function._schema.arguments]
             args[next(i for i, each in enumerate(names) if each in GROUPED)] = self._size(step.groups)
+        if step.kernel is not None:
+            self._pad_less(*step.kernel, args, place=1 if "pad" in name else 4)
         if step.axes and name in _METHODS:  # as code would call it, so that a tracer follows the batch
             return self.graph.call_method(
                 _METHODS[name], (args[0], *(self._size(axis) for axis in step.axes))
@@ -195,6 +199,12 @@ class _Writer:
         if step.axes:
             function, args, kwargs = self._with_sizes(step, name, function, args, kwargs)
         return self.graph.call_function(function, tuple(args), kwargs)
+
+    def _pad_less(self, dimension: str, dilation: int, args: list[Any], place: int) -> None:
+        """Pad by as much less as the kernel's margin is narrower; a convolution behind a pad has no padding."""
+        full, size = (int(choices[dimension]) for choices in (self._largest, self._choices))
+        if len(args) > place and not isinstance(args[place], str):
+            args[place] = [max(0, width - dilation * (full - size) // 2) for width in args[place]]
 
     def _with_sizes(
         self, step: Step, name: str, function: Any, args: list[Any], kwargs: dict[str, Any]

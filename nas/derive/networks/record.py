@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from torch import fx
@@ -12,22 +13,31 @@ from nas.derive.labels.conditions import Table
 from nas.derive.labels.labels import Labels
 from nas.derive.labels.trace import name_of, path_of
 from nas.derive.networks.program import PIECES, PLACES, SIZED, Step, encode, target_of
-from nas.elastic import Axis, Fixed
+from nas.elastic import Axis, Elastic, Fixed
 
 AxisOf = Callable[[Table, int], Axis]
 
 
+KernelSteps = Mapping[fx.Node, tuple[str, int]]
+"""Convolutions and pads that a kernel's dimension decides, with the dilation."""
+
+
 @dataclass(frozen=True)
 class Cost:
-    """Multiply-accumulates: of the module at `path`, a constant times the lengths of axes, for one input."""
+    """Multiply-accumulates: of the module at `path`, a constant times the lengths of axes, for one input.
+
+    There is a constant for each choice of the resolution, or one alone.
+    """
 
     path: str
-    constant: int
+    constants: tuple[int, ...]
     axes: tuple[Axis, ...]
 
 
-def record(labels: Labels, axis_of: AxisOf, blocks: Mapping[fx.Node, str]) -> tuple[Step, ...]:
-    """Return the steps of a graph; `blocks` says which nodes a dimension may leave out."""
+def record(
+    labels: Labels, axis_of: AxisOf, blocks: Mapping[fx.Node, str], kernels: KernelSteps
+) -> tuple[Step, ...]:
+    """Return the steps of a graph; `blocks` says which nodes a dimension may leave out, `kernels` which it crops."""
     steps = []
     names = dict(zip(labels.trace.inputs, labels.trace.input_names, strict=True))
     for node in labels.trace.graph.nodes:
@@ -38,11 +48,11 @@ def record(labels: Labels, axis_of: AxisOf, blocks: Mapping[fx.Node, str]) -> tu
         elif node in labels.trace.inputs:
             steps.append(Step(node.name, "input", (names[node],)))
         elif node.op == "call_function" and not name_of(node).startswith(("_assert", "sym_")):
-            steps.append(_step(labels, node, axis_of, block))
+            steps.append(_step(labels, node, axis_of, block, kernels.get(node)))
     return tuple(steps)
 
 
-def _step(labels: Labels, node: fx.Node, axis_of: AxisOf, block: str) -> Step:
+def _step(labels: Labels, node: fx.Node, axis_of: AxisOf, block: str, kernel: tuple[str, int] | None) -> Step:
     name, axes = name_of(node), ()
     args: Any = node.args
     named: Any = node.kwargs
@@ -79,6 +89,7 @@ def _step(labels: Labels, node: fx.Node, axis_of: AxisOf, block: str) -> Step:
         axes,
         groups,
         block,
+        kernel,
     )
 
 
@@ -93,7 +104,7 @@ def _repeats(labels: Labels, node: fx.Node, axes: tuple[Axis, ...]) -> tuple[Axi
     )
 
 
-def costs(labels: Labels, axis_of: AxisOf) -> tuple[Cost, ...]:
+def costs(labels: Labels, axis_of: AxisOf, kernels: KernelSteps) -> tuple[Cost, ...]:
     """Return what costs multiply-accumulates, with the axes that may change; the batch is left out."""
     found = []
     is_followed = labels.conditions.resolve(labels.batch) is not None
@@ -105,7 +116,12 @@ def costs(labels: Labels, axis_of: AxisOf) -> tuple[Cost, ...]:
                 axes.append(axis)
             else:
                 constant *= size
+        if product.node in kernels:
+            name, _ = kernels[product.node]
+            size = labels.shape(product.node.args[1])[2:]  # pyright: ignore[reportArgumentType]
+            constant //= prod(size)
+            axes += [Elastic(name)] * len(size)
         if not is_followed:
             constant //= max(1, labels.trace.batch)
-        found.append(Cost(path_of(product.node), constant, tuple(axes)))
+        found.append(Cost(path_of(product.node), (constant,), tuple(axes)))
     return tuple(found)

@@ -55,8 +55,7 @@ def built(
     module, device = bare(template), torch.get_default_device()
     for name, parameter in module._parameters.items():
         if parameter is not None:
-            shape = layouts[name].axes if name in layouts else ()
-            lengths = [axis.length(choices) for axis in shape] or parameter.shape
+            lengths = layouts[name].shape(choices) if name in layouts else parameter.shape
             empty = torch.empty(lengths, device=device, dtype=parameter.dtype)
             module._parameters[name] = nn.Parameter(empty, parameter.requires_grad)
     for name, buffer in module._buffers.items():
@@ -67,6 +66,8 @@ def built(
     has_weight = "weight" in module._parameters  # a tied one is another module's
     if has_weight:
         _tell(module)
+        if "weight" in layouts and layouts["weight"].kernel is not None:
+            _crop(module)
     if device.type != "meta":
         _initialise(module, has_weight and not template._modules)
     return module
@@ -100,6 +101,17 @@ def _tell(layer: nn.Module) -> None:
         layer.num_features = layer.num_features if tensor is None else len(tensor)
     elif isinstance(layer, nn.Embedding):
         layer.num_embeddings, layer.embedding_dim = layer.weight.shape
+
+
+def _crop(layer: nn.Module) -> None:
+    """Have a convolution whose kernel is smaller pad as much less; a padding found at run time follows by itself."""
+    if not isinstance(layer, _ConvNd):
+        return
+    size = tuple(layer.weight.shape[2:])
+    less = [d * (old - new) // 2 for d, old, new in zip(layer.dilation, layer.kernel_size, size, strict=True)]
+    layer.kernel_size = size
+    if not isinstance(layer.padding, str):
+        layer.padding = tuple(max(0, width - own) for width, own in zip(layer.padding, less, strict=True))
 
 
 @torch.no_grad()

@@ -17,6 +17,8 @@ from nas.errors import NasError
 from nas.space import Dimension
 
 VERSION = 1
+RESOLUTION = "resolution"
+"""The dimension that is the height and width of pictures."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Specification:
 
     Attributes:
         name: of the space.
-        dimensions: of the space.
+        dimensions: of the space; `RESOLUTION` is the size of the picture among the inputs.
         tensors: the axes of each tensor that is not of one size, by its name in the network.
         numbers: whole numbers of modules that follow lengths.
         costs: multiply-accumulates.
@@ -90,6 +92,7 @@ class Specification:
         program: the graph, where subnets are made of it; None where they are made of the model's modules.
         held: tensors of such networks.
         norms: BatchNorm layers of such networks, by path.
+        kernels: the dimension of each weight whose kernel may be smaller, by the tensor's name.
     """
 
     name: str
@@ -104,6 +107,14 @@ class Specification:
     program: Program | None = None
     held: Mapping[str, Held] = field(default_factory=dict)
     norms: Mapping[str, Norm] = field(default_factory=dict)
+    kernels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def picture(self) -> Input | None:
+        """The input that is a picture, (channels, height, width); None where there is none, or several."""
+        rank = 3 if self.batched else 4
+        found = [x for x in self.inputs if len(x.shape) == rank and getattr(torch, x.dtype).is_floating_point]
+        return found[0] if len(found) == 1 else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object; equal axes are written once."""
@@ -122,7 +133,7 @@ class Specification:
             ],
             "tensors": {name: [*map(axes.place, own)] for name, own in self.tensors.items()},
             "numbers": [[n.path, n.attribute, n.place, axes.place(n.axis)] for n in self.numbers],
-            "costs": [[c.path, c.constant, [*map(axes.place, c.axes)]] for c in self.costs],
+            "costs": [[c.path, [*c.constants], [*map(axes.place, c.axes)]] for c in self.costs],
             "inputs": [{**asdict(each), "shape": [*each.shape]} for each in self.inputs],
             "batched": self.batched,
             "output": self.output,
@@ -130,6 +141,7 @@ class Specification:
             "program": program,
             "held": {name: [[*h.shape], h.dtype, h.is_parameter] for name, h in self.held.items()},
             "norms": {path: [norm.rank, norm.eps, norm.momentum] for path, norm in self.norms.items()},
+            "kernels": dict(self.kernels),
         }
         return {**found, "axes": axes.written}
 
@@ -157,7 +169,10 @@ class Specification:
             tuple(
                 Number(path, attribute, place, at(axis)) for path, attribute, place, axis in value["numbers"]
             ),
-            tuple(Cost(path, constant, tuple(map(at, own))) for path, constant, own in value["costs"]),
+            tuple(
+                Cost(path, tuple(c) if isinstance(c, list) else (c,), tuple(map(at, own)))
+                for path, c, own in value["costs"]
+            ),
             tuple(Input(**{**each, "shape": tuple(each["shape"])}) for each in value["inputs"]),
             value["batched"],
             value["output"],
@@ -167,6 +182,8 @@ class Specification:
                 name: Held(tuple(shape), dtype, is_one)
                 for name, (shape, dtype, is_one) in value["held"].items()
             },
+            {path: Norm(*norm) for path, norm in value["norms"].items()},
+            value.get("kernels", {}),
         )
 
 
@@ -215,11 +232,12 @@ def _read_axis(written: Sequence[Any], axes: Sequence[Axis]) -> Axis:
 def _step_to_list(step: Step, axes: _Axes) -> list[Any]:
     groups = None if step.groups is None else axes.place(step.groups)
     own = [*map(axes.place, step.axes)]
-    return [step.name, step.target, [*step.args], dict(step.kwargs), own, groups, step.block]
+    kernel = [] if step.kernel is None else [[*step.kernel]]
+    return [step.name, step.target, [*step.args], dict(step.kwargs), own, groups, step.block, *kernel]
 
 
 def _step_from_list(value: Sequence[Any], axes: Sequence[Axis]) -> Step:
-    name, target, args, kwargs, own, groups, block = value
+    name, target, args, kwargs, own, groups, block, *kernel = value
     return Step(
         name,
         target,
@@ -228,4 +246,5 @@ def _step_from_list(value: Sequence[Any], axes: Sequence[Axis]) -> Step:
         tuple(axes[place] for place in own),
         None if groups is None else axes[groups],
         block,
+        (kernel[0][0], kernel[0][1]) if kernel else None,
     )

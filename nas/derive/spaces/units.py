@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from torch import fx
 
 from nas.derive.labels.conditions import Table
 from nas.derive.labels.labels import Labels
 from nas.derive.networks.program import BATCH
 from nas.derive.spaces.axes import Units, axis_of
+from nas.derive.spaces.kernels import elastic_kernels
 from nas.elastic import Axis, Fixed
 
 _ROUNDS = 50
@@ -43,6 +45,9 @@ class Dimensions:
 
     Atoms are grouped; then those are frozen that cannot be dimensions, or are not asked for, until nothing changes.
 
+    Attributes:
+        kernels: that may be smaller, by dimension; they are no groups of atoms.
+
     Args:
         labels: of a graph; atoms are frozen in them.
         kinds: kinds of dimensions that are offered.
@@ -51,6 +56,8 @@ class Dimensions:
 
     def __init__(self, labels: Labels, kinds: Iterable[str], offers: Callable[[int, int], bool]) -> None:
         self._labels, self._kinds, self._offers = labels, frozenset(kinds), offers
+        kernels = elastic_kernels(labels) if "kernel" in self._kinds else []
+        self.kernels = {kernel.dimension: kernel for kernel in kernels}
         self.found: list[Found] = []
         self.names: list[str] = []
         self._axes: dict[bytes, Axis] = {}
@@ -72,9 +79,26 @@ class Dimensions:
         """Return every dimension by name; the batch is none."""
         return [(n, f) for n, f in zip(self.names, self.found, strict=True) if f.kind != BATCH]
 
-    def fix(self, place: int, reason: str) -> None:
-        """Have the dimension at a place always there."""
+    def fix(self, name: str, reason: str) -> None:
+        """Offer a dimension no longer: all of it is always there."""
+        if (kernel := self.kernels.pop(name, None)) is None:
+            self._fix(self.names.index(name), reason)
+            return
+        for table in self._labels.tensors[kernel.tensor][2:]:
+            assert table is not None
+            self._labels.conditions.freeze_atoms(table[:, 0], reason)
+
+    def _fix(self, place: int, reason: str) -> None:
         self._labels.conditions.freeze_atoms(np.array(self.found[place].atoms), reason)
+
+    @property
+    def kernel_steps(self) -> dict[fx.Node, tuple[str, int]]:
+        """The steps that a kernel decides the padding or the cost of, with its dimension and the dilation."""
+        return {
+            step: (name, dilation)
+            for name, kernel in self.kernels.items()
+            for step, dilation in kernel.steps.items()
+        }
 
     def axis(self, table: Table, size: int) -> Axis:
         """Return the axis of a table; an `Elastic` has the dimension's name."""
@@ -167,7 +191,7 @@ class Dimensions:
             if each.kind != BATCH and not self._offers(len(each.atoms), each.unit):
                 lost[place] = "has no smaller length that is offered"
         for place, reason in lost.items():
-            self.fix(place, reason)
+            self._fix(place, reason)
         return bool(lost)
 
     def _located(self, groups: Sequence[tuple[str, tuple[int, ...]]]) -> list[Found]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 Inputs = torch.Tensor | Mapping[str, torch.Tensor]
 """One input batch, or several by the argument's name; the first axis of each is the batch."""
@@ -47,6 +48,11 @@ def map_inputs(function: Callable[[torch.Tensor], torch.Tensor], x: Inputs) -> I
 def named_inputs(x: Inputs, name: str = "input") -> dict[str, torch.Tensor]:
     """Return the inputs by name; a single one is called `name`."""
     return {name: x} if isinstance(x, torch.Tensor) else dict(x)
+
+
+def resize_images(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Return images (batch, channels, height, width) at a size: bilinear, antialiased; as they are if they have it."""
+    return x if x.shape[-2:] == size else F.interpolate(x, size, mode="bilinear", antialias=True)
 
 
 def batch_of(x: Inputs) -> int:

@@ -5,27 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
-from torch.nn import functional as F
-
 from nas.derive import Derivation, DerivedFamily
-from nas.elastic import Inputs
+from nas.elastic import offer_bits
 from nas.errors import UsageError
 from nas.models import sources
 from nas.models.sources import SourceNetwork
-from nas.space import Subnet
-
-
-class AdoptedFamily(DerivedFamily):
-    """The subnets of a network from elsewhere; pictures of another size are fitted to its own."""
-
-    def prepare(self, x: Inputs, subnet: Subnet) -> Inputs:
-        if not isinstance(x, Tensor) or x.ndim != 4:
-            return x
-        example = self.example_input(subnet)
-        assert isinstance(example, Tensor)
-        size = example.shape[-2:]
-        return x if x.shape[-2:] == size else F.interpolate(x, tuple(size), mode="bilinear", antialias=True)
 
 
 def derived_family(
@@ -33,7 +17,7 @@ def derived_family(
     source: Mapping[str, Any] | None = None,
     task: str = "classification",
     classes: int | None = None,
-) -> AdoptedFamily:
+) -> DerivedFamily:
     """Make the family of an adopted network again.
 
     Args:
@@ -52,12 +36,13 @@ def derived_family(
         )
     is_graph = specification.get("program") is not None
     template = None if is_graph or source is None else sources.template(source)
-    return AdoptedFamily(specification, template, options={"source": source, "task": task}, task=task)
+    return DerivedFamily(specification, template, options={"source": source, "task": task}, task=task)
 
 
-def adopted_family(network: SourceNetwork, derivation: Derivation, task: str) -> AdoptedFamily:
+def adopted_family(network: SourceNetwork, derivation: Derivation, task: str) -> DerivedFamily:
     """Return a derived family whose options make it again from the network's recipe."""
-    specification: Any = derivation.family.options["specification"]
+    own: Mapping[str, Any] = derivation.family.options
     template = None if derivation.report.built_from == "graph" else network.module
     options = {"source": network.recipe, "task": task}
-    return AdoptedFamily(specification, template, options=options, task=task)
+    family = DerivedFamily(own["specification"], template, options=options, task=task)
+    return offer_bits(family, own["bits"]) if "bits" in own else family

@@ -92,15 +92,15 @@ def _spread(supernet: Supernet, count: int, seed: int) -> list[Subnet]:
 def with_statistics(
     supernet: Supernet, images: Tensor, real: Tensor | None, normalizer: Normalizer
 ) -> Calibration:
-    """Return uint8 `images` with the statistics that they and uint8 `real` cause in the largest network.
+    """Return uint8 `images` with the statistics that they and uint8 `real` cause in the network as it was trained.
 
-    Where `real` is None the largest network's own statistics are those of real images: it was trained on some.
+    Where `real` is None its own statistics are those of real images.
     """
-    largest, device = supernet.space.largest(), next(supernet.parameters()).device
+    device = next(supernet.parameters()).device
     kinds = []
     for pictures in (real, images):
         given = None if pictures is None else pictures.to(device)
-        network = calibrated(supernet, largest, given, normalizer)
+        network = calibrated(supernet, supernet.family.native, given, normalizer)
         kinds.append(
             {
                 name: buffer.detach().cpu().float()

@@ -134,7 +134,7 @@ class DistilledObjective(ClassifierObjective):
         teacher, supernet = self.state.teacher, self.state.supernet
         assert teacher is not None
         with self._autocast():
-            return teacher(supernet.family.prepare(images, supernet.space.largest())).float()
+            return teacher(supernet.family.prepare(images, supernet.family.native)).float()
 
     def _judges(self, split: Split) -> Validation:
         """Return what evaluations need; where there are no labels of the classes, the teacher's answers are right."""
