@@ -46,7 +46,7 @@ def extracted(model: Model, subnet: Subnet, calibration: Tensor | None = None) -
     network = channels_last(model.supernet.extract(subnet))
     if model.info.get(REPAIRED) and subnet != model.space.largest():
         inputs, _ = model.task.inputs(model, model.space.largest(), _EXAMPLES, calibration)
-        repair_layers(model.supernet, subnet, network, (inputs, model.family.prepare(inputs, subnet)))
+        repair_layers(model.supernet, subnet, network, model.family.prepare(inputs, subnet))
     model.recalibrate(network, subnet, calibration)
     return network
 
@@ -56,7 +56,7 @@ def repair_layers(
     supernet: Supernet,
     subnet: Subnet,
     network: nn.Module,
-    inputs: tuple[Inputs, Inputs],
+    inputs: Inputs,
     *,
     ridge: float = _RIDGE,
 ) -> dict[str, float]:
@@ -68,7 +68,7 @@ def repair_layers(
         supernet: The full network.
         subnet: What was extracted.
         network: Its static module, in evaluation mode; its weights are changed.
-        inputs: Of the full network, and the same as the subnet takes them; one batch of a few dozen.
+        inputs: As the subnet takes them; the full network runs on the same. One batch of a few dozen.
         ridge: How much a layer is held to the weights it has, as a share of the mean square of its inputs.
 
     Returns:
@@ -89,13 +89,13 @@ def repair_layers(
         for name, layer in readers.items():
             kept = _kept(layouts.get(f"{name}.weight"), supernet, subnet, layer)
             hooks.enter_context(_recorded(layer, kept, wanted[name]))
-        call(full, inputs[0])
+        call(full, inputs)
     found: dict[str, float] = {}
     with ExitStack() as hooks, _by_batch(network):
         for name, targets in wanted.items():
             if len(targets) == 1:  # a layer that runs several times has no one answer
                 hooks.enter_context(_repaired(name, own[name], targets[0], ridge, found))
-        call(network, inputs[1])
+        call(network, inputs)
     return found
 
 

@@ -43,15 +43,15 @@ class Agreement:
     @torch.no_grad()
     def difference(self, family: DerivedFamily, subnet: Subnet) -> str:
         """Return in what a subnet of the model's modules differs from the graph; empty if in nothing."""
+        state = slices(family, subnet, self._state)
         if subnet not in self._expected:
-            state = slices(family, subnet, self._state)
             graph = GraphNetwork(self._program, subnet, family.space.largest(), exact=True)
             network = with_tensors(graph, state)
             with doubled():
                 self._expected[subnet] = network(*self._inputs)
         expected = self._expected[subnet]
         try:
-            given = run_modules(family, subnet, self._state, self._inputs)
+            given = run_modules(family, subnet, state, self._inputs)
         except Exception as error:
             return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}"
         if given.shape != expected.shape:
@@ -64,10 +64,10 @@ class Agreement:
 def run_modules(
     family: DerivedFamily, subnet: Subnet, state: Mapping[str, Tensor], inputs: Sequence[Tensor]
 ) -> Tensor:
-    """Run a subnet in double precision on its slices of a full state."""
+    """Run a subnet made of modules in double precision on its own tensors by name."""
     with torch.device("meta"):  # first values would take longer than the run
         network = family.build(subnet).eval()
-    _fill(network, slices(family, subnet, state))
+    _fill(network, state)
     with doubled():
         return network(*inputs)
 

@@ -136,15 +136,8 @@ class Draft:
             for name, block in self._blocks.items()
         ]
         kernels = [
-            DerivedDimension(
-                name,
-                "kernel",
-                kernel.size,
-                1,
-                kernel.choices,
-                tuple(_place(kernel.tensor, a) for a in kernel.axes),
-            )
-            for name, kernel in self._dimensions.kernels.items()
+            DerivedDimension(name, "kernel", k.size, 1, k.choices, tuple(_place(k.tensor, a) for a in k.axes))
+            for name, k in self._dimensions.kernels.items()
         ]
         widths = [
             DerivedDimension(
@@ -176,16 +169,14 @@ class Draft:
         """Return what is told of the family."""
         space = family.space
         totals = family.part_costs(space.codes([space.smallest(), space.largest()])).sum(1)
-        told = {dimension.name: dimension for dimension in self.dimensions}
-        for dimension in space.dimensions:  # the resolution and bits of weights, which the family was given
-            if dimension.name not in told:
-                kind, most = dimension.name.rpartition(".")[2], int(dimension.choices[-1])
-                where = tuple(
-                    part.name.removeprefix("model.") for part in family.parts if dimension.name in part.reads
-                )
-                told[dimension.name] = DerivedDimension(
-                    dimension.name, kind, most, 1, dimension.choices, where
-                )
+        told = {each.name: each for each in self.dimensions}
+        given = [
+            name for name in space.names if name not in told
+        ]  # with the family: the resolution, bits of weights
+        for name in given:
+            kind, choices = name.rpartition(".")[2], space[name].choices
+            where = [part.name.removeprefix("model.") for part in family.parts if name in part.reads]
+            told[name] = DerivedDimension(name, kind, int(choices[-1]), 1, choices, tuple(where))
         return Report(
             tuple(told.values()),
             tuple(self.fixed()),

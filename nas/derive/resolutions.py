@@ -9,7 +9,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from nas.derive.agreement import run_modules
+from nas.derive.agreement import run_modules, slices
 from nas.derive.labels.labels import Labels, Product
 from nas.derive.labels.trace import Network, trace
 from nas.derive.masked import Masked
@@ -82,22 +82,20 @@ class Resolutions:
     def offered(self, specification: Specification, labels: Labels) -> Specification:
         """Return a specification with the dimension, and what products cost at every size."""
         base = [_full(product) for product in labels.products]
-        constants: list[list[int]] = [[] for _ in base]
-        for size in self.sizes:
-            macs = self._macs(size, labels, base)
-            for own, cost, there, here in zip(constants, specification.costs, macs, base, strict=True):
-                own.append(cost.constants[0] * there // here)
-        costs = (replace(c, constants=tuple(n)) for c, n in zip(specification.costs, constants, strict=True))
+        is_seen = macs_in_order(self._network, labels.trace.examples) == base
+        at_sizes = [self._macs(size, labels, is_seen) for size in self.sizes]
+        costs = (
+            replace(cost, constants=tuple(cost.constants[0] * there // here for there in macs))
+            for cost, here, *macs in zip(specification.costs, base, *at_sizes, strict=True)
+        )
         dimensions = (Dimension(RESOLUTION, self.sizes), *specification.dimensions)
         return replace(specification, dimensions=dimensions, costs=tuple(costs))
 
-    def _macs(self, size: int, labels: Labels, base: Sequence[int]) -> list[int]:
-        """Return what every product costs at a size: as the modules run it, or by another trace where that differs."""
-        examples = labels.trace.examples
-        if size == self._native:
-            return [*base]
-        if macs_in_order(self._network, examples) == base:
-            return macs_in_order(self._network, self._at(size, examples))
+    def _macs(self, size: int, labels: Labels, is_seen: bool) -> list[int]:
+        """Return what every product costs at a size: as modules run it, or where that is not seen by another trace."""
+        found = macs_in_order(self._network, self._at(size, labels.trace.examples)) if is_seen else []
+        if len(found) == len(labels.products):
+            return found
         other = label(trace(self._network, self._at(size))).products
         if [product.node.name for product in other] != [product.node.name for product in labels.products]:
             raise UsageError(
@@ -143,13 +141,11 @@ class Resolutions:
     ) -> str:
         inputs = [x.double() if x.is_floating_point() else x for x in self._at(size)]
         expected = run_module(self._network, masked, inputs)
-        given = run_modules(family, subnet, state, inputs)
+        given = run_modules(family, subnet, slices(family, subnet, state), inputs)
         error = float((given - expected).abs().max() / expected.abs().max().clamp_min(1e-12))
-        return (
-            ""
-            if error <= CAST
-            else f"sliced and masked differ by {error:.1e} of the output at {size} × {size}"
-        )
+        if error <= CAST:
+            return ""
+        return f"sliced and masked differ by {error:.1e} of the output at {size} × {size}"
 
 
 def _mask(labels: Labels, offered: Mapping[str, Found], choices: Mapping[str, Choice]) -> Masked:

@@ -83,7 +83,7 @@ def test_redundant_channels_are_made_up_for(options: dict[str, Any], out: int) -
     subnet = supernet.space.subnet({"width": 4, "out": out})
     network, x = supernet.extract(subnet), supernet.family.example_input(subnet, 32)
     assert output_error(supernet, supernet.extract(subnet), subnet, x) > 0.05
-    left = repair_layers(supernet, subnet, network, (x, x), ridge=1e-7)
+    left = repair_layers(supernet, subnet, network, x, ridge=1e-7)
     assert list(left) == ["second"] and left["second"] < 1e-5
     assert not any(module.training for module in network.modules())
     unseen = torch.randn(16, 3, 8, 8, generator=torch.Generator().manual_seed(1))
@@ -95,7 +95,7 @@ def test_what_cannot_be_made_up_for_gets_smaller() -> None:
     subnet = supernet.space.subnet({"width": 2, "out": CLASSES})
     network, x = supernet.extract(subnet), supernet.family.example_input(subnet, 32)
     before = output_error(supernet, supernet.extract(subnet), subnet, x)
-    left = repair_layers(supernet, subnet, network, (x, x))
+    left = repair_layers(supernet, subnet, network, x)
     assert 0 < left["second"] < 1
     assert output_error(supernet, network, subnet, x) < before
 
@@ -105,7 +105,7 @@ def test_a_large_ridge_holds_the_weights() -> None:
     subnet = supernet.space.subnet({"width": 4, "out": CLASSES})
     network, x = supernet.extract(subnet), supernet.family.example_input(subnet, 32)
     before = network.state_dict()["second.weight"].clone()
-    repair_layers(supernet, subnet, network, (x, x), ridge=1e9)
+    repair_layers(supernet, subnet, network, x, ridge=1e9)
     torch.testing.assert_close(network.state_dict()["second.weight"], before, atol=1e-4, rtol=1e-4)
 
 
@@ -114,7 +114,7 @@ def test_the_full_network_and_the_supernet_stay_as_they_are() -> None:
     before = {name: tensor.clone() for name, tensor in supernet.network.state_dict().items()}
     subnet = supernet.space.subnet({"width": 4, "out": 2})
     x = supernet.family.example_input(subnet, 8)
-    repair_layers(supernet, subnet, supernet.extract(subnet), (x, x))
+    repair_layers(supernet, subnet, supernet.extract(subnet), x)
     largest = supernet.space.largest()
-    assert repair_layers(supernet, largest, supernet.extract(largest), (x, x)) == {}
+    assert repair_layers(supernet, largest, supernet.extract(largest), x) == {}
     assert all(torch.equal(before[name], tensor) for name, tensor in supernet.network.state_dict().items())

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any, cast
 
 import timm.models as timms
 import torch
 import torch.nn.functional as F
 import torchvision.models as torchvisions
+from timm.models._efficientnet_builder import decode_arch_def
 from torch import Tensor, nn
 from torchvision.models.regnet import BlockParams
 
@@ -159,6 +160,39 @@ def _ghost() -> nn.Module:
     return timms.GhostNet(stages, num_classes=5, width=1.0)
 
 
+def _lite() -> nn.Module:
+    """EfficientNet-Lite, cut small, with TensorFlow's "same" padding."""
+    stages = decode_arch_def([["ds_r1_k3_s1_e1_c16"], ["ir_r2_k5_s2_e3_c24"], ["ir_r1_k5_s2_e3_c32"]])
+    norm = partial(nn.BatchNorm2d, eps=1e-3)
+    return timms.EfficientNet(
+        cast(Any, stages), 5, 64, stem_size=16, pad_type="same", norm_layer=norm, act_layer=nn.ReLU6
+    )
+
+
+class Filtered(nn.Sequential):
+    """An inverted residual of one kernel size."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int) -> None:
+        wide = 4 * inputs
+        super().__init__(
+            nn.Conv2d(inputs, wide, 1, bias=False), nn.BatchNorm2d(wide), nn.Hardswish(),
+            nn.Conv2d(wide, wide, kernel, stride, kernel // 2, groups=wide), nn.BatchNorm2d(wide), nn.Hardswish(),
+            nn.Conv2d(wide, outputs, 1), nn.BatchNorm2d(outputs),
+        )  # fmt: skip
+        self.is_residual = inputs == outputs
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return (batch, outputs, height / stride, width / stride)."""
+        return input + super().forward(input) if self.is_residual else super().forward(input)
+
+
+def _mobilenet() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 5, 2, 2), nn.BatchNorm2d(16), nn.ReLU(), Filtered(16, 16, 7, 1), Filtered(16, 24, 5, 2),
+        Filtered(24, 24, 3, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(24, 5),
+    )  # fmt: skip
+
+
 INVERTED = [[1, 16, 1, 1], [4, 24, 2, 2], [4, 32, 2, 2]]
 
 MODELS: Mapping[str, Callable[[], tuple[Any, ...]]] = {
@@ -190,6 +224,23 @@ MODELS: Mapping[str, Callable[[], tuple[Any, ...]]] = {
     "constant": lambda: (Constant(), (torch.randn(2, 3, 6),)),
     "both": lambda: (Both(), (*_image(8), torch.arange(8).reshape(2, 4) % 7)),
 }  # fmt: skip
+
+
+SIZED: Mapping[str, Callable[[], tuple[Any, ...]]] = {
+    "lite": lambda: (_lite(), _image(32)),
+    "mobilenet": lambda: (_mobilenet(), _image(32)),
+    "convnext": MODELS["convnext"],
+}
+"""Models whose kernels and pictures are of several sizes."""
+
+
+@cache
+def sized(name: str) -> Derivation:
+    """Derive the family of a model with elastic kernels, of pictures of several sizes, once a process."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model, inputs = SIZED[name]()
+    return derive(model.eval(), inputs, elastic="kernel", resolutions=(32, 36, 44), name=name)
 
 
 @cache

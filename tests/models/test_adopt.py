@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from nas import api
 from nas.data.dataset import Data
 from nas.elastic import call, l1_importance
 from nas.errors import NasError, UsageError
+from nas.latency.profiles.profile import latency_features
 from nas.models import load_model, read_model_config
 from tests.conformance.trainers import few_digits, shades
 
@@ -198,6 +200,55 @@ def test_the_command(nas_run: Callable[..., Any], tmp_path: Path) -> None:
     assert read_model_config(output)["family"] == "derived"
     again = nas_run("adopt", "timm:test_resnet", "--weights", "random", "--output", output)
     assert again.code == 2 and "already exists" in again.stderr
+
+
+class Filtering(Small):
+    """Large kernels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 16, 5, 2, 2, bias=False), nn.Conv2d(16, 32, 5, 2, 2, bias=False)
+
+
+def test_kernels_resolutions_and_bits_go_all_the_way(
+    nas_run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import torch\nfrom tests.models.test_adopt import Filtering, image, trained\n"
+        "example_input = torch.zeros(1, 3, 32, 32)\ndef make_model():\n    return trained(Filtering(), image())\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
+    offers = ["--elastic", "kernel", "--elastic", "bits", "--resolutions", "24,32,40"]
+    done = nas_run("adopt", "mine.py:make_model", *offers, "--output", "large", "--no-measure", "--json")
+    assert done.code == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert {each["kind"] for each in told["dimensions"]} == {"width", "kernel", "resolution", "bits"}
+
+    refuse_tracing(monkeypatch)
+    model: Any = nas.load("large")
+    space, native = model.space, model.family.native
+    assert native == space.subnet({**space.largest(), "resolution": 32}) and model.image_size == (40, 40)
+    assert model.evaluate(native, quality="agreement").value == 100
+    assert model.evaluate(native).value < 1e-6 < model.evaluate("smallest").value
+    known, again = (dict(net.named_buffers()) for net in (model.supernet.network, model.extract(native)))
+    assert all(torch.equal(again[name], buffer) for name, buffer in known.items() if "running" in name)
+
+    codes = space.sample_codes(np.random.default_rng(0), 20)
+    assert np.array_equal(latency_features(model)(codes)[:, -3], model.supernet.counts(codes)["macs"])
+
+    done = nas_run(
+        "search", "--model", "large", "--macs", "300K", "--trials", "12", "--run-dir", "run", "--json"
+    )
+    assert done.code == 0, done.stderr
+    answer = json.loads(done.stdout)["answer"]
+    assert 0 < answer["macs"] <= 300_000
+    assert nas_run("export", "run", "--format", "onnx", "--output", "small", "--no-measure").code == 0
+    network: Any = nas.load("small")
+    size = answer["subnet"]["choices"]["resolution"]
+    assert call(network, torch.zeros(2, 3, size, size)).shape == (2, 10)
+    refused = nas_run("adopt", "mine.py:make_model", "--resolutions", "24,x", "--output", "other")
+    assert refused.code == 2 and "no list of pixels such as 128,160,192,224" in refused.stderr
 
 
 # --- what is refused, and what stays fixed -----------------------------------------------------------------------------
