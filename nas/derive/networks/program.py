@@ -8,7 +8,7 @@ from the input.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any
@@ -293,8 +293,3 @@ def module_at(network: nn.Module, path: Sequence[str]) -> nn.Module:
             network.add_module(part, nn.Module())
         network = network._modules[part]  # pyright: ignore[reportAssignmentType]
     return network
-
-
-def tensors_of(program: Program) -> Iterator[str]:
-    """Yield the names of the tensors that a program reads."""
-    yield from dict.fromkeys(step.args[0] for step in program.steps if step.target == "tensor")
