@@ -52,7 +52,7 @@ FOUND = {
 NOT_FOUND = {
     "3 x 3": around(depthwise(16, 3)),
     "even": around(depthwise(16, 4)),
-    "not square": around(conv(16, 16, (1, 7), padding=(0, 3))),
+    "not square": around(nn.Conv2d(16, 16, (1, 7), padding=(0, 3))),
     "without padding": around(conv(16, 16, 5)),
     "padded with the image itself": around(depthwise(16, 5, padding_mode="reflect")),
     "padded outside of its module": around(
@@ -127,7 +127,7 @@ def test_code_that_cannot_follow_keeps_its_kernel():
 
 def test_kernels_of_a_graph_are_cropped_too():
     """Where the code can follow neither the kernel nor the width of its input."""
-    model = around(Constant(1), function=lambda x, inner: inner(x.view(-1, 16, 8, 8))).eval()
+    model: Any = around(Constant(1), function=lambda x, inner: inner(x.view(-1, 16, 8, 8))).eval()
     found = derive(model, (image(8),), elastic="kernel")
     assert found.report.built_from == "graph"
     space = found.family.space
