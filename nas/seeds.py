@@ -50,9 +50,10 @@ def step_generator(seed: int, purpose: int, step: int, device: torch.device | st
     return torch.Generator(device).manual_seed(state)
 
 
-def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
-    """Return the permutation of `count` images that this epoch goes through."""
-    return np.random.default_rng([seed, _ORDER, epoch]).permutation(count)
+def epoch_order(seed: int, epoch: int, count: int, shares: np.ndarray | None = None) -> np.ndarray:
+    """Return the permutation of `count` images that this epoch goes through; with `shares` so many drawn by these."""
+    rng = np.random.default_rng([seed, _ORDER, epoch])
+    return rng.permutation(count) if shares is None else rng.choice(count, count, p=shares)
 
 
 def subnet_rng(seed: int, step: int) -> np.random.Generator:

@@ -31,7 +31,7 @@ from diffusion.pipeline.inputs.conditions import LATENTS
 from diffusion.pipeline.inputs.prompts import general_prompts, prompt_inputs
 from nas.elastic import call, map_inputs
 from nas.errors import NasError, UsageError
-from nas.models import Evaluator, Forward, Quality, Split, Task, Training, load_model
+from nas.models import Evaluator, Forward, Preprocessing, Quality, Split, Task, Training, load_model
 
 if TYPE_CHECKING:
     from diffusion.pipeline.family import PipelineFamily
@@ -272,18 +272,14 @@ class Diffusion(Task):
         if (folder / f"{_family(model).whole}.onnx").is_file():
             write_runner(model, subnet, folder)
 
-    def interface(
-        self, shape: tuple[int, ...], mean: tuple[float, ...], std: tuple[float, ...], classes: list[str]
-    ) -> str:
+    def interface(self, shape: tuple[int, ...], how: Preprocessing, classes: list[str]) -> str:
         return (
             f"Input: `latents`, float32 noise {' × '.join(['N', *map(str, shape)])} (any N), and where pictures are "
             "made of prompts or classes their token numbers and masks or labels, int64 (`manifest.json` names them). "
             "Output: pictures, float32, channels first, -1 … 1 and a little beyond."
         )
 
-    def example_code(
-        self, shape: tuple[int, ...], mean: tuple[float, ...], std: tuple[float, ...], classes: list[str]
-    ) -> tuple[str, str]:
+    def example_code(self, shape: tuple[int, ...], how: Preprocessing, classes: list[str]) -> tuple[str, str]:
         return "diffusers:", _DIFFUSERS
 
     def usage(self) -> Sequence[tuple[str, str, str]] | None:

@@ -13,7 +13,7 @@ from gan_compress.pix2pix.pairs import SAME, get_pairs, psnr, to_bytes
 from nas.data.images import real_images
 from nas.errors import UsageError
 from nas.metrics.features import DEFAULT, feature_space
-from nas.models import SPLIT_WORDS, Evaluator, Forward, Quality, Split, Task, Training
+from nas.models import SPLIT_WORDS, Evaluator, Forward, Preprocessing, Quality, Split, Task, Training
 
 if TYPE_CHECKING:
     from nas.data.dataset import Data
@@ -129,10 +129,8 @@ class Translation(Task):
         x = model.family.prepare(model.normalize(images[:count]), subnet)
         return x.contiguous(), "calibration pictures"
 
-    def interface(
-        self, shape: tuple[int, ...], mean: tuple[float, ...], std: tuple[float, ...], classes: list[str]
-    ) -> str:
-        scale = f"mean {_numbers(mean)} and std {_numbers(std)}"
+    def interface(self, shape: tuple[int, ...], how: Preprocessing, classes: list[str]) -> str:
+        scale = f"mean {_numbers(how.mean)} and std {_numbers(how.std)}"
         return (
             f"Input: float32, {' × '.join(['N', *map(str, shape)])} (any N), channels first: a picture in [0, 1], "
             f"normalised: `(x - mean) / std` with {scale}; values are clipped to -1 … 1. Height and width are fixed in "
@@ -140,15 +138,13 @@ class Translation(Task):
             "Output: float32 of the same height and width, channels first, -1 … 1; `(y + 1) / 2` is the picture."
         )
 
-    def example_code(
-        self, shape: tuple[int, ...], mean: tuple[float, ...], std: tuple[float, ...], classes: list[str]
-    ) -> tuple[str, str]:
+    def example_code(self, shape: tuple[int, ...], how: Preprocessing, classes: list[str]) -> tuple[str, str]:
         if shape[0] != 3:
             return "An input batch (noise, for the shape and type):", _NOISE.format(
                 ", ".join(map(str, shape))
             )
         return "An input batch from a picture file:", _PICTURE.format(
-            shape[2], shape[1], _numbers(mean), _numbers(std)
+            shape[2], shape[1], _numbers(how.mean), _numbers(how.std)
         )
 
 

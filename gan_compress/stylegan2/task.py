@@ -14,7 +14,7 @@ from gan_compress.stylegan2.family import StyleGAN2
 from nas.data.images import real_images
 from nas.errors import UsageError
 from nas.metrics.features import DEFAULT, feature_space, kid
-from nas.models import SPLIT_WORDS, Evaluator, Forward, Quality, Split, Task, Training
+from nas.models import SPLIT_WORDS, Evaluator, Forward, Preprocessing, Quality, Split, Task, Training
 
 if TYPE_CHECKING:
     from nas.data.dataset import Data
@@ -137,24 +137,23 @@ class Generation(Task):
     ) -> tuple[Tensor, str]:
         return latents(model, count), "latents"
 
-    def interface(
-        self, shape: tuple[int, ...], mean: tuple[float, ...], std: tuple[float, ...], classes: list[str]
-    ) -> str:
+    def interface(self, shape: tuple[int, ...], how: Preprocessing, classes: list[str]) -> str:
         text = f"Input: float32, {' × '.join(['N', *map(str, shape)])} (any N): latents, standard normal"
         if classes:
             text += (
                 f"; the last {len(classes)} numbers are the shares of the classes, 1 for one and 0 for the others: "
                 f"{', '.join(classes[:20])}{', …' if len(classes) > 20 else ''}"
             )
-        scale = ", ".join(f"{value:.6g}" for value in std), ", ".join(f"{value:.6g}" for value in mean)
+        scale = (
+            ", ".join(f"{value:.6g}" for value in how.std),
+            ", ".join(f"{value:.6g}" for value in how.mean),
+        )
         return (
             f"{text}.\n\nOutput: float32 images, channels first; `y * std + mean`, clipped to [0, 1], with std "
             f"[{scale[0]}] and mean [{scale[1]}] is the picture."
         )
 
-    def example_code(
-        self, shape: tuple[int, ...], mean: tuple[float, ...], std: tuple[float, ...], classes: list[str]
-    ) -> tuple[str, str]:
+    def example_code(self, shape: tuple[int, ...], how: Preprocessing, classes: list[str]) -> tuple[str, str]:
         if not classes:
             return "A latent:", _LATENT.format(shape[0])
         return f"A latent and the class {classes[0]}:", _OF_CLASS.format(

@@ -49,6 +49,7 @@ from .tables import Table as Table, latency_words as latency_words, parity_table
 from .targets import find_target as find_target
 from .verbs.training import (
     TrainingResult as TrainingResult,
+    adopted_start as adopted_start,
     read_training as read_training,
     train_model as train_model,
 )

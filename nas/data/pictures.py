@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from typing import Any
 
@@ -10,8 +11,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from nas.data.sources import ImageTable
+from nas.data.sources import ImageTable, decode
 from nas.seeds import seed_globals
+
+_KEPT_BYTES = 1 << 30
 
 
 class Pictures(Dataset[tuple[Tensor, int]]):
@@ -34,13 +37,60 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         return torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), int(self.table.labels[index])
 
 
-def centred(table: ImageTable, size: tuple[int, int], limit: int | None = None) -> tuple[Tensor, Tensor]:
-    """Decode pictures for evaluation: shorter edge to 8/7 of the crop, centre crop; uint8 (n, 3, *size) and labels."""
+class Photographs:
+    """Pictures of which subnets take several sizes: decoded anew for each, the last few sizes are kept.
+
+    Args:
+        table: Of them.
+    """
+
+    def __init__(self, table: ImageTable) -> None:
+        self._table = table
+        self._decoded: dict[Any, Tensor] = {}
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    @property
+    def labels(self) -> Tensor:
+        """The labels, int64 (n,)."""
+        return torch.from_numpy(np.asarray(self._table.labels))
+
+    def at(self, size: tuple[int, ...], shorter_side: int, interpolation: str) -> Tensor:
+        """Return all as `centred` decodes them, uint8 (n, 3, *size)."""
+        key = (size, shorter_side, interpolation)
+        if key not in self._decoded:
+            found = centred(self._table, *key)[0]
+            while (
+                self._decoded and sum(map(Tensor.numel, self._decoded.values())) + found.numel() > _KEPT_BYTES
+            ):
+                del self._decoded[next(iter(self._decoded))]
+            self._decoded[key] = found
+        return self._decoded[key]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What opens a picture may be bound to this process; the pictures themselves, without loss, are not.
+        files = []
+        for index in range(len(self._table)):
+            file = io.BytesIO()
+            self._table.open(index).save(file, "PNG", compress_level=1)
+            files.append(file.getvalue())
+        return {"labels": self._table.labels, "files": files}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        files = state["files"]
+        self.__init__(ImageTable(state["labels"], lambda index: decode(files[index], f"picture {index}")))
+
+
+def centred(
+    table: ImageTable, size: tuple[int, ...], shorter_side: int, interpolation: str
+) -> tuple[Tensor, Tensor]:
+    """Decode pictures for evaluation: resized to a shorter side, cut at the centre; uint8 (n, 3, *size) and labels."""
     from torchvision import transforms
 
-    resize = transforms.Resize(round(max(size) * 8 / 7), transforms.InterpolationMode.BICUBIC)
+    resize = transforms.Resize(shorter_side, transforms.InterpolationMode(interpolation))
     pictures = Pictures(table, transforms.Compose([resize, transforms.CenterCrop(size)]), None)
-    chosen = [(index, 0) for index in range(len(table) if limit is None else min(limit, len(table)))]
+    chosen = [(index, 0) for index in range(len(table))]
     loader = DataLoader(
         pictures,
         sampler=chosen,  # pyright: ignore[reportArgumentType] (keys are pairs, not ints)

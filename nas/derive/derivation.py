@@ -19,7 +19,7 @@ from nas.derive.networks.family import DerivedFamily, Template
 from nas.derive.proof import prove as prove_axes
 from nas.derive.report import Report
 from nas.derive.resolutions import Resolutions
-from nas.derive.spaces.choices import lengths_of
+from nas.derive.spaces.choices import SHARES, lengths_of
 from nas.derive.spaces.depth import Block, residual_blocks
 from nas.derive.spaces.units import Dimensions
 from nas.derive.walk import label
@@ -54,6 +54,7 @@ def derive(
     *,
     elastic: str | Sequence[str] = (),
     resolutions: Sequence[int] = (),
+    widths: Sequence[float] = SHARES,
     output: str | int | None = None,
     prove: bool = True,
     seed: int = 0,
@@ -69,6 +70,7 @@ def derive(
             sums), "head_size", "kernel" (crops of convolutions of 5 × 5 and more: without training they lose a lot) and
             "bits" (of weights: 4, 8 or 32).
         resolutions: heights and widths of the picture that are offered, in pixels; without, it has that of the example.
+        widths: shares of full lengths that widths and numbers of heads are offered in, beside the whole.
         output: which output counts where the model returns several: a key, an attribute or a place. What else it
             returns may change with the subnet.
         prove: whether sliced and masked networks are compared; a dimension that fails becomes fixed.
@@ -87,13 +89,17 @@ def derive(
             f"elastic is {unknown[0]!r}, but may be {' or '.join(map(repr, _OFFERED))}; give such"
         )
     _check(module)
+    if wrong := [share for share in widths if not 0 < share <= 1]:
+        raise UsageError(
+            f"widths has {wrong[0]}, but shares above 0 and up to 1 are expected, such as 0.5; give such"
+        )
     clock = _Clock()
     network = Network(module, output, input_names(module, len(example_inputs)))
     sizes = Resolutions(network, example_inputs, resolutions) if resolutions else None
     traced = trace(network, example_inputs)
     clock.stop("export")
     labels = label(traced)
-    dimensions = Dimensions(labels, kinds, lambda units, unit: len(lengths_of(units, unit)) > 1)
+    dimensions = Dimensions(labels, kinds, lambda units, unit: lengths_of(units, unit, widths))
     blocks = residual_blocks(labels)
     clock.stop("labels")
     proof = prove_axes(labels, dimensions, network, traced.examples, seed) if prove else None

@@ -18,7 +18,6 @@ from nas.derive.networks.program import BATCH, Program
 from nas.derive.networks.record import costs, record
 from nas.derive.networks.specification import Held, Input, Specification
 from nas.derive.report import DerivedDimension, FixedAxis, Proof, Report
-from nas.derive.spaces.choices import lengths_of
 from nas.derive.spaces.depth import Block
 from nas.derive.spaces.units import Dimensions
 from nas.elastic import Fixed
@@ -145,7 +144,7 @@ class Draft:
                 each.kind,
                 len(each.atoms),
                 each.unit,
-                lengths_of(len(each.atoms), each.unit),
+                tuple(self._dimensions.lengths(len(each.atoms), each.unit)),
                 tuple(_place(tensor, axis) for tensor, axis in each.where),
                 self._renormalised(each.atoms),
             )

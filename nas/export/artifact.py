@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -205,7 +205,8 @@ class Export:
                 for name, x in example.items()
             }
         first = next(iter(shapes.values()))
-        return InputSpec(shape=first, mean=tuple(self.model.mean), std=tuple(self.model.std), named=named)
+        spec = InputSpec(shape=first, mean=tuple(self.model.mean), std=tuple(self.model.std), named=named)
+        return replace(spec, **(self.model.info.get("preprocessing") or {}))
 
     def _describe(
         self,

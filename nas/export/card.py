@@ -28,7 +28,7 @@ def model_card(
         f"# {manifest.model}: a subnet of {_millions(manifest)}",
         _summary(manifest),
         "## Figures\n\n" + table(("what", "value", "how it was found"), _figures(manifest, files)),
-        "## Input and output\n\n" + task.interface(spec.shape, spec.mean, spec.std, [*manifest.classes]),
+        "## Input and output\n\n" + task.interface(spec.shape, spec.preprocessing, [*manifest.classes]),
         "## Use it\n\n" + _usage(task, manifest, files),
         "## Architecture\n\n" + _architecture(manifest, parts),
         "## Checked against the supernet\n\n" + _parity(manifest),
@@ -81,7 +81,7 @@ def _figures(manifest: Manifest, files: Mapping[str, int]) -> list[Sequence[str]
 
 def _usage(task: Task, manifest: Manifest, files: Mapping[str, int]) -> str:
     spec = manifest.input
-    snippets = [_code(*task.example_code(spec.shape, spec.mean, spec.std, [*manifest.classes]))]
+    snippets = [_code(*task.example_code(spec.shape, spec.preprocessing, [*manifest.classes]))]
     snippets += [_code(title, code) for name, title, code in task.usage() or USAGE if name in files]
     return "\n\n".join(snippets)
 

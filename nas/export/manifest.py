@@ -11,7 +11,7 @@ from typing import Any
 
 from nas.errors import NasError
 from nas.files import read_json, sha256, write_json
-from nas.models import quality_text
+from nas.models import Preprocessing, quality_text
 
 FORMAT = "anyfit-artifact"
 VERSION = 1
@@ -28,12 +28,22 @@ class InputSpec:
 
     `mean` and `std` are in units of [0, 1] images, channel by channel: those that go in, or those that come out. A
     network of several inputs has them all in `named`, by name, shape and type; `shape` is then that of the first.
+    Where `interpolation` is not "", pictures are resized by that until their shorter side is that of `shape` / `crop`,
+    and cut at the centre.
     """
 
     shape: tuple[int, ...]
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     named: dict[str, Any] = field(default_factory=dict)
+    interpolation: str = ""
+    crop: float = 1.0
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What becomes of pictures."""
+        size = self.shape[-2:] if self.interpolation else ()
+        return Preprocessing(self.mean, self.std, size, self.interpolation or "bilinear", self.crop)
 
 
 @dataclass(frozen=True, kw_only=True)

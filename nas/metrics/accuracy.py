@@ -12,25 +12,48 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from nas.data.dataset import Data, Split
 from nas.data.pictures import centred
+from nas.data.sources import ImageTable
 from nas.elastic import Supernet, calibrate, channels_last
 from nas.errors import UsageError
-from nas.models import Model
+from nas.models import Model, Preprocessing, parts
 from nas.progress import Steps
 from nas.space import Subnet
 
 BATCH = 500
 
 
-def pictures(
-    data: Data, split: Split, size: tuple[int, int], limit: int | None = None
-) -> tuple[Tensor, Tensor]:
-    """Return up to `limit` images of a split without augmentation, uint8 (n, 3, h, w), and labels; spread evenly."""
-    count = data.count(split)
-    chosen = np.linspace(0, count - 1, min(limit or count, count)).astype(np.int64)
-    if data.in_memory:
-        part = data.images(split)
-        return part.images[chosen], part.labels[chosen]
-    return centred(data.table(split).take(chosen), size)
+def pictures(data: Data, split: Split, how: Preprocessing, limit: int | None = None) -> tuple[Tensor, Tensor]:
+    """Return images of a split without augmentation, and labels.
+
+    Args:
+        data: Where they are from. Small ones are taken whole at their own size (`Data.in_memory`), and fitted later.
+        split: Which of them.
+        how: What becomes of large ones.
+        limit: How many at most: small ones spread evenly over the split, of large ones as many of each class as can be.
+
+    Returns:
+        uint8 (n, 3, height, width) and int64 (n,).
+    """
+    if not data.in_memory:
+        return centred(chosen(data, split, limit), how.size, how.shorter_side, how.interpolation)
+    count, part = data.count(split), data.images(split)
+    rows = np.linspace(0, count - 1, min(limit or count, count)).astype(np.int64)
+    return part.images[rows], part.labels[rows]
+
+
+def chosen(data: Data, split: Split, limit: int | None = None) -> ImageTable:
+    """Return up to `limit` large images of a split: as many of each class as can be."""
+    table = data.table(split)
+    return table if limit is None or limit >= len(table) else table.take(_of_each_class(table.labels, limit))
+
+
+def _of_each_class(labels: np.ndarray, count: int) -> np.ndarray:
+    """Return the places of `count` images: the first of each class, the second of each, and so on; then in order."""
+    order = np.argsort(labels, kind="stable")
+    starts = np.searchsorted(labels[order], labels[order])
+    rank = np.empty(len(labels), dtype=np.int64)
+    rank[order] = np.arange(len(labels)) - starts
+    return np.sort(np.argsort(rank, kind="stable")[:count])
 
 
 def require_classes(data: Data, classes: Sequence[str]) -> None:
@@ -49,10 +72,15 @@ class Normalizer(Protocol):
 
 
 def inputs(
-    images: Tensor, supernet: Supernet, subnet: Subnet, normalizer: Normalizer, batch_size: int = BATCH
+    images: Tensor,
+    supernet: Supernet,
+    subnet: Subnet,
+    normalizer: Normalizer,
+    batch_size: int = BATCH,
+    least: int = 16,
 ) -> Iterator[Tensor]:
     """Yield batches of uint8 images as `subnet` takes them: normalised, resized, channels_last."""
-    for chunk in images.split(batch_size):
+    for chunk in parts(images, batch_size, least):
         yield supernet.family.prepare(normalizer(chunk), subnet).contiguous(memory_format=torch.channels_last)
 
 
@@ -62,7 +90,7 @@ def calibrated(
     """Extract `subnet` and recalibrate its BatchNorm on uint8 `images` (None: keep the sliced statistics)."""
     module = channels_last(supernet.extract(subnet))
     if images is not None:
-        calibrate(module, inputs(images, supernet, subnet, normalizer, batch_size))
+        calibrate(module, inputs(images, supernet, subnet, normalizer, batch_size, least=64))
     return module
 
 

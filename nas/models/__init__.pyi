@@ -8,8 +8,11 @@ from .model import find_model as find_model
 from .model import load_model as load_model
 from .model import model_place as model_place
 from .model import read_model_config as read_model_config
+from .model import round_to_half as round_to_half
 from .model import save_calibration as save_calibration
 from .model import save_model as save_model
+from .preprocessing import Preprocessing as Preprocessing
+from .preprocessing import parts as parts
 from .published import load_published as load_published
 from .published import read_published as read_published
 from .source import FolderSource as FolderSource

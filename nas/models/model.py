@@ -218,6 +218,15 @@ class Model(Generic[FamilyT]):
         height, width = self.family.example_input(self.space.largest()).shape[-2:]
         return int(height), int(width)
 
+    def preprocessing(self, subnet: Subnet | None = None) -> models.Preprocessing:
+        """Return how pictures become the input of a subnet, by default of the network as it was trained.
+
+        Images of up to 64 pixels are taken whole.
+        """
+        height, width = self.family.example_input(subnet or self.family.native).shape[-2:]
+        told = self.info.get("preprocessing") or {"interpolation": "bicubic", "crop": 0.875}
+        return models.Preprocessing(self.mean, self.std, (height, width), told["interpolation"], told["crop"])
+
     def normalize(self, images_bchw: torch.Tensor) -> torch.Tensor:
         """Turn uint8 images, or floats in [0, 1], into the network's normalised channels_last floats."""
         import torch
@@ -258,8 +267,8 @@ class Model(Generic[FamilyT]):
             elastic.set_statistics(module, known)
             return
         if images is not None:
-            batches = (self.family.prepare(self.normalize(batch), subnet) for batch in images.split(256))
-            elastic.calibrate(module, batches)
+            batches = models.parts(images, 256, least=64)
+            elastic.calibrate(module, (self.family.prepare(self.normalize(x), subnet) for x in batches))
         if known is not None:
             elastic.correct_statistics(module, known, self._with("synthetic").slices(subnet))
 
@@ -308,16 +317,19 @@ def save_model(
     table: models.MeasuredTable | None = None,
     info: Mapping[str, Any] | None = None,
     files: Mapping[str, str] | None = None,
+    half: bool = False,
 ) -> None:
     """Write a model folder as a whole, or nothing; an existing `path` raises `UsageError`.
 
-    `files` are what else belongs into it, texts by name.
+    `files` are what else belongs into it, texts by name. `half` stores weights as float16, which `load_model` reads as
+    float32; the small tensors of one axis, norms and biases, stay as they are.
     """
     from safetensors.torch import save
 
     with new_folder(path) as folder:
         state = {
-            key: tensor.detach().cpu().contiguous() for key, tensor in supernet.network.state_dict().items()
+            key: (tensor.half() if half and _is_large(tensor) else tensor).detach().cpu().contiguous()
+            for key, tensor in supernet.network.state_dict().items()
         }
         write_atomic(folder / WEIGHTS, save(state))
         if calibration is not None:
@@ -342,6 +354,17 @@ def save_model(
         if table is not None:
             config["table"] = _sources(folder, config)
         write_json(folder / CONFIG, config)
+
+
+def round_to_half(network: nn.Module) -> None:
+    """Round weights, in place, to what `save_model` stores of them with `half`."""
+    for tensor in network.state_dict().values():
+        if _is_large(tensor):
+            tensor.copy_(tensor.half())
+
+
+def _is_large(tensor: torch.Tensor) -> bool:
+    return tensor.ndim > 1 and tensor.is_floating_point()
 
 
 def _sources(folder: Path, config: Mapping[str, Any]) -> dict[str, str | None]:

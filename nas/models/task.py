@@ -20,6 +20,7 @@ import numpy as np
 from nas import elastic
 from nas.errors import NasError, UsageError
 from nas.models.model import Model
+from nas.models.preprocessing import Preprocessing
 from nas.space import Subnet
 
 if TYPE_CHECKING:
@@ -289,15 +290,13 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def interface(
-        self, shape: tuple[int, ...], mean: tuple[float, ...], std: tuple[float, ...], classes: list[str]
-    ) -> str:
+    def interface(self, shape: tuple[int, ...], how: Preprocessing, classes: list[str]) -> str:
         """Say for a model card what the network takes and gives.
 
         Args:
             shape: Of one input (the first of several), without the batch.
-            mean: Of images in [0, 1], channel by channel; () where nothing is normalised.
-            std: Likewise.
+            how: What becomes of pictures; its mean and std are () where nothing is normalised, and its size is where
+                nobody says how they are cropped.
             classes: Names of the model's classes, in order.
 
         Returns:
@@ -305,13 +304,11 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def example_code(
-        self, shape: tuple[int, ...], mean: tuple[float, ...], std: tuple[float, ...], classes: list[str]
-    ) -> tuple[str, str]:
+    def example_code(self, shape: tuple[int, ...], how: Preprocessing, classes: list[str]) -> tuple[str, str]:
         """Say for a model card how an input is made.
 
         Args:
-            shape: As for `interface`, and so are `mean`, `std` and `classes`.
+            shape: As for `interface`, and so are `how` and `classes`.
 
         Returns:
             A title, and Python lines that make an input batch `x` of one, a NumPy array (1, *shape). They may read

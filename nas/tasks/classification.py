@@ -13,9 +13,10 @@ from torch.nn import functional as F
 from nas import train
 from nas.compress import REPAIRED
 from nas.data.dataset import Data
+from nas.data.pictures import Photographs
 from nas.errors import UsageError
-from nas.metrics.accuracy import BATCH, inputs, pictures, require_classes
-from nas.models import Evaluator, Examples, Model, Quality, Task, Training, own_examples
+from nas.metrics.accuracy import chosen, inputs, pictures, require_classes
+from nas.models import Evaluator, Examples, Model, Preprocessing, Quality, Task, Training, own_examples
 from nas.models.task import SPLIT_WORDS, Forward, Split
 from nas.space import Subnet
 from nas.tasks.agreement import AGREEMENT, DIVERGENCE, BesideFull, is_adopted
@@ -27,11 +28,13 @@ _KEPT_BYTES = 256 << 20  # 5,000 images of 32 pixels take 61 MB, of 224 pixels 3
 
 
 class Top1(Evaluator):
-    """Top-1 in percent on uint8 `images` (n, 3, h, w) with `labels` (n,)."""
+    """Top-1 in percent on uint8 `images` (n, 3, h, w), or photographs, with `labels` (n,)."""
 
     quality = TOP1
 
-    def __init__(self, images: Tensor, labels: Tensor, data: str, calibration: Tensor | None = None) -> None:
+    def __init__(
+        self, images: Tensor | Photographs, labels: Tensor, data: str, calibration: Tensor | None = None
+    ) -> None:
         self.images, self.labels, self.data, self.calibration = images, labels, data, calibration
         self._prepared: dict[tuple[int, ...], list[Tensor]] = {}
 
@@ -41,9 +44,10 @@ class Top1(Evaluator):
     @torch.inference_mode()
     def __call__(self, model: Model, forward: Forward, subnet: Subnet) -> float:
         """Return the top-1 of `forward`."""
-        right = 0
-        for batch, truth in zip(self._inputs(model, subnet), self.labels.split(BATCH), strict=True):
-            right += int((forward(batch).argmax(1) == truth).sum())
+        right = done = 0
+        for batch in self._inputs(model, subnet):
+            right += int((forward(batch).argmax(1) == self.labels[done : done + len(batch)]).sum())
+            done += len(batch)
         return 100 * right / len(self.labels)
 
     def _inputs(self, model: Model, subnet: Subnet) -> Iterable[Tensor]:
@@ -51,8 +55,12 @@ class Top1(Evaluator):
         shape = tuple(model.family.example_input(subnet).shape[1:])
         if shape in self._prepared:
             return self._prepared[shape]
-        batches = inputs(self.images, model.supernet, subnet, model.normalize)
-        if 4 * len(self.images) * prod(shape) > _KEPT_BYTES:
+        images = self.images
+        if isinstance(images, Photographs):
+            how = model.preprocessing(subnet)
+            images = images.at(how.size, how.shorter_side, how.interpolation)
+        batches = inputs(images, model.supernet, subnet, model.normalize)
+        if 4 * len(images) * prod(shape) > _KEPT_BYTES:
             return batches
         return self._prepared.setdefault(shape, [*batches])
 
@@ -104,8 +112,13 @@ class Classification(Task):
         if data is None:
             raise UsageError(f"{quality.label} is measured on labelled images; name some with --data")
         require_classes(data, model.classes)
-        images, labels = pictures(data, split, model.image_size, limit)
-        calibration, _ = pictures(data, "train", model.image_size, CALIBRATION_IMAGES)
+        few = CALIBRATION_IMAGES if data.in_memory else CALIBRATION_IMAGES // 4
+        calibration, _ = pictures(data, "train", model.preprocessing(), few)
+        if data.in_memory:
+            images, labels = pictures(data, split, model.preprocessing(), limit)
+        else:
+            images = Photographs(chosen(data, split, limit))
+            labels = images.labels
         return Top1(images, labels, f"{len(labels)} {SPLIT_WORDS[split]} images of {data.name}", calibration)
 
     def _beside_full(
@@ -115,7 +128,7 @@ class Classification(Task):
         if data is None:
             x, what = self.inputs(model, model.space.largest(), _ENOUGH)
         else:
-            images, _ = pictures(data, split, model.image_size, limit)
+            images, _ = pictures(data, split, model.preprocessing(), limit)
             x, what = model.normalize(images), f"{SPLIT_WORDS[split]} images of {data.name}"
         return BesideFull(model, quality, x.split(32), f"{len(x)} {what}")
 
@@ -133,7 +146,8 @@ class Classification(Task):
         if data is None:
             return own_examples(self, model, count)
         require_classes(data, model.classes)
-        images, labels = pictures(data, "train", model.image_size, None)
+        few = None if data.in_memory else count
+        images, labels = pictures(data, "train", model.preprocessing(), few)
         order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))[:count]
         largest = model.space.largest()
         batches = [
@@ -142,14 +156,12 @@ class Classification(Task):
         ]
         return Examples(batches, f"{len(order)} training images of {data.name}", F.cross_entropy)
 
-    def interface(
-        self, shape: tuple[int, ...], mean: tuple[float, ...], std: tuple[float, ...], classes: list[str]
-    ) -> str:
+    def interface(self, shape: tuple[int, ...], how: Preprocessing, classes: list[str]) -> str:
         text = f"Input: float32, {' × '.join(['N', *map(str, shape)])} (any N)"
-        if mean:
+        if how.mean:
             text += (
-                ", channels first, resized to this resolution, scaled to [0, 1] and normalised: "
-                f"`(x - mean) / std` with mean {_numbers(mean)} and std {_numbers(std)}. "
+                f", channels first, {_fitted(how)}, scaled to [0, 1] and normalised: "
+                f"`(x - mean) / std` with mean {_numbers(how.mean)} and std {_numbers(how.std)}. "
                 "**The files do not normalise by themselves.**"
             )
         text += f"\n\nOutput: one logit for each of {len(classes)} classes"
@@ -159,14 +171,14 @@ class Classification(Task):
             text += " (names in `manifest.json`)"
         return text + "."
 
-    def example_code(
-        self, shape: tuple[int, ...], mean: tuple[float, ...], std: tuple[float, ...], classes: list[str]
-    ) -> tuple[str, str]:
-        if len(mean) == 3 and len(shape) == 3:
-            title = (
-                "An input batch from picture files (bilinear, antialiased, as the network was calibrated):"
-            )
-            return title, _PICTURES.format(shape[2], shape[1], _numbers(mean), _numbers(std))
+    def example_code(self, shape: tuple[int, ...], how: Preprocessing, classes: list[str]) -> tuple[str, str]:
+        if len(how.mean) == 3 and len(shape) == 3:
+            code = _PICTURES.format(_numbers(how.mean), _numbers(how.std))
+            if not how.size:
+                title = "An input batch from picture files (bilinear, antialiased, as the network was calibrated):"
+                return title, _WHOLE.format(shape[2], shape[1]) + code
+            cut = _CENTRE.format(how.shorter_side, shape[2], shape[1], how.interpolation.upper())
+            return "An input batch from picture files, as the network was judged:", cut + code
         title = "An input batch (noise, for the shape and type):"
         return title, _NOISE.format(", ".join(map(str, shape)))
 
@@ -180,14 +192,36 @@ def _shortened(whole: Any, chosen: Any, changes: Mapping[str, Any]) -> str:
     )
 
 
+def _fitted(how: Preprocessing) -> str:
+    """Say what becomes of a picture before it is normalised."""
+    if not how.size:
+        return "resized to this resolution"
+    side = f"resized ({how.interpolation}, antialiased) to a shorter side of {how.shorter_side}"
+    return f"{side} and cut at the centre to this resolution"
+
+
 def _numbers(values: tuple[float, ...]) -> str:
     return "[" + ", ".join(f"{value:.6g}" for value in values) + "]"
 
 
-_PICTURES = """
+_WHOLE = """
 import numpy as np
 from PIL import Image
 images = [Image.open(name).convert("RGB").resize(({}, {}), Image.Resampling.BILINEAR) for name in names]
+"""
+
+_CENTRE = """
+import numpy as np
+from PIL import Image
+def fitted(image, side={}, width={}, height={}):
+    size = [int(side * edge / min(image.size)) for edge in image.size]
+    image = image.resize(size, Image.Resampling.{})
+    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+    return image.crop((left, top, left + width, top + height))
+images = [fitted(Image.open(name).convert("RGB")) for name in names]
+"""
+
+_PICTURES = """\
 x = ((np.stack(images) / 255 - {}) / {}).transpose(0, 3, 1, 2).astype("float32")
 """
 

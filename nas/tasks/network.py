@@ -8,7 +8,7 @@ from torch import Tensor
 
 from nas.elastic import named_inputs, split_inputs
 from nas.errors import UsageError
-from nas.models import Model, Quality, Split, Task
+from nas.models import Model, Preprocessing, Quality, Split, Task
 from nas.space import Subnet
 from nas.tasks.agreement import AGREEMENT, DIVERGENCE, ERROR, BesideFull
 
@@ -46,14 +46,10 @@ class AnyNetwork(Task):
         is_noise = all(tensor.is_floating_point() for tensor in named_inputs(example).values())
         return example, "noise" if is_noise else "random numbers"
 
-    def interface(
-        self, shape: tuple[int, ...], mean: tuple[float, ...], std: tuple[float, ...], classes: list[str]
-    ) -> str:
+    def interface(self, shape: tuple[int, ...], how: Preprocessing, classes: list[str]) -> str:
         text = f"Input: {' × '.join(['N', *map(str, shape)])} (any N), as the original network takes it.\n\nOutput: "
         return text + (f"one number for each of {len(classes)} classes." if classes else "one tensor.")
 
-    def example_code(
-        self, shape: tuple[int, ...], mean: tuple[float, ...], std: tuple[float, ...], classes: list[str]
-    ) -> tuple[str, str]:
+    def example_code(self, shape: tuple[int, ...], how: Preprocessing, classes: list[str]) -> tuple[str, str]:
         lines = f'import numpy as np\nx = np.ones((1, {", ".join(map(str, shape))}), dtype="float32")\n'
         return "An input batch (for the shape and type):", f"\n{lines}"

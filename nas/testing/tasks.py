@@ -240,7 +240,7 @@ class TaskSuite:
 
     def test_the_interface_is_said_on_the_card(self, task: Task, model: Model, artifact: Path) -> None:
         spec = read_manifest(artifact).input
-        text = task.interface(spec.shape, spec.mean, spec.std, model.classes)
+        text = task.interface(spec.shape, spec.preprocessing, model.classes)
         assert "Input" in text
         assert "Output" in text
         assert all(str(size) in text for size in spec.shape)
@@ -252,7 +252,7 @@ class TaskSuite:
         """It makes an input `x` that the artifact takes; or all that is done, where the task has ways of its own."""
         spec, picture = read_manifest(artifact).input, tmp_path / "own.png"
         Image.new("RGB", (40, 30), (255, 0, 127)).save(picture)
-        title, code = task.example_code(spec.shape, spec.mean, spec.std, model.classes)
+        title, code = task.example_code(spec.shape, spec.preprocessing, model.classes)
         assert title
         monkeypatch.chdir(artifact)
         found: dict[str, Any] = {"name": str(picture), "names": [str(picture)]}

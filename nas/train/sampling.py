@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nas.elastic import Family
 from nas.errors import UsageError
 from nas.space import SearchSpace, Subnet
 
@@ -36,6 +37,32 @@ def sandwich(
     """
     low = space.smallest() if smallest is None else smallest
     return [space.largest(), low, *((draw or space.sample)(rng) for _ in range(count))]
+
+
+def draw_whole(
+    family: Family, rng: np.random.Generator, drop_rate: float, *, smallest: bool = False
+) -> Subnet:
+    """Draw a subnet that leaves out fewer blocks, and crops fewer kernels, than an even draw does.
+
+    No order by importance helps against these as it does for widths: a trained network without half of its blocks is
+    of no use at first.
+
+    Args:
+        family: Whose subnet.
+        rng: The generator of the step.
+        drop_rate: How likely a depth or kernel is drawn as all else is; it is the largest otherwise.
+        smallest: Whether all else has its smallest choice, instead of one drawn evenly.
+    """
+    kept = {part.active_if[0] for part in family.parts if part.active_if is not None}
+    kernels = (layout.kernel for part in family.parts for layout in part.layouts.values())
+    kept |= {name for kernel in kernels if kernel is not None for name in kernel.size.dimensions}
+    choices = {}
+    for dimension in family.space.dimensions:
+        place = 0 if smallest else int(rng.integers(len(dimension.choices)))
+        if dimension.name in kept and rng.random() >= drop_rate:
+            place = -1
+        choices[dimension.name] = dimension.choices[place]
+    return family.space.subnet(choices)
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,12 @@ def _tuples(value: Any) -> Any:
 
 Stages = Annotated[tuple[tuple[str, ...], ...], BeforeValidator(_tuples)]
 """Words in groups; a list of lists in TOML."""
+Words = Annotated[tuple[str, ...], BeforeValidator(_tuples)]
+"""Words; a list in TOML."""
+Sizes = Annotated[tuple[Count, ...], BeforeValidator(_tuples)]
+"""Whole numbers of at least 1; a list in TOML."""
+Shares = Annotated[tuple[Share, ...], BeforeValidator(_tuples)]
+"""Shares from 0 to 1; a list in TOML."""
 
 
 class Settings(BaseModel):

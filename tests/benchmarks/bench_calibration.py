@@ -35,8 +35,8 @@ def main() -> None:
         return
     model = load_model("mbv3-cifar10")
     data = open_data(str(shared / "data" / "cifar10"))
-    images, labels = pictures(data, "val", model.image_size, arguments.images)
-    real, _ = pictures(data, "train", model.image_size, 2048)
+    images, labels = pictures(data, "val", model.preprocessing(), arguments.images)
+    real, _ = pictures(data, "train", model.preprocessing(), 2048)
     drawn = model.space.sample_codes(np.random.default_rng(7), arguments.subnets)
     subnets = [model.space.from_codes(row) for row in drawn]
     found = compare_calibrations(model, subnets, images, labels, real)

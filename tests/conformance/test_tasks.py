@@ -12,7 +12,7 @@ from nas.data.dataset import Data
 from nas.elastic import Supernet
 from nas.families import get_family
 from nas.metrics.accuracy import pictures
-from nas.models import Calibration, save_model
+from nas.models import Calibration, Preprocessing, save_model
 from nas.testing.tasks import TaskCase, TaskSuite
 from tests.conformance.trainers import few_digits
 from tests.diffusion.small import write_tiny
@@ -29,7 +29,7 @@ def save_classifier(folder: Path) -> Path:
     """Write an untrained classifier of digits; calibrated on some, it does not take all for the same."""
     supernet = Supernet(get_family("mbv3-small-image", classes=10))
     data, half = digits(), [0.5] * 3
-    images, _ = pictures(data, "train", (32, 32), 64)
+    images, _ = pictures(data, "train", Preprocessing((), (), (32, 32)), 64)
     save_model(
         folder,
         supernet,

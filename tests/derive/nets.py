@@ -39,7 +39,11 @@ def find(
     """Return a network, its labels and dimensions: every one of three units or more."""
     network = Network(model.eval())
     labels = label(trace(network, inputs))
-    return network, labels, Dimensions(labels, kinds, lambda units, unit: units > 2)
+    return (
+        network,
+        labels,
+        Dimensions(labels, kinds, lambda units, unit: (2, units) if units > 2 else (units,)),
+    )
 
 
 def proved(

@@ -224,6 +224,15 @@ def test_what_cannot_be_derived_is_refused_in_one_sentence():
             derive(model, (x,))
     with pytest.raises(UsageError, match="elastic is 'kernels'"):
         derive(linear(6, 16).eval(), (vector(),), elastic="kernels")
+    with pytest.raises(UsageError, match="widths has 0, but shares above 0"):
+        derive(nn.Linear(4, 4).eval(), (torch.zeros(1, 4),), widths=(0.5, 0))
+
+
+def test_widths_are_offered_in_the_shares_that_are_asked_for() -> None:
+    module = nn.Sequential(linear(8, 32), nn.ReLU(), linear(32, 4)).eval()
+    for shares, lengths in {(0.5, 0.75): (16, 24, 32), (0.25, 0.5, 0.75): (8, 16, 24, 32)}.items():
+        (dimension,) = derive(module, (torch.randn(2, 8),), widths=shares).family.space.dimensions
+        assert dimension.choices == lengths
 
 
 def test_a_specification_of_another_version_is_refused():

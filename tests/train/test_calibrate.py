@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_distilling_brings_the_statistics_nearer_to_real_ones(folder: Path, few_digits: Path) -> None:
     torch.set_num_threads(1)
     model = load_model(folder)
-    real, _ = pictures(open_data(str(few_digits)), "train", model.image_size, 32)
+    real, _ = pictures(open_data(str(few_digits)), "train", model.preprocessing(), 32)
     target = _target(model.supernet, model.space.smallest(), real, model.normalize)
 
     def distance(steps: int, lr: float) -> float:

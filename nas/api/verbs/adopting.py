@@ -55,6 +55,7 @@ def adopt_model(
     output_key: str | int | None = None,
     elastic: Sequence[str] = (),
     resolutions: Sequence[int] = (),
+    widths: Sequence[float] = (),
     data: AnyData | None = None,
     importance: Importance | str = "l1",
     measured: bool = True,
@@ -73,6 +74,8 @@ def adopt_model(
         elastic: Kinds of dimensions beside widths, heads and depth: "stream", "head_size", "kernel", "bits".
         resolutions: Heights and widths of the picture that are offered, in pixels, such as (128, 160, 192, 224); by
             default its own alone.
+        widths: Shares of full lengths that widths and numbers of heads are offered in, beside the whole; () for
+            0.25, 0.5 and 0.75.
         data: Images, of which no labels are used: statistics and the agreement are found on them, and layers
             that read a pruned axis are repaired on them. None takes dead leaves, and repairs nothing.
         importance: By which entries are sorted: a name of `nas.compress.IMPORTANCES`, or an object.
@@ -96,8 +99,8 @@ def adopt_model(
     hear(f"opening {network}")
     found = open_network(network, Request(weights, inputs or {}, output_key))
     return adopt_network(
-        found, output, elastic=elastic, resolutions=resolutions, data=data, importance=importance, measured=measured,
-        runtime=runtime, threads=threads, progress=hear,
+        found, output, elastic=elastic, resolutions=resolutions, widths=widths, data=data, importance=importance,
+        measured=measured, runtime=runtime, threads=threads, progress=hear,
     )  # fmt: skip
 
 
@@ -125,6 +128,7 @@ def adopt_network(
     *,
     elastic: Sequence[str] = (),
     resolutions: Sequence[int] = (),
+    widths: Sequence[float] = (),
     data: AnyData | None = None,
     importance: Importance | str = "l1",
     measured: bool = False,
@@ -137,13 +141,19 @@ def adopt_network(
     hear = as_progress(progress)
     name = importance if isinstance(importance, str) else importance.name
     images = data.name if isinstance(data, Data) else data
-    asked = {"elastic": [*elastic], "resolutions": [*resolutions], "importance": name, "data": images}
+    asked: dict[str, Any] = {"elastic": [*elastic], "resolutions": [*resolutions], "widths": [*widths]}
+    asked |= {"importance": name, "data": images}
     key = _key(network, asked)
     folder = _cached(network, key) if output is None else Path(output)
     if output is not None or not folder.exists():
         way = get_importance(importance) if isinstance(importance, str) else importance
         offers: dict[str, Any] = {"elastic": tuple(elastic), "resolutions": tuple(resolutions)}
-        _adopt(network, folder, offers, opened(data), way, hear)
+        offers |= {"widths": tuple(widths)} if widths else {}
+        try:
+            _adopt(network, folder, offers, opened(data), way, hear)
+        except UsageError:
+            if output is not None or not folder.exists():
+                raise  # else another process was quicker
     model = Model.of(load_model(folder))
     latency, how = _latency(model, runtime, threads, hear) if measured else (None, "")
     return Adoption(folder, network, read_report(folder / REPORT), latency, how, model)
@@ -223,7 +233,7 @@ def _images(model: Model, data: Data | None, macs: int) -> Tensor:
     count = int(min(max(_WORK / max(macs, 1), _IMAGES[0]), _IMAGES[1]))
     if data is None:
         return torch.from_numpy(dead_leaves(count, model.image_size))
-    return pictures(data, "train", model.image_size, count)[0]
+    return pictures(data, "train", model.preprocessing(), count)[0]
 
 
 def _require_same(model: Model, network: SourceNetwork, truth: Tensor) -> None:

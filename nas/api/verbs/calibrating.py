@@ -101,7 +101,7 @@ def calibrate_model(
     """
     hear = as_progress(progress)
     require_classes(data, model.classes)
-    real, _ = pictures(data, "train", model.image_size, _REAL_IMAGES)
+    real, _ = pictures(data, "train", model.preprocessing(), _REAL_IMAGES)
     found = distil(
         model.supernet,
         real,
@@ -148,8 +148,8 @@ def compare_model_calibrations(
         raise UsageError(
             f"{model.path} has no calibration images to compare; make some with `nas calibrate` first"
         )
-    real, _ = pictures(data, "train", model.image_size, _REAL_IMAGES)
-    pixels, labels = pictures(data, split, model.image_size)
+    real, _ = pictures(data, "train", model.preprocessing(), _REAL_IMAGES)
+    pixels, labels = pictures(data, split, model.preprocessing())
     codes = model.space.sample_codes(np.random.default_rng(seed), count)
     subnets = [model.space.from_codes(row) for row in codes]
     advance = as_progress(progress).steps("comparing statistics")

@@ -11,6 +11,7 @@ from nas import data as image_data
 from nas import models
 from nas._table import Table
 from nas.api.model import Model
+from nas.api.verbs.adopting import adopt_model
 from nas.errors import UsageError
 from nas.progress import Listener, as_progress
 from nas.train.log import read_log
@@ -129,6 +130,8 @@ def train_model(
     if remark := training.remark(whole, settings, changed):
         hear.remark(remark)
     opened, own = _opened(data, training)
+    if start is None and not resume and (network := getattr(settings, "network", None)) is not None:
+        start = adopted_start(network, opened, hear)
     begin = {"start": start} if training.starts else {}
     folder = training.run(
         settings, opened, Path(output), **begin, **own, resume=resume, device=device, threads=threads,
@@ -154,6 +157,21 @@ def _training(task: models.Task, recipe: str, kind: str | None) -> models.Traini
     return known[kind]
 
 
+def adopted_start(network: Any, data: Any, progress: Listener | None = None) -> Path:
+    """Return the folder of the supernet that a recipe begins with, made of its `network` once, and cached.
+
+    Args:
+        network: Of the recipe (`nas.train.classifiers.recipe.AdoptedNetwork`).
+        data: Images of which statistics and importance are found.
+        progress: Hears stages.
+    """
+    hear = as_progress(progress)
+    given = {**dict(network), "weights": network.weights or None}
+    made = adopt_model(given.pop("name"), measured=False, data=data, progress=hear, **given)
+    hear.remark(f"beginning with {made.path}")
+    return made.path
+
+
 def _opened(data: Any, training: models.Training) -> tuple[Any, dict[str, Any]]:
     if data is None or isinstance(data, image_data.Data):
         return data, {}
@@ -161,4 +179,4 @@ def _opened(data: Any, training: models.Training) -> tuple[Any, dict[str, Any]]:
     return training.open_data(**given) if training.open_data else (image_data.open_data(**given), {})
 
 
-__all__ = ["TrainingResult", "read_training", "train_model"]
+__all__ = ["TrainingResult", "adopted_start", "read_training", "train_model"]

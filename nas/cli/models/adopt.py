@@ -13,20 +13,23 @@ from nas.cli.options import json_option, runtime_option, threads_option
 from nas.cli.output import emit_json, result_console, shown_progress
 
 
-class Pixels(click.ParamType):
-    """Sizes of pictures, separated by commas."""
+class Numbers(click.ParamType):
+    """Numbers of a kind, separated by commas."""
 
-    name = "pixels"
+    name = "numbers"
+
+    def __init__(self, kind: type[int] | type[float], example: str) -> None:
+        self._kind, self._example = kind, example
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
+    ) -> tuple[float, ...]:
         if isinstance(value, tuple):
             return value
         try:
-            return tuple(int(size) for size in value.split(","))
+            return tuple(self._kind(number) for number in value.split(","))
         except ValueError:
-            self.fail(f"{value!r} is no list of pixels such as 128,160,192,224", param, ctx)
+            self.fail(f"{value!r} is no list of numbers such as {self._example}", param, ctx)
 
 
 @click.command()
@@ -59,10 +62,17 @@ class Pixels(click.ParamType):
 )
 @click.option(
     "--resolutions",
-    type=Pixels(),
+    type=Numbers(int, "128,160,192,224"),
     metavar="PIXELS,...",
     default=(),
     help="Also offer pictures of these sizes: 128,160,192,224.  [default: its own alone]",
+)
+@click.option(
+    "--widths",
+    type=Numbers(float, "0.5,0.75"),
+    metavar="SHARES,...",
+    default=(),
+    help="Shares that widths and numbers of heads are offered in, beside the whole.  [default: 0.25,0.5,0.75]",
 )
 @click.option(
     "--importance",

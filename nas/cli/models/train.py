@@ -64,11 +64,13 @@ def command(
       nas train --recipe cifar10-gpu --data CIFAR10 --download --output runs/cifar10
       nas train --recipe digits --data photos/ --start mbv3-cifar10 --output runs/photos
       nas train --start models/resnet18 --recipe distil --data photos --output runs/resnet18
+      nas train --recipe distil-lite0 --data photos --output runs/lite0
       torchrun --nproc-per-node 4 -m nas train ...
 
     The run's folder gets checkpoint.pt, log.csv and, at the end, the folder `model`, which every other command takes
     as --model. A stopped or killed run goes on with --resume. By the recipe distil the subnets of a model, such
-    as one that `nas adopt` wrote, learn what its full network says: images need no labels.
+    as one that `nas adopt` wrote, learn what its full network says: images need no labels. Recipes such as
+    distil-lite0 say which network is adopted first.
     """
     with shown_progress() as progress:
         found = api.train_model(

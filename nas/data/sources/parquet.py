@@ -44,7 +44,7 @@ def parquet(
             names = found or tuple(
                 str(label) for label in range(int(tables[split].labels.max(initial=-1)) + 1)
             )
-        check_classes(tables[split].labels, names, str(splits[split][0]))
+        check_classes(tables[split].labels, names, str(splits[split][0]), every=split == "train")
     assert names is not None
     return DataSource(_name(files), names, tables["train"], tables.get("val"), tables.get("test"))
 

@@ -56,8 +56,8 @@ def decode(file: IO[bytes] | bytes, where: str) -> Image.Image:
         raise NasError(f"{where} is no readable image ({error}); repair it or leave it out") from error
 
 
-def check_classes(labels: np.ndarray, classes: tuple[str, ...], where: str) -> None:
-    """Raise `NasError` unless every label has a class and every class has an image."""
+def check_classes(labels: np.ndarray, classes: tuple[str, ...], where: str, *, every: bool = True) -> None:
+    """Raise `NasError` unless every label has a class and, where `every` class needs one, an image."""
     if len(labels) == 0:
         raise NasError(f"{where} holds no images; give a data set with at least one image of each class")
     wrong = np.flatnonzero((labels < 0) | (labels >= len(classes)))
@@ -67,7 +67,7 @@ def check_classes(labels: np.ndarray, classes: tuple[str, ...], where: str) -> N
             f"{where} row {row} has label {labels[row]}, expected 0 to {len(classes) - 1} ({len(classes)} classes)"
         )
     empty = np.flatnonzero(np.bincount(labels, minlength=len(classes)) == 0)
-    if len(empty):
+    if every and len(empty):
         raise NasError(
             f"{where} has no image of class {classes[empty[0]]!r}; add some or remove the class from its list"
         )

@@ -51,11 +51,13 @@ class Dimensions:
     Args:
         labels: of a graph; atoms are frozen in them.
         kinds: kinds of dimensions that are offered.
-        offers: returns whether a dimension of so many units, each of so many entries, has a smaller choice.
+        lengths: returns the lengths that a dimension of so many units, each of so many entries, is offered in.
     """
 
-    def __init__(self, labels: Labels, kinds: Iterable[str], offers: Callable[[int, int], bool]) -> None:
-        self._labels, self._kinds, self._offers = labels, frozenset(kinds), offers
+    def __init__(
+        self, labels: Labels, kinds: Iterable[str], lengths: Callable[[int, int], Sequence[int]]
+    ) -> None:
+        self._labels, self._kinds, self.lengths = labels, frozenset(kinds), lengths
         kernels = elastic_kernels(labels) if "kernel" in self._kinds else []
         self.kernels = {kernel.dimension: kernel for kernel in kernels}
         self.found: list[Found] = []
@@ -188,7 +190,7 @@ class Dimensions:
             elif axis_of(table, self.units) is None:
                 lost[inner] = "has no regular order: groups straddle parts of an axis"
         for place, each in enumerate(self.found) if not lost else ():
-            if each.kind != BATCH and not self._offers(len(each.atoms), each.unit):
+            if each.kind != BATCH and len(self.lengths(len(each.atoms), each.unit)) < 2:
                 lost[place] = "has no smaller length that is offered"
         for place, reason in lost.items():
             self._fix(place, reason)

@@ -10,7 +10,6 @@ from .module import (
 from .network import (
     RANDOM as RANDOM,
     NetworkSource as NetworkSource,
-    Preprocessing as Preprocessing,
     Request as Request,
     SourceNetwork as SourceNetwork,
 )
@@ -21,4 +20,4 @@ from .opening import (
     remember as remember,
     template as template,
 )
-from .weights import load_weights as load_weights
+from .weights import load_weights as load_weights, weights_file as weights_file

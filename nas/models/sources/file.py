@@ -19,9 +19,10 @@ from torch import nn
 
 from nas.errors import NasError, UsageError
 from nas.files import sha256
+from nas.models import Preprocessing
 from nas.models.sources.inputs import given_inputs, seeded
 from nas.models.sources.module import named
-from nas.models.sources.network import RANDOM, NetworkSource, Preprocessing, Request, SourceNetwork
+from nas.models.sources.network import RANDOM, NetworkSource, Request, SourceNetwork
 from nas.models.sources.weights import load_weights
 
 EXAMPLE = "example_input"

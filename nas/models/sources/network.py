@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nas import elastic
+from nas import elastic, models
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,29 +20,12 @@ RANDOM = "random"
 
 
 @dataclass(frozen=True)
-class Preprocessing:
-    """How pictures become the input of a network.
-
-    Attributes:
-        mean, std: Of each channel of images in [0, 1]; the network takes (x - mean) / std.
-        size: Height and width in pixels.
-        interpolation: "bilinear" or "bicubic", antialiased.
-        crop: The share of the resized picture's shorter side that the central crop keeps.
-    """
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    size: tuple[int, int]
-    interpolation: str = "bilinear"
-    crop: float = 1.0
-
-
-@dataclass(frozen=True)
 class Request:
     """What the user says of a network beside its name.
 
     Attributes:
-        weights: A file, or "random" for a network that only latency is asked of; None for those that are published.
+        weights: A file, "package:NAME" for that of an installed package, or "random" for a network that
+            only latency is asked of; None for those that are published.
         inputs: Shapes such as "1x3x224x224", by the name of the argument, or under "" for the only one.
         output: Which output counts where there are several: a key, an attribute or a place.
     """
@@ -72,7 +55,7 @@ class SourceNetwork:
     module: nn.Module
     example: elastic.Inputs
     recipe: Mapping[str, Any] | None = None
-    preprocessing: Preprocessing | None = None
+    preprocessing: models.Preprocessing | None = None
     classes: tuple[str, ...] = ()
     licence: str = ""
     weights: str = "as given"

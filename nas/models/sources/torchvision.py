@@ -11,9 +11,10 @@ from typing import Any
 from torch import nn
 
 from nas.errors import UsageError
+from nas.models import Preprocessing
 from nas.models.sources.hub import published
 from nas.models.sources.inputs import image_input, seeded
-from nas.models.sources.network import RANDOM, NetworkSource, Preprocessing, Request, SourceNetwork
+from nas.models.sources.network import RANDOM, NetworkSource, Request, SourceNetwork
 from nas.models.sources.weights import load_weights
 
 

@@ -13,9 +13,10 @@ from torch import nn
 
 from nas.elastic import Inputs
 from nas.errors import NasError, UsageError, how_to_install
+from nas.models import Preprocessing
 from nas.models.sources.hub import published
 from nas.models.sources.inputs import given_inputs, noise, seeded
-from nas.models.sources.network import RANDOM, NetworkSource, Preprocessing, Request, SourceNetwork
+from nas.models.sources.network import RANDOM, NetworkSource, Request, SourceNetwork
 from nas.models.sources.weights import load_weights
 
 TOKENS = 128

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from nas.data.augment import crop_and_flip, draw, normalize
 from nas.data.dataset import Data, Images
+from nas.models import Preprocessing
 from nas.seeds import augment_rng, seed_globals
 from nas.train.classifiers.large import large_batches
 from nas.train.classifiers.plan import BatchPlan
@@ -20,15 +20,20 @@ Batch = tuple[Tensor, Tensor]
 
 
 def batches(
-    recipe: ClassifierRecipe, data: Data, plan: BatchPlan, device: torch.device, start: int, stats: Stats
+    recipe: ClassifierRecipe,
+    data: Data,
+    plan: BatchPlan,
+    device: torch.device,
+    start: int,
+    how: Preprocessing,
 ) -> Iterator[Batch]:
     """Yield the batches of the steps from `start` on, without end."""
     finish = _finisher(recipe, len(data.classes), device)
     if not data.in_memory:
-        loader = large_batches(recipe, data, plan, start, stats.size, device)
+        loader = large_batches(recipe, data, plan, start, how, device)
     else:
         loader = _memory_batches(recipe, data.images("train").to(device), plan, start)
-    mean, std = (torch.tensor(value, device=device) for value in (stats.mean, stats.std))
+    mean, std = (torch.tensor(value, device=device) for value in (how.mean, how.std))
     for step, (images, labels) in enumerate(loader, start):
         seed_globals(recipe.seed, step, plan.rank)
         yield finish(normalize(images, mean, std), labels)
@@ -73,22 +78,13 @@ def _finisher(
     return finish
 
 
-@dataclass(frozen=True)
-class Stats:
-    """What normalisation needs: the training images' mean and deviation by channel in [0, 1], and the input size."""
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    size: tuple[int, int]
-
-
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
-def measure_stats(data: Data, size: tuple[int, int]) -> Stats:
-    """Measure mean and deviation of images in memory; large images take ImageNet's."""
+def measured(data: Data) -> Preprocessing:
+    """Return how images are prepared: with their own mean and deviation where they are in memory, ImageNet's else."""
     if not data.in_memory:
-        return Stats(*IMAGENET, size)
+        return Preprocessing(*IMAGENET, data.size, "bicubic", 0.875)
     pixels = data.images("train").images
     # Moments from the histogram of each channel: exact, and no float copy of the data set.
     values = torch.arange(256, dtype=torch.float64) / 255
@@ -99,4 +95,4 @@ def measure_stats(data: Data, size: tuple[int, int]) -> Stats:
         centre = float((share * values).sum())
         mean.append(round(centre, 4))
         std.append(round(max(float((share * (values - centre) ** 2).sum()) ** 0.5, 1e-3), 4))
-    return Stats(tuple(mean), tuple(std), data.size)
+    return Preprocessing(tuple(mean), tuple(std), data.size)

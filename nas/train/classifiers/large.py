@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from nas.data.dataset import Data
 from nas.data.pictures import Pictures
+from nas.models import Preprocessing
 from nas.train.classifiers.plan import BatchPlan
 from nas.train.classifiers.recipe import ClassifierRecipe
 
@@ -36,14 +37,18 @@ def large_batches(
     data: Data,
     plan: BatchPlan,
     start: int,
-    size: tuple[int, int],
+    how: Preprocessing,
     device: torch.device,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield uint8 images (n, 3, *size) and labels of this rank's part of each step from `start` on."""
+    """Yield uint8 images (n, 3, *how.size) and labels of this rank's part of each step from `start` on."""
     from timm.data.transforms import RandomResizedCropAndInterpolation
     from torchvision import transforms
 
-    steps: list[Any] = [RandomResizedCropAndInterpolation(size, scale=(0.25, 1.0), interpolation="bicubic")]
+    steps: list[Any] = [
+        RandomResizedCropAndInterpolation(
+            how.size, scale=(recipe.crop_scale, 1.0), interpolation=how.interpolation
+        )
+    ]
     if recipe.flip:
         steps.append(transforms.RandomHorizontalFlip())
     pictures = Pictures(data.table("train"), transforms.Compose(steps), plan.seed)

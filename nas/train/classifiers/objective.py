@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Unpack
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,12 +18,12 @@ from nas.data.dataset import Data, Split
 from nas.elastic import Supernet, channels_last
 from nas.errors import UsageError
 from nas.families import get_family
-from nas.models import Calibration, Model, load_model, save_model
+from nas.models import Calibration, Model, Preprocessing, load_model, round_to_half, save_model
 from nas.seeds import seed_globals, subnet_rng
-from nas.space import Subnet
+from nas.space import SearchSpace, Subnet
 from nas.train import schedules
 from nas.train.calibration.distil import distil, with_statistics
-from nas.train.classifiers.batches import Stats, batches, measure_stats
+from nas.train.classifiers.batches import batches, measured
 from nas.train.classifiers.plan import make_plan
 from nas.train.classifiers.recipe import ClassifierRecipe
 from nas.train.classifiers.validate import Validation, evaluate
@@ -147,14 +148,14 @@ def _settled(recipe: ClassifierRecipe, setup: Setup) -> tuple[ClassifierRecipe, 
     return recipe.replaced(start=model.name, family=model.family.name, options=options), model
 
 
-def _stats(data: Data, setup: Setup, begun: Model | None) -> Stats:
-    """Return how images are normalised: as the weights of a start are used to, else as the data are."""
+def _prepared(data: Data, setup: Setup, begun: Model | None) -> Preprocessing:
+    """Return how images are prepared: normalised as the weights of a start are used to, else as the data are."""
     if begun is not None:
-        return Stats(tuple(begun.mean), tuple(begun.std), data.size)
+        return replace(measured(data), mean=begun.mean, std=begun.std)
     if setup.checkpoint is not None and setup.checkpoint.recipe.get("start"):
         about = setup.checkpoint.about
-        return Stats(tuple(about["mean"]), tuple(about["std"]), data.size)
-    return measure_stats(data, data.size)
+        return replace(measured(data), mean=tuple(about["mean"]), std=tuple(about["std"]))
+    return measured(data)
 
 
 class ClassifierObjective(Objective):
@@ -173,8 +174,8 @@ class ClassifierObjective(Objective):
             )
         recipe, self._start = _settled(recipe, setup)
         self.recipe, self.setup, self._data = recipe, setup, data
-        self._plan = make_plan(recipe, data.count("train"), setup.processes)
-        self._stats = _stats(data, setup, self._start)
+        self._plan = make_plan(recipe, data.table("train").labels, setup.processes)
+        self._how = _prepared(data, setup, self._start)
         self._autocast = autocast(recipe.precision, setup.device)
 
     @property
@@ -194,15 +195,15 @@ class ClassifierObjective(Objective):
     @property
     def facts(self) -> Mapping[str, Any]:
         return {
-            "classes": self.classes, "train": self._data.count("train"), "mean": self._stats.mean,
-            "std": self._stats.std,
+            "classes": self.classes, "train": self._data.count("train"), "mean": self._how.mean,
+            "std": self._how.std,
         }  # fmt: skip
 
     @property
     def about(self) -> Mapping[str, Any]:
         return {
-            "data": self._data.name, "classes": self.classes, "mean": list(self._stats.mean),
-            "std": list(self._stats.std), "size": list(self._stats.size),
+            "data": self._data.name, "classes": self.classes, "mean": list(self._how.mean),
+            "std": list(self._how.std), "size": list(self._how.size),
         }  # fmt: skip
 
     def build(self) -> ClassifierState:
@@ -234,7 +235,7 @@ class ClassifierObjective(Objective):
     def _batches(self) -> Any:
         """The batches of the steps that are left."""
         start, processes = self.state.step, self.setup.processes
-        return batches(self.recipe, self._data, self._plan, processes.device, start, self._stats)
+        return batches(self.recipe, self._data, self._plan, processes.device, start, self._how)
 
     def step(self) -> Losses:
         recipe, state = self.recipe, self.state
@@ -312,11 +313,18 @@ class ClassifierObjective(Objective):
         return self._judges("val")
 
     def _judges(self, split: Split) -> Validation:
-        return Validation.of(self._data, self._stats, self.recipe, self.setup.device, split)
+        return Validation.of(self._data, self._how, self.recipe, self.setup.device, split)
+
+    def _judged(self, space: SearchSpace) -> dict[str, Subnet]:
+        """Return the subnets that are judged meanwhile: both ends, and a random one that is always the same."""
+        random = space.sample(np.random.default_rng(self.recipe.seed))
+        return {"largest": space.largest(), "smallest": space.smallest(), "random": random}
 
     def evaluate(self, samples: Path, log: Log) -> Mapping[str, Any]:
-        tops = evaluate(self.state.averaged, self._validation, seed=self.recipe.seed)
-        words = " ".join(f"{name} {tops[f'{name}_top1']:.1f}%" for name in ("largest", "smallest", "random"))
+        tops = evaluate(
+            self.state.averaged, self._validation, judged := self._judged(self.state.supernet.space)
+        )
+        words = " ".join(f"{name} {tops[f'{name}_top1']:.1f}%" for name in judged)
         epoch = round(self.state.step / self._plan.steps_per_epoch, 3)
         log.note = words
         log.say(f"epoch {epoch}: top-1 {words}")
@@ -325,21 +333,32 @@ class ClassifierObjective(Objective):
     def finish(self, folder: Path, log: Log) -> None:
         """Evaluate on the test images, distil calibration images while the real ones are at hand, write the model."""
         recipe, supernet = self.recipe, self.state.averaged
+        if recipe.half:
+            round_to_half(supernet.network)  # what is judged is what will be read
+        judged = self._judged(supernet.space)
         info: dict[str, Any] = {
             "data": self._data.name,
             "epochs": recipe.epochs,
             "method": recipe.method,
-            "val": evaluate(supernet, self._validation, seed=recipe.seed),
-            "test": evaluate(supernet, self._judges("test"), seed=recipe.seed),
+            "val": evaluate(supernet, self._validation, judged),
+            "test": evaluate(supernet, self._judges("test"), judged),
+            "preprocessing": self._shown,
             **self._own_info,
         }
         tops = info["test"]
         log.say(f"test top-1: largest {tops['largest_top1']:.2f}%, smallest {tops['smallest_top1']:.2f}%")
         calibration = self._calibration(supernet, log)
         save_model(
-            folder, supernet.cpu(), name=recipe.name, classes=self.classes, mean=self._stats.mean,
-            std=self._stats.std, calibration=calibration, info=info,
+            folder, supernet.cpu(), name=recipe.name, classes=self.classes, mean=self._how.mean,
+            std=self._how.std, calibration=calibration, info=info, half=recipe.half,
         )  # fmt: skip
+
+    @property
+    def _shown(self) -> Mapping[str, Any] | None:
+        """What a model says of the pictures that it was judged on; None for small ones, which are taken whole."""
+        if self._data.in_memory:
+            return None
+        return {"interpolation": self._how.interpolation, "crop": self._how.crop}
 
     @property
     def _own_info(self) -> Mapping[str, Any]:

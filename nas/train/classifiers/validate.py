@@ -1,10 +1,10 @@
-"""Accuracy of the largest, the smallest and one random subnet while training."""
+"""Accuracy of a few subnets while training."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,7 +12,8 @@ from nas.data.augment import normalize
 from nas.data.dataset import Data, Split
 from nas.elastic import Supernet
 from nas.metrics.accuracy import evaluate_subnet, pictures
-from nas.train.classifiers.batches import Stats
+from nas.models import Preprocessing
+from nas.space import Subnet
 from nas.train.classifiers.recipe import ClassifierRecipe
 
 
@@ -38,21 +39,19 @@ class Validation:
 
     @staticmethod
     def of(
-        data: Data, stats: Stats, recipe: ClassifierRecipe, device: torch.device, split: Split = "val"
+        data: Data, how: Preprocessing, recipe: ClassifierRecipe, device: torch.device, split: Split = "val"
     ) -> Validation:
         """Decode what evaluations need, once."""
-        pixels = Pixels(torch.tensor(stats.mean, device=device), torch.tensor(stats.std, device=device))
-        images, labels = pictures(data, split, stats.size)
-        calibration, _ = pictures(data, "train", stats.size, recipe.calibration_images)
+        pixels = Pixels(torch.tensor(how.mean, device=device), torch.tensor(how.std, device=device))
+        images, labels = pictures(data, split, how)
+        calibration, _ = pictures(data, "train", how, recipe.calibration_images)
         return Validation(images.to(device), labels.to(device), calibration.to(device), pixels)
 
 
-def evaluate(supernet: Supernet, validation: Validation, seed: int = 0) -> dict[str, float]:
-    """Return the top-1 (%) of the largest, the smallest and one fixed random subnet."""
-    space = supernet.space
-    random = space.sample(np.random.default_rng(seed))
+def evaluate(supernet: Supernet, validation: Validation, subnets: Mapping[str, Subnet]) -> dict[str, float]:
+    """Return the top-1 (%) of `subnets` under "NAME_top1"."""
     tops = {}
-    for name, subnet in (("largest", space.largest()), ("smallest", space.smallest()), ("random", random)):
+    for name, subnet in subnets.items():
         top1 = evaluate_subnet(
             supernet,
             subnet,

@@ -17,7 +17,7 @@ from gan_compress.pix2pix.task import DISTANCE, PSNR, Translation
 from nas.data.dataset import open_data
 from nas.errors import UsageError
 from nas.metrics.features import feature_space
-from nas.models import Model, load_model
+from nas.models import Model, Preprocessing, load_model
 from tests.gan_compress.pix2pix.conftest import save_tiny
 
 
@@ -157,11 +157,11 @@ def test_measure_search_export_eval_and_compare(
 def test_the_example_on_the_card_makes_an_input(tmp_path: Path) -> None:
     file = tmp_path / "own.png"
     Image.new("RGB", (40, 30), (255, 0, 127)).save(file)
-    title, code = Translation().example_code((3, 16, 20), (0.5,) * 3, (0.5,) * 3, [])
+    title, code = Translation().example_code((3, 16, 20), Preprocessing((0.5,) * 3, (0.5,) * 3, ()), [])
     names: dict = {"name": str(file)}
     exec(code, names)
     assert "picture" in title and names["x"].shape == (1, 3, 16, 20) and names["x"].dtype == np.float32
     assert names["x"][0, :, 0, 0].tolist() == pytest.approx([1, -1, 0], abs=0.01)
     names = {}
-    exec(Translation().example_code((1, 16, 20), (0.5,), (0.5,), [])[1], names)
+    exec(Translation().example_code((1, 16, 20), Preprocessing((0.5,), (0.5,), ()), [])[1], names)
     assert names["x"].shape == (1, 1, 16, 20)
