@@ -18,16 +18,20 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from nas.derive.labels.labels import Labels
+from nas.derive.labels.trace import forget
 from nas.derive.masked import Masked
 from nas.derive.networks.program import GraphNetwork, Program, kept, with_tensors
 from nas.derive.networks.record import record
 from nas.derive.report import Proof
 from nas.derive.spaces.units import Dimensions
+from nas.errors import UsageError
 
 TOLERANCE = 1e-9
 """How much sliced and masked may differ, of the largest output."""
 CAST = 1e-5
 """How much the graph may differ from a module whose code computes in single precision."""
+ELSE = 1e-3
+"""What differs by more computes something else."""
 
 
 def prove(
@@ -45,6 +49,9 @@ def prove(
 
     Returns:
         What was seen at last, and what was refuted on the way.
+
+    Raises:
+        UsageError: the graph does not compute what the network does.
     """
     with doubled():
         return _proved(labels, dimensions, network, inputs, seed)
@@ -107,21 +114,18 @@ class _Bench:
         self._largest = {name: len(f.atoms) for name, f in dimensions.offered()}
         self._whole = Masked(labels, ())(self._state, self._inputs)
         self._scale = float(self._whole.abs().max().clamp_min(1e-12))
-        self.graph_error = self._error(self._module(self._state), self._whole)
+        self.graph_error = self._error(run_module(network, self._state, self._inputs), self._whole)
+        if self.graph_error > ELSE:
+            raise UsageError(
+                f"{type(network.model).__name__} computes something else when it is exported (it differs by "
+                f"{self.graph_error:.0e} of the output); make its forward independent of how it is run"
+            )
 
     def _error(self, given: Tensor, expected: Tensor) -> float:
         if given.shape != expected.shape:
             return math.inf
         error = float((given - expected).abs().max()) / self._scale
         return math.inf if math.isnan(error) else error
-
-    @torch.no_grad()
-    def _module(self, state: Mapping[str, Tensor]) -> Tensor:
-        own = {name: t for name, t in state.items() if not name.startswith("constant")}
-        names = {n for n, _ in (*self._network.named_parameters(), *self._network.named_buffers())}
-        return functional_call(
-            self._network, {n: t for n, t in own.items() if n in names}, tuple(self._inputs)
-        )
 
     def trial(self, kind: str) -> _Trial:
         """Draw a keep-set: half of every dimension at random, the first half, or a share of its own for each."""
@@ -149,7 +153,7 @@ class _Bench:
             return math.inf, moved
         error = self._error(sliced, masked)
         if mask.is_plain and self.graph_error <= TOLERANCE:
-            error = max(error, self._error(sliced, self._module(state)))
+            error = max(error, self._error(sliced, run_module(self._network, state, self._inputs)))
         return error, moved
 
     def _sliced(self, trial: _Trial) -> Tensor:
@@ -181,6 +185,22 @@ class _Bench:
                 low, high = (low, middle) if fails(names[:middle]) else (middle + 1, high)
             alone = names[low - 1]
         return self._dimensions.names.index(alone)
+
+
+@torch.no_grad()
+def run_module(network: nn.Module, state: Mapping[str, Tensor], inputs: Sequence[Tensor]) -> Tensor:
+    """Run a network on tensors by name in double precision."""
+    first: dict[int, str] = {}
+    tensors: dict[str, Tensor] = {}
+    for path, module in network.named_modules():
+        for leaf, tensor in (*module._parameters.items(), *module._buffers.items()):
+            name = f"{path}.{leaf}" if path else leaf
+            if tensor is not None and (known := first.setdefault(id(tensor), name)) in state:
+                tensors[name] = state[known]
+    forget(network)
+    with doubled():
+        # Each name is given: what ties weights in there would leave ours in a module that two others have.
+        return functional_call(network, tensors, tuple(inputs), tie_weights=False)
 
 
 def revealing(state: Mapping[str, Tensor], same: Mapping[str, str], seed: int) -> dict[str, Tensor]:
