@@ -67,7 +67,7 @@ def derive(
         example_inputs: what it is called with, by place; the first axis of each is the batch. Several inputs become
             inputs by the names of the arguments of `module.forward`.
         elastic: kinds of dimensions that are offered beside widths, heads and depth: "stream" (widths of residual
-            sums), "head_size", "kernel" (crops of convolutions of 5 × 5 and more: without training they lose a lot) and
+            sums), "head_size", "kernel" (crops of convolutions of 5 × 5 and more, meant to be trained) and
             "bits" (of weights: 4, 8 or 32).
         resolutions: heights and widths of the picture that are offered, in pixels; without, it has that of the example.
         widths: shares of full lengths that widths and numbers of heads are offered in, beside the whole.
