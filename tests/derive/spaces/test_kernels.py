@@ -125,8 +125,9 @@ def test_code_that_cannot_follow_keeps_its_kernel():
     assert "cannot be smaller by the model's code" in reasons[0]
 
 
-def test_kernels_of_a_graph_are_cropped_too():
+def test_kernels_of_a_graph_are_cropped_too(monkeypatch: pytest.MonkeyPatch):
     """Where the code can follow neither the kernel nor the width of its input."""
+    monkeypatch.setattr("nas.derive.derivation.ENOUGH", 1.0)
     model: Any = around(Constant(1), function=lambda x, inner: inner(x.view(-1, 16, 8, 8))).eval()
     found = derive(model, (image(8),), elastic="kernel")
     assert found.report.built_from == "graph"
