@@ -17,10 +17,9 @@ from diffusion.cli._options import (
 )
 from nas.cli.commands import (
     data_options,
-    emit_json,
+    emit_result,
     given_data,
     json_option,
-    result_console,
     runtime_option,
     shown_progress,
 )
@@ -108,13 +107,4 @@ def command(
             subnet=subnet, macs=macs, params=params, table=sensitivity, images=images, samples=samples, steps=steps,
             seed=seed,
         )  # fmt: skip
-    if as_json:
-        emit_json(done)
-        return
-    console = result_console()
-    if done.found.rows:
-        console.print(done.sensitivity().to_rich())
-    if done.found.path is not None:
-        console.print(done.table().to_rich())
-    for remark in done.remarks:
-        console.print(remark, soft_wrap=True, markup=False)
+    emit_result(done, as_json)

@@ -13,9 +13,8 @@ from diffusion.cli._options import DEFAULT_PIPELINE
 from diffusion.pipeline.files.folder import find_pipeline
 from nas import export, models
 from nas.cli.commands import (
-    emit_json,
+    emit_result,
     json_option,
-    result_console,
     runtime_option,
     shown_progress,
     threads_option,
@@ -87,13 +86,7 @@ def command(
             loaded, subnet, output, runtime=runtime, threads=threads, purpose=purpose, least_psnr=least_psnr,
             with_match=with_match, progress=progress,
         )  # fmt: skip
-    if as_json:
-        emit_json(found)
-    else:
-        console = result_console()
-        console.print(found.table().to_rich())
-        for remark in found.remarks:
-            console.print(remark, soft_wrap=True, markup=False)
+    emit_result(found, as_json)
     if found.best is None:
         raise NasError(found.reason)
 

@@ -14,7 +14,7 @@ from diffusion.compress.pruning import PipelinePruneConfig, Pruned, prune
 from diffusion.compress.quantization import LEAST_PSNR, QuantizationTrial, TriedScheme, refusal, schemes
 from diffusion.compress.quantized import write_quantized
 from diffusion.pipeline.inputs.captions import open_described
-from nas.api import Table
+from nas.api import Result, Table
 from nas.compress import WORTH, Purpose, recommend
 from nas.errors import UsageError
 from nas.latency import Workload, chosen_runtime, format_bytes, format_count, format_ms
@@ -26,7 +26,7 @@ _SHOWN = 20
 
 
 @dataclass(frozen=True)
-class PipelinePruning:
+class PipelinePruning(Result):
     """A pipeline that was pruned, or only the sensitivity of its choices (`found` has the figures)."""
 
     found: Pruned
@@ -69,6 +69,10 @@ class PipelinePruning:
         ]
         return Table(("block", "only", "error", "MACs saved", "parameters saved"), rows)
 
+    def tables(self) -> Sequence[Table]:
+        measured = [self.sensitivity()] if self.found.rows else []
+        return [*measured, *([] if self.found.path is None else [self.table()])]
+
     @property
     def remarks(self) -> Sequence[str]:
         """What to say beside the tables."""
@@ -88,9 +92,6 @@ class PipelinePruning:
             )
             said.append(f"wrote {found.path}: {loads}{near}")
         return said
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
 
 
 def prune_pipeline(
@@ -141,7 +142,7 @@ def prune_pipeline(
 
 
 @dataclass(frozen=True)
-class PipelineQuantization:
+class PipelineQuantization(Result):
     """What fewer bits cost and save for a pipeline.
 
     Attributes:
@@ -186,9 +187,6 @@ class PipelineQuantization:
             wrote = f"wrote {self.folder}" if self.folder is not None else "write it with --output FOLDER"
             said.append(f"recommended: {self.best.scheme.name}; {wrote}")
         return said
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
 
 
 def quantize_pipeline(

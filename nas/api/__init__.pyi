@@ -12,7 +12,6 @@ from .verbs.calibrating import (
 )
 from .comparison import Comparison as Comparison, compare as compare
 from .verbs.compression import (
-    CompressionResult as CompressionResult,
     Quantization as Quantization,
     quantize_model as quantize_model,
 )
@@ -41,6 +40,7 @@ from .verbs.pruning import Pruning as Pruning, prune_model as prune_model
 from .results import (
     Evaluation as Evaluation,
     Exported as Exported,
+    Result as Result,
     SearchAnswer as SearchAnswer,
     SearchResult as SearchResult,
 )

@@ -304,7 +304,7 @@ class Model(models.Model[FamilyT]):
         data: AnyData | None = None,
         progress: Listener | None = None,
         **options: Any,
-    ) -> api.CompressionResult:
+    ) -> api.Result:
         """Choose a smaller subnet without a table and without a search: what costs least for what it saves.
 
         Args:
@@ -334,7 +334,7 @@ class Model(models.Model[FamilyT]):
         output: str | Path | None = None,
         data: AnyData | None = None,
         **options: Any,
-    ) -> api.CompressionResult:
+    ) -> api.Result:
         """Find what fewer bits cost and save on this machine, and write what is worth it.
 
         Networks of one program become int8 in ONNX: of the choices that are 1.2 times as fast as fp32 the most accurate

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas import api
-from nas._table import Table
-from nas.api.tables import file_rows, outcome_table
+from nas._table import Result, Table
+from nas.api.tables import file_rows, latency_words, outcome_table, parity_table
 from nas.api.targets import find_target
 from nas.errors import UsageError
-from nas.export import Manifest, load_artifact
+from nas.export import Manifest, ParityRow, load_artifact
 from nas.search import Candidates, Choice, Outcome, pareto_figure, read_candidates
 from nas.space import Subnet
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Result):
     """A quality of one network.
 
     Attributes:
@@ -55,12 +55,9 @@ class Evaluation:
         """Return the value and what it was measured on."""
         return Table(("quality", "value", "measured on"), [(self.label, self.text, self.data)])
 
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
-
 
 @dataclass(frozen=True)
-class Exported:
+class Exported(Result):
     """An exported network.
 
     Attributes:
@@ -87,8 +84,16 @@ class Exported:
         """Return the files with their sizes and states."""
         return file_rows(str(self.folder), self.manifest)
 
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
+    def tables(self) -> Sequence[Table]:
+        return parity_table([ParityRow.from_dict(row) for row in self.manifest.parity]), self.table()
+
+    @property
+    def remarks(self) -> list[str]:
+        """Qualities and latencies with their origin, where the files are, and how to load them."""
+        found = [f"{each.name:8} {each.text} ({each.kind}, {each.data})" for each in self.manifest.quality]
+        found += [f"latency  {latency_words(each)}" for each in self.manifest.latency]
+        found.append(f"\nwrote    {self.folder} (README.md says how to use each file)")
+        return [*found, f'load     import nas; network = nas.load("{self.folder}")']
 
 
 @dataclass(frozen=True)
@@ -129,7 +134,7 @@ class SearchAnswer:
 
 
 @dataclass(frozen=True)
-class SearchResult:
+class SearchResult(Result):
     """What a search found.
 
     Attributes:
@@ -213,8 +218,5 @@ class SearchResult:
         """Return the Pareto picture as a matplotlib figure."""
         return pareto_figure(self.candidates, self.outcome, f"{self.model.name}: {self.outcome.budget}")
 
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
 
-
-__all__ = ["Evaluation", "Exported", "SearchAnswer", "SearchResult"]
+__all__ = ["Evaluation", "Exported", "Result", "SearchAnswer", "SearchResult"]

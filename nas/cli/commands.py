@@ -5,7 +5,7 @@ from __future__ import annotations
 from nas.cli.data import data_options, given_data, opened
 from nas.cli.group import LazyGroup
 from nas.cli.options import json_option, runtime_option, seed_option, threads_option
-from nas.cli.output import emit_json, log, progress_bar, result_console, shown_progress
+from nas.cli.output import emit_json, emit_result, log, progress_bar, result_console, shown_progress
 from nas.cli.training import (
     machine_options,
     output_option,
@@ -19,6 +19,7 @@ __all__ = [
     "LazyGroup",
     "data_options",
     "emit_json",
+    "emit_result",
     "given_data",
     "json_option",
     "log",

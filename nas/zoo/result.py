@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nas._table import Table
+from nas._table import Result, Table
 from nas.latency import format_count, format_ms
 from nas.search import Budget
 from nas.zoo.forecast import Entry, Forecast
@@ -19,7 +19,7 @@ _LABELS = {"top1": "top-1", "top5": "top-5"}
 
 
 @dataclass(frozen=True)
-class ZooResult:
+class ZooResult(Result):
     """The best published model within a latency, measured here, with the front around it.
 
     Attributes:
@@ -166,9 +166,6 @@ class ZooResult:
         marked = frozenset(n for n, entry in enumerate(self.front) if entry.model == answer)
         columns = ("model", _LABELS[self.quality], "measured", "predicted", "input", "parameters", "license")
         return Table(columns, rows, ("license",), marked)
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
 
 
 def _why_none(forecast: Forecast, budget: Budget) -> str:

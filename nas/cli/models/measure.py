@@ -9,7 +9,7 @@ import click
 from nas import api, models
 from nas.cli.data import data_options, given_data
 from nas.cli.options import json_option, seed_option
-from nas.cli.output import emit_json, result_console, shown_progress
+from nas.cli.output import emit_result, shown_progress
 
 
 @click.command()
@@ -72,9 +72,4 @@ def command(
             data, count=count, held_out=held_out, near_front=near_front, qualities=qualities,
             real_calibration=real_calibration, jobs=jobs, seed=seed, progress=progress,
         )  # fmt: skip
-    if as_json:
-        emit_json(found)
-        return
-    console = result_console()
-    console.print(f"{len(found.subnets)} subnets in {found.path}", markup=False, soft_wrap=True)
-    console.print(found.table().to_rich())
+    emit_result(found, as_json)

@@ -10,7 +10,7 @@ import click
 from nas import api
 from nas.cli.data import data_options, given_data
 from nas.cli.options import json_option
-from nas.cli.output import emit_json, result_console, shown_progress
+from nas.cli.output import emit_result, shown_progress
 from nas.errors import UsageError
 
 
@@ -80,14 +80,4 @@ def command(
             output, data=given_data(options), progress=progress, importance=importance, subnet=subnet, macs=macs,
             params=params, table=sensitivity, samples=samples, seed=seed,
         )  # fmt: skip
-    if as_json:
-        emit_json(found)
-        return
-    console = result_console()
-    assert isinstance(found, api.Pruning)
-    if found.cut.rows:
-        console.print(found.sensitivity().to_rich())
-    if found.cut.subnet is not None:
-        console.print(found.table().to_rich())
-    for remark in found.remarks:
-        console.print(remark, soft_wrap=True, markup=False)
+    emit_result(found, as_json)

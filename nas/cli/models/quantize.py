@@ -10,7 +10,7 @@ import click
 from nas import api, export, models
 from nas.cli.data import data_options, given_data
 from nas.cli.options import batch_size_option, json_option, threads_option
-from nas.cli.output import emit_json, result_console, shown_progress
+from nas.cli.output import emit_result, shown_progress
 from nas.errors import UsageError
 
 
@@ -55,10 +55,4 @@ def command(
         found = loaded.quantize(
             artifact, folder, given_data(options), threads=threads, batch_size=batch_size, progress=progress
         )
-    if as_json:
-        emit_json(found)
-        return
-    console = result_console()
-    console.print(found.table().to_rich())
-    for remark in found.remarks:
-        console.print(remark, soft_wrap=True, markup=False)
+    emit_result(found, as_json)

@@ -12,7 +12,7 @@ from nas import api, export
 from nas.api.targets import DEFAULT_MODEL
 from nas.cli.data import data_options, opened
 from nas.cli.options import batch_size_option, json_option, runtime_option, threads_option
-from nas.cli.output import emit_json, log_console, result_console, shown_progress
+from nas.cli.output import emit_result, log_console, shown_progress
 
 
 @click.command()
@@ -75,21 +75,4 @@ def command(
     except export.ParityError as error:
         log_console().print(api.parity_table(error.rows).to_rich())
         raise
-    if as_json:
-        emit_json(done)
-    else:
-        _show(done)
-
-
-def _show(done: api.Exported) -> None:
-    console, manifest = result_console(), done.manifest
-    console.print(api.parity_table([export.ParityRow.from_dict(row) for row in manifest.parity]).to_rich())
-    console.print(done.table().to_rich())
-    for found in manifest.quality:
-        console.print(f"{found.name:8} {found.text} ({found.kind}, {found.data})", markup=False)
-    for found in manifest.latency:
-        console.print(f"latency  {api.latency_words(found)}", soft_wrap=True, markup=False)
-    console.print(
-        f"\nwrote    {done.folder} (README.md says how to use each file)", soft_wrap=True, markup=False
-    )
-    console.print(f'load     import nas; network = nas.load("{done.folder}")', soft_wrap=True, markup=False)
+    emit_result(done, as_json)
