@@ -7,6 +7,9 @@ from pathlib import Path
 
 import click
 
+from nas.cli.commands import log
+from nas.errors import NasError, UsageError, how_to_install
+
 
 @click.command(short_help="Open the app in a browser.")
 @click.option(
@@ -29,9 +32,6 @@ def command(runs: Path, host: str, port: int, no_browser: bool) -> None:
     import os
     import sys
     from importlib.util import find_spec
-
-    from nas.cli.commands import log
-    from nas.errors import NasError, UsageError, how_to_install
 
     if find_spec("streamlit") is None:
         raise NasError(f"the app needs Streamlit, which is not installed; {how_to_install('app')}")
@@ -67,8 +67,6 @@ def command(runs: Path, host: str, port: int, no_browser: bool) -> None:
 def require_free(host: str, port: int) -> None:
     """Raise `UsageError` where an address cannot be listened on."""
     import socket
-
-    from nas.errors import UsageError
 
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

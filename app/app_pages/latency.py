@@ -17,17 +17,16 @@ from app.parts.empty import empty
 from app.parts.follow import follow
 from app.parts.runs_data import open_candidates
 from app.parts.text import ms, plain, told
-from nas import jobs
+from nas import export, jobs, latency
 from nas.errors import NasError
-from nas.files import read_json
+from nas.files import cache_folder, read_json
 from nas.jobs import searches
 from nas.latency.profiles.profile import GOOD_PCT
+from nas.models import load_model
 
 
 def profiles() -> list[Path]:
     """Return the device profiles of this machine's cache."""
-    from nas.files import cache_folder
-
     return sorted((cache_folder() / "profiles").glob("*.json"))
 
 
@@ -56,17 +55,10 @@ def opened(path: str, stamp: int) -> dict[str, Any]:
 @st.cache_data(max_entries=16, show_spinner="predicting")
 def predicted(path: str, stamp: int, model: str) -> list[float] | None:
     """Return what the profile's predictor says of its own samples, None where it is not of this machine and space."""
-    from nas.latency.profiles.profile import load_profile
-    from nas.latency.runtimes import get_runtime
-    from nas.latency.workload import Workload
-    from nas.models import load_model
-
     bound = read_json(path)["bound"]
     try:
-        loaded = load_model(model)
-        profile = load_profile(
-            loaded, get_runtime(bound["runtime"]), Workload.from_dict(bound["workload"]), path
-        )
+        loaded, workload = load_model(model), latency.Workload.from_dict(bound["workload"])
+        profile = latency.load_profile(loaded, latency.get_runtime(bound["runtime"]), workload, path)
     except NasError:
         return None
     return profile.predict_ms(profile.codes).tolist()
@@ -75,11 +67,8 @@ def predicted(path: str, stamp: int, model: str) -> list[float] | None:
 @st.cache_data(max_entries=16, show_spinner=False)
 def part_costs(model: str) -> tuple[list[str], list[int]]:
     """Return the parts of the largest subnet, grouped, and their MACs."""
-    from nas.export import architecture
-    from nas.models import load_model
-
     loaded = load_model(model)
-    groups = architecture(loaded.supernet, loaded.space.largest()).groups
+    groups = export.architecture(loaded.supernet, loaded.space.largest()).groups
     return [group.name for group in groups], [group.macs for group in groups]
 
 

@@ -1,33 +1,22 @@
-"""What the commands of `nas gan` share: their options, and which model and subnets are meant."""
+"""The options that the commands of `nas gan` share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from gan_compress import stylegan2
-from nas.api.figures import load_supernet, read_subnet
-from nas.api.targets import NAMED_SUBNETS, Target, find_target
-from nas.cli.commands import result_console
-from nas.errors import UsageError
 from nas.models import available_models
 
-if TYPE_CHECKING:
-    from nas.models import Model
-    from nas.space import Subnet
-
 DEFAULT_MODEL = "anycost-digits"
-MOVING = (".gif", ".apng", ".png")
 _MOST = 2**32 - 1
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def _complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-
     return [name for name, _, _ in available_models() if name.startswith(incomplete)]
 
 
@@ -72,7 +61,12 @@ zoom_option: Decorator = click.option(
     help="Show every pixel so many times larger.",
 )
 fps_option: Decorator = click.option(
-    "--fps", type=click.FloatRange(0.5, 50), default=10.0, show_default=True, help="Pictures a second."
+    "--fps",
+    "frames_per_second",
+    type=click.FloatRange(0.5, 50),
+    default=10.0,
+    show_default=True,
+    help="Pictures a second.",
 )
 
 
@@ -85,47 +79,3 @@ def output_option(help: str, default: str | None = None) -> Decorator:
         show_default=bool(default),
         help=help,
     )
-
-
-def open_model(model: str | None, subnets: Sequence[str]) -> tuple[Model, dict[str, Subnet]]:
-    """Return the generator (`model`, or the one that the first run or file among `subnets` belongs to) and its subnets.
-
-    Raises `UsageError` for a model of another kind and for a subnet that it does not have.
-    """
-
-    targets = {text: target_of(text) for text in subnets if not stylegan2.is_ratio(text)}
-    named = [target for target in targets.values() if target.path is not None]
-    loaded = load_supernet(named[0] if named else Target("largest", "subnet"), model, DEFAULT_MODEL)
-    stylegan2.generator_family(loaded)
-    found = {
-        text: read_subnet(targets[text], loaded) if text in targets else stylegan2.ratio_subnet(loaded, text)
-        for text in subnets
-    }
-    return loaded, found
-
-
-def target_of(text: str) -> Any:
-    """Return what `text` names: a subnet's name, a run or a file; raises `UsageError` for anything else."""
-
-    if text not in NAMED_SUBNETS and not Path(text).exists():
-        raise UsageError(
-            f"there is no subnet {text!r}; give 'largest', 'smallest', a width such as 0.5 or 0.5@16, "
-            "a run folder or a subnet.json"
-        )
-    target = find_target(text)
-    if target.kind == "model":
-        raise UsageError(f"{text} is a model and no subnet; name it with --model")
-    return target
-
-
-def subnet_words(model: Model, subnet: Subnet) -> str:
-    """Return a subnet's resolution and channels for readers."""
-
-    family = stylegan2.generator_family(model)
-    return f"{family.resolution_of(subnet)} px, channels {'-'.join(map(str, family.channels(subnet)[1::2]))}"
-
-
-def say(text: str) -> None:
-    """Print one line of the answer on stdout."""
-
-    result_console().print(text, soft_wrap=True, markup=False)

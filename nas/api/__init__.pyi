@@ -23,7 +23,12 @@ from .verbs.exporting import (
     export_target as export_target,
     judge as judge,
 )
-from .figures import Figures as Figures, artifact_figures as artifact_figures, load_supernet as load_supernet
+from .figures import (
+    Figures as Figures,
+    artifact_figures as artifact_figures,
+    load_supernet as load_supernet,
+    predicted_latency as predicted_latency,
+)
 from .verbs.importing import import_checkpoint as import_checkpoint
 from .listing import Listing as Listing, list_all as list_all
 from .verbs.measuring import Measurements as Measurements, measure_model as measure_model
@@ -45,7 +50,12 @@ from .results import (
     SearchResult as SearchResult,
 )
 from .verbs.searching import resume_search as resume_search, search_model as search_model
-from .tables import Table as Table, latency_words as latency_words, parity_table as parity_table
+from .tables import (
+    Table as Table,
+    latency_origin as latency_origin,
+    latency_words as latency_words,
+    parity_table as parity_table,
+)
 from .targets import find_target as find_target
 from .verbs.training import (
     TrainingResult as TrainingResult,
