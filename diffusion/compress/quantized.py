@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from diffusion.compress.quantization import TriedScheme, bits_of
 from diffusion.evaluation.task import PSNR
@@ -14,6 +14,7 @@ from nas.errors import NasError, UsageError
 from nas.export import (
     CARD,
     Export,
+    Latency,
     QualityFigure,
     hash_files,
     measured_latency,
@@ -21,14 +22,10 @@ from nas.export import (
     read_manifest,
     write_manifest,
 )
-from nas.latency.runtimes import copy_onnx
+from nas.latency.runtimes import Runtime, copy_onnx
 from nas.latency.units import format_bytes, format_ms
-
-if TYPE_CHECKING:
-    from nas.export import Latency, QualityFigure
-    from nas.latency.runtimes import Runtime
-    from nas.latency.workload import Workload
-    from nas.models import Model
+from nas.latency.workload import Workload
+from nas.models import Model
 
 _CARD = """
 ## Quantized: {name}
