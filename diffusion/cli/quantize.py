@@ -8,10 +8,7 @@ from typing import Any
 import click
 
 from diffusion import compress
-from diffusion import pipeline as pipelines
 from diffusion.cli._options import DEFAULT_PIPELINE
-from diffusion.pipeline.files.folder import find_pipeline
-from nas import export, models
 from nas.cli.commands import (
     emit_result,
     json_option,
@@ -19,7 +16,7 @@ from nas.cli.commands import (
     shown_progress,
     threads_option,
 )
-from nas.errors import NasError, UsageError
+from nas.errors import NasError
 
 
 @click.command()
@@ -78,9 +75,7 @@ def command(
     that is slower than fp32 is said to be slower, and taken only with --for size. Exit code 1: nothing is worth it.
     """
 
-    if output is not None and output.exists():
-        raise UsageError(f"{output} already exists; name a new folder with --output or remove that one first")
-    loaded, subnet = _opened(pipeline, model)
+    loaded, subnet = compress.open_quantizable(pipeline, model)
     with shown_progress() as progress:
         found = compress.quantize_pipeline(
             loaded, subnet, output, runtime=runtime, threads=threads, purpose=purpose, least_psnr=least_psnr,
@@ -89,32 +84,3 @@ def command(
     emit_result(found, as_json)
     if found.best is None:
         raise NasError(found.reason)
-
-
-def _opened(pipeline: str, given: str | None) -> tuple[models.Model, Any]:
-    """Return a pipeline's model and the subnet to start from: an exported one, or the original."""
-
-    manifest = export.read_manifest(pipeline) if export.is_artifact(pipeline) else None
-    if manifest is None:
-        model = models.load_model(find_pipeline(pipeline))
-    else:
-        model = _taken_from(pipeline, given, manifest.info.get("pipeline") or manifest.model)
-    if not isinstance(model.family, pipelines.PipelineFamily):
-        raise UsageError(
-            f"{pipeline} is a model for {model.task.name} and no pipeline of diffusers; quantize it with nas quantize"
-        )
-    largest = model.space.largest()
-    return model, largest if manifest is None else export.artifact_subnet(pipeline, model.family)
-
-
-def _taken_from(exported: str, given: str | None, known: str) -> models.Model:
-    """Return the model that an export was taken from: the `given` one, or that of its manifest where it has a name."""
-    if given is None:
-        try:
-            models.find_model(known)
-        except UsageError as error:
-            raise UsageError(
-                f"{exported} was taken from the pipeline {known!r}, and there is none of that name; give its folder "
-                "with --model"
-            ) from error
-    return models.load_model(given or known)

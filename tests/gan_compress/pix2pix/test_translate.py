@@ -11,7 +11,14 @@ import pytest
 import torch
 from PIL import Image
 
-from gan_compress.pix2pix.apply import contact_sheet, find_subnet, is_configuration, read_whole, translate, translation_family
+from gan_compress.pix2pix.apply import (
+    contact_sheet,
+    find_subnet,
+    is_configuration,
+    read_whole,
+    translate,
+    translation_family,
+)
 from gan_compress.pix2pix.pairs import blur, psnr
 from nas.errors import UsageError
 from nas.models import Model, load_model
