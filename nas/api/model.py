@@ -66,8 +66,6 @@ class Model(models.Model[FamilyT]):
         """
         return compress.extracted(self, subnet, calibration)
 
-    # --- search -------------------------------------------------------------------------------------------------------
-
     def search(
         self,
         latency: str | None = None,
@@ -128,8 +126,6 @@ class Model(models.Model[FamilyT]):
         )  # fmt: skip
         return api.search_model(config, run_dir, progress, self)
 
-    # --- latency ------------------------------------------------------------------------------------------------------
-
     def profile(
         self,
         *,
@@ -167,8 +163,6 @@ class Model(models.Model[FamilyT]):
             self, runtime=runtime, threads=threads, batch_size=batch_size, samples=samples, seed=seed, force=force,
             progress=progress,
         )  # fmt: skip
-
-    # --- quality ------------------------------------------------------------------------------------------------------
 
     def evaluate(
         self,
@@ -246,8 +240,6 @@ class Model(models.Model[FamilyT]):
             self, opened(data), count=count, held_out=held_out, near_front=near_front, qualities=qualities,
             real_calibration=real_calibration, jobs=jobs, seed=seed, progress=progress,
         )  # fmt: skip
-
-    # --- other networks -----------------------------------------------------------------------------------------------
 
     def train(
         self,
