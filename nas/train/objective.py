@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -64,6 +64,7 @@ class Objective(ABC):
         columns: Of `log.csv`, in order; what a row lacks stays empty.
         leading: Losses of which the first that there is leads the progress line; `shown` follow it.
         rates: The settings of the learning rates, named where a loss is no longer finite.
+        remarks: What to say before the first step.
         recipe: Every number that decides the result.
         state: What `build` returned.
     """
@@ -73,6 +74,7 @@ class Objective(ABC):
     shown: ClassVar[tuple[str, ...]] = ()
     rates: ClassVar[tuple[str, ...]] = ("lr",)
 
+    remarks: Sequence[str] = ()
     recipe: Settings
     setup: Setup
     state: TrainingState
