@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,8 @@ from nas.train.state import TrainingState
 
 Losses = dict[str, Tensor]
 """The losses of one step by name, detached."""
+RecipeT = TypeVar("RecipeT", bound=Settings)
+StateT = TypeVar("StateT", bound=TrainingState)
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Lengths:
     log_every: int
 
 
-class Objective(ABC):
+class Objective(ABC, Generic[RecipeT, StateT]):
     """One kind of training: what `nas.train.trainer.Trainer` does not know of it.
 
     Life cycle: it is made with what it needs (a recipe, data, a `Setup`) and settles what the recipe leaves open;
@@ -75,9 +77,9 @@ class Objective(ABC):
     rates: ClassVar[tuple[str, ...]] = ("lr",)
 
     remarks: Sequence[str] = ()
-    recipe: Settings
+    recipe: RecipeT
     setup: Setup
-    state: TrainingState
+    state: StateT
 
     @property
     def lengths(self) -> Lengths:
@@ -98,14 +100,14 @@ class Objective(ABC):
         return {}
 
     @abstractmethod
-    def build(self) -> TrainingState:
+    def build(self) -> StateT:
         """Make the state of step 0, a function of the recipe's seed, on the setup's device.
 
         Returns:
             Networks, averages, optimizers: everything that a checkpoint holds.
         """
 
-    def begin(self) -> None:  # noqa: B027 (most trainings begin as they were built)
+    def begin(self) -> None:
         """Make a new run's networks ready: with the weights of a start, their channels sorted."""
 
     @abstractmethod
