@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from diffusion.pipeline.files.folder import DEFAULT_PIPELINE, shipped
+from nas.cli.commands import count_option
 
 _MOST = 2**32 - 1
 
@@ -27,15 +28,11 @@ pipeline_option: Decorator = click.option(
     shell_complete=_complete,
     help="A shipped pipeline's name, a folder that diffusers saved, a training's run, or a hub id.",
 )
-seed_option: Decorator = click.option(
-    "--seed", type=click.IntRange(0, _MOST), default=0, show_default=True, help="Same seed, same image."
-)
+seed_option: Decorator = count_option("--seed", 0, "Same seed, same image.", least=0, most=_MOST)
 device_option: Decorator = click.option(
     "--device", metavar="cpu|cuda|cuda:N", default="cpu", show_default=True, help="Where the pipeline runs."
 )
-threads_option: Decorator = click.option(
-    "--threads", type=click.IntRange(min=1), default=None, help="Default: all cores."
-)
+threads_option: Decorator = count_option("--threads", None, "Default: all cores.")
 
 
 def sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:

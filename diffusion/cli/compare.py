@@ -9,8 +9,10 @@ import click
 
 from diffusion import evaluation
 from nas.cli.commands import (
+    count_option,
     emit_result,
     json_option,
+    path_option,
     runtime_option,
     seed_option,
     shown_progress,
@@ -22,24 +24,16 @@ from nas.errors import NasError
 @click.command()
 @click.argument("what", metavar="A B ...", nargs=-1, required=True)
 @click.option("--prompt", "prompts", multiple=True, help="May be repeated.  [default: those of the first]")
-@click.option(
-    "--images", type=click.IntRange(1, 100_000), default=16, show_default=True, help="Images of each, prompts in turn."
-)  # fmt: skip
-@click.option(
-    "--shown", type=click.IntRange(1, 64), default=8, show_default=True, help="How many of them the picture shows."
-)  # fmt: skip
+@count_option("--images", 16, "Images of each, prompts in turn.", most=100_000)  # fmt: skip
+@count_option("--shown", 8, "How many of them the picture shows.", most=64)  # fmt: skip
 @seed_option
-@click.option(
-    "--steps", type=click.IntRange(min=1), default=None, help="Of pipelines that were not exported."
-)
+@count_option("--steps", None, "Of pipelines that were not exported.")
 @click.option(
     "--guidance", type=click.FloatRange(0, 100), default=None, help="Of pipelines that were not exported."
 )
 @click.option("--ladder", is_flag=True, help="Of a run, show its answers at other budgets too.")
 @click.option("--no-measure", is_flag=True, help="Measure neither time nor memory now.")
-@click.option(
-    "--output", type=click.Path(path_type=Path), default=Path("compare.png"), show_default=True, help="A new .png file."
-)  # fmt: skip
+@path_option("--output", help="A new .png file.", default="compare.png")  # fmt: skip
 @click.option(
     "--single", type=click.Path(path_type=Path), default=None, metavar="FOLDER",
     help="Also write every image as a PNG of its own into this new folder.",

@@ -14,7 +14,7 @@ from diffusion.cli._options import (
     seed_option,
     threads_option,
 )
-from nas.cli.commands import data_options, emit_result, given_data, json_option, shown_progress
+from nas.cli.commands import count_option, data_options, emit_result, given_data, json_option, shown_progress
 
 
 @click.command()
@@ -26,16 +26,8 @@ from nas.cli.commands import data_options, emit_result, given_data, json_option,
     default=None,
     help="Also compare with this pipeline's images, seed by seed.",
 )
-@click.option(
-    "--images", type=click.IntRange(1, 100_000), default=500, show_default=True, help="Images to make."
-)
-@click.option(
-    "--compared",
-    type=click.IntRange(1, 10_000),
-    default=64,
-    show_default=True,
-    help="How many of them are compared with --against.",
-)
+@count_option("--images", 500, "Images to make.", most=100_000)
+@count_option("--compared", 64, "How many of them are compared with --against.", most=10_000)
 @seed_option
 @sampling_options
 @click.option(

@@ -12,6 +12,7 @@ from diffusion.cli._options import DEFAULT_PIPELINE
 from nas.cli.commands import (
     emit_result,
     json_option,
+    path_option,
     runtime_option,
     shown_progress,
     threads_option,
@@ -40,10 +41,8 @@ from nas.errors import NasError
     help="Take nothing whose pictures are below so many dB to those of fp32.",
 )
 @click.option("--match", "with_match", is_flag=True, help="Judge the prompt match of every choice too.")
-@click.option(
+@path_option(
     "--output",
-    type=click.Path(path_type=Path),
-    default=None,
     help="A new folder for the choice: for diffusers, with ONNX files. Without it nothing is written.",
 )
 @click.option(

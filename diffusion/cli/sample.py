@@ -15,33 +15,20 @@ from diffusion.cli._options import (
     seed_option,
     threads_option,
 )
-from nas.cli.commands import emit_result, json_option, shown_progress
+from nas.cli.commands import count_option, emit_result, json_option, path_option, shown_progress
 
 
 @click.command()
 @click.argument("prompts", metavar="[PROMPT]...", nargs=-1)
 @pipeline_option
 @seed_option
-@click.option(
-    "--count", type=click.IntRange(1, 10_000), default=8, show_default=True, help="Images of each prompt."
-)
+@count_option("--count", 8, "Images of each prompt.", most=10_000)
 @sampling_options
-@click.option(
-    "--columns", type=click.IntRange(min=1), default=None, help="Images in a row (default: --count)."
-)
+@count_option("--columns", None, "Images in a row (default: --count).")
 @click.option("--single", is_flag=True, help="One PNG an image in a new folder, not a grid.")
-@click.option(
-    "--zoom",
-    type=click.IntRange(1, 32),
-    default=1,
-    show_default=True,
-    help="Show every pixel so many times larger.",
-)
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="A new .png file, or a new folder with --single.  [default: sample.png or samples]",
+@count_option("--zoom", 1, "Show every pixel so many times larger.", most=32)
+@path_option(
+    "--output", help="A new .png file, or a new folder with --single.  [default: sample.png or samples]"
 )
 @device_option
 @threads_option

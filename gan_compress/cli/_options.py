@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
 
+from nas.cli.commands import count_option
 from nas.models import available_models
 
 DEFAULT_MODEL = "anycost-digits"
@@ -33,9 +33,7 @@ subnet_option: Decorator = click.option(
 subnets_option: Decorator = click.option(
     "--subnet", "subnets", metavar="SUBNET", multiple=True, help="A subnet; may be given several times."
 )
-seed_option: Decorator = click.option(
-    "--seed", type=click.IntRange(0, _MOST), default=0, show_default=True, help="Same seed, same image."
-)
+seed_option: Decorator = count_option("--seed", 0, "Same seed, same image.", least=0, most=_MOST)
 seeds_option: Decorator = click.option(
     "--seed",
     "seeds",
@@ -53,13 +51,7 @@ truncation_option: Decorator = click.option(
     show_default=True,
     help="How far from the mean of the class: less is more typical, 0 is the mean itself.",
 )
-zoom_option: Decorator = click.option(
-    "--zoom",
-    type=click.IntRange(1, 32),
-    default=1,
-    show_default=True,
-    help="Show every pixel so many times larger.",
-)
+zoom_option: Decorator = count_option("--zoom", 1, "Show every pixel so many times larger.", most=32)
 fps_option: Decorator = click.option(
     "--fps",
     "frames_per_second",
@@ -68,14 +60,3 @@ fps_option: Decorator = click.option(
     show_default=True,
     help="Pictures a second.",
 )
-
-
-def output_option(help: str, default: str | None = None) -> Decorator:
-    """Return the option --output with its own help."""
-    return click.option(
-        "--output",
-        type=click.Path(path_type=Path),
-        default=default and Path(default),
-        show_default=bool(default),
-        help=help,
-    )

@@ -7,25 +7,25 @@ from typing import Any
 import click
 
 from gan_compress import stylegan2
-from gan_compress.cli._options import model_option, output_option, subnets_option
-from nas.cli.commands import data_options, emit_result, given_data, json_option, shown_progress
+from gan_compress.cli._options import model_option, subnets_option
+from nas.cli.commands import (
+    count_option,
+    data_options,
+    emit_result,
+    given_data,
+    json_option,
+    path_option,
+    shown_progress,
+)
 
 
 @click.command()
 @model_option
 @subnets_option
 @data_options(required=False)
-@click.option(
-    "--limit",
-    type=click.IntRange(min=2),
-    default=2000,
-    show_default=True,
-    help="Real images for labels and KID.",
-)
-@click.option(
-    "--samples", type=click.IntRange(min=2), default=500, show_default=True, help="Images of each subnet."
-)
-@output_option("A new .csv file for the table.")
+@count_option("--limit", 2000, "Real images for labels and KID.", least=2)
+@count_option("--samples", 500, "Images of each subnet.", least=2)
+@path_option("--output", help="A new .csv file for the table.")
 @json_option
 def command(as_json: bool, **options: Any) -> None:
     """Compare the images of subnets with the full generator's: by default every width at every resolution.

@@ -7,29 +7,27 @@ from typing import Any
 import click
 
 from gan_compress import stylegan2
-from gan_compress.cli._options import model_option, output_option, seed_option
-from nas.cli.commands import data_options, emit_result, given_data, json_option, shown_progress
+from gan_compress.cli._options import model_option, seed_option
+from nas.cli.commands import (
+    count_option,
+    data_options,
+    emit_result,
+    given_data,
+    json_option,
+    path_option,
+    shown_progress,
+)
 
 
 @click.command()
 @model_option
 @data_options(required=False)
-@click.option(
-    "--limit",
-    type=click.IntRange(min=2),
-    default=5000,
-    show_default=True,
-    help="Labelled images to learn from.",
-)
-@click.option(
-    "--samples",
-    type=click.IntRange(min=50),
-    default=2000,
-    show_default=True,
-    help="Images to generate and score.",
-)
+@count_option("--limit", 5000, "Labelled images to learn from.", least=2)
+@count_option("--samples", 2000, "Images to generate and score.", least=50)
 @seed_option
-@output_option("A new .safetensors file.  [default: directions.safetensors in the model's folder]")
+@path_option(
+    "--output", help="A new .safetensors file.  [default: directions.safetensors in the model's folder]"
+)
 @json_option
 def command(as_json: bool, **options: Any) -> None:
     """Find for every label of --data the direction in style space that gives images more of it; list without --data.

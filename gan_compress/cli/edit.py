@@ -13,13 +13,12 @@ from gan_compress.cli._options import (
     class_option,
     fps_option,
     model_option,
-    output_option,
     seeds_option,
     subnets_option,
     truncation_option,
     zoom_option,
 )
-from nas.cli.commands import emit_result, json_option
+from nas.cli.commands import emit_result, json_option, path_option
 from nas.errors import UsageError
 
 _OF_SEEDS = {"seeds": "seed", "label": "class", "truncation": "truncation"}
@@ -39,9 +38,7 @@ _OF_SEEDS = {"seeds": "seed", "label": "class", "truncation": "truncation"}
     show_default=True,
     help="How far, in standard deviations of the label's score; may be given several times.",
 )
-@click.option(
-    "--directions", type=click.Path(path_type=Path), default=None, help="Directions in another file."
-)
+@path_option("--directions", help="Directions in another file.")
 @model_option
 @subnets_option
 @seeds_option
@@ -49,7 +46,7 @@ _OF_SEEDS = {"seeds": "seed", "label": "class", "truncation": "truncation"}
 @truncation_option
 @fps_option
 @zoom_option
-@output_option("A new file: .png is a strip, .gif and .apng move.", "edit.png")
+@path_option("--output", help="A new file: .png is a strip, .gif and .apng move.", default="edit.png")
 @json_option
 @click.pass_context
 def command(

@@ -10,13 +10,12 @@ from gan_compress import stylegan2
 from gan_compress.cli._options import (
     fps_option,
     model_option,
-    output_option,
     seeds_option,
     subnet_option,
     truncation_option,
     zoom_option,
 )
-from nas.cli.commands import emit_result, json_option
+from nas.cli.commands import count_option, emit_result, json_option, path_option
 
 
 @click.command()
@@ -31,17 +30,11 @@ from nas.cli.commands import emit_result, json_option
     help="A class's name or number; may be given several times.",
 )
 @truncation_option
-@click.option(
-    "--frames",
-    type=click.IntRange(1, 1000),
-    default=12,
-    show_default=True,
-    help="Pictures from one to the next.",
-)
+@count_option("--frames", 12, "Pictures from one to the next.", most=1000)
 @click.option("--loop", is_flag=True, help="Go back to the first.")
 @fps_option
 @zoom_option
-@output_option("A new file: .gif and .apng move, .png is a strip.", "interpolate.gif")
+@path_option("--output", help="A new file: .gif and .apng move, .png is a strip.", default="interpolate.gif")
 @json_option
 def command(as_json: bool, **options: Any) -> None:
     """Move through style space in straight lines: between seeds, between classes, or both at once.

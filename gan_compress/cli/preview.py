@@ -10,11 +10,17 @@ from gan_compress import stylegan2
 from gan_compress.cli._options import (
     class_option,
     model_option,
-    output_option,
     seed_option,
     truncation_option,
 )
-from nas.cli.commands import emit_result, json_option, runtime_option, shown_progress, threads_option
+from nas.cli.commands import (
+    emit_result,
+    json_option,
+    path_option,
+    runtime_option,
+    shown_progress,
+    threads_option,
+)
 
 
 @click.command()
@@ -26,7 +32,7 @@ from nas.cli.commands import emit_result, json_option, runtime_option, shown_pro
 @click.option("--no-measure", is_flag=True, help="Make the images; measure no latency.")
 @runtime_option
 @threads_option
-@output_option("A new folder for preview.png and final.png.", "preview")
+@path_option("--output", help="A new folder for preview.png and final.png.", default="preview")
 @json_option
 def command(no_measure: bool, as_json: bool, **options: Any) -> None:
     """Make one seed's image by a cheap subnet and in full quality; say how long each takes and how much they differ.

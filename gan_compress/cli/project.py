@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from gan_compress import stylegan2
-from gan_compress.cli._options import model_option, output_option, seed_option, subnets_option
-from nas.cli.commands import emit_result, json_option, shown_progress
+from gan_compress.cli._options import model_option, seed_option, subnets_option
+from nas.cli.commands import count_option, emit_result, json_option, path_option, shown_progress
 
 
 @click.command()
@@ -20,10 +20,8 @@ from nas.cli.commands import emit_result, json_option, shown_progress
     "--class", "label", metavar="CLASS", default=None, help="The class to start in (default: the nearest)."
 )
 @seed_option
-@click.option("--steps", type=click.IntRange(min=0), default=150, show_default=True, help="Steps of Adam.")
-@click.option(
-    "--polish", type=click.IntRange(min=0), default=20, show_default=True, help="Steps of L-BFGS after it."
-)
+@count_option("--steps", 150, "Steps of Adam.", least=0)
+@count_option("--polish", 20, "Steps of L-BFGS after it.", least=0)
 @click.option(
     "--rate",
     type=click.FloatRange(min=0, min_open=True),
@@ -41,7 +39,10 @@ from nas.cli.commands import emit_result, json_option, shown_progress
 @click.option(
     "--per-layer", is_flag=True, help="A style for each layer: nearer to the picture, harder to edit."
 )
-@output_option("A new .safetensors file; a .png beside it compares.  [default: IMAGE-projected.safetensors]")
+@path_option(
+    "--output",
+    help="A new .safetensors file; a .png beside it compares.  [default: IMAGE-projected.safetensors]",
+)
 @json_option
 def command(
     image: Path,

@@ -9,7 +9,15 @@ import click
 
 from gan_compress import pix2pix
 from gan_compress.cli._options import subnets_option, zoom_option
-from nas.cli.commands import emit_result, json_option, runtime_option, shown_progress, threads_option
+from nas.cli.commands import (
+    count_option,
+    emit_result,
+    json_option,
+    path_option,
+    runtime_option,
+    shown_progress,
+    threads_option,
+)
 
 _DEFAULT = "deblur-cifar10"
 
@@ -26,20 +34,16 @@ _DEFAULT = "deblur-cifar10"
     default=None,
     help="First make an input of IMAGE: blur, grey, small, or auto: what the model was trained for.",
 )
-@click.option(
-    "--size", type=click.IntRange(min=16), default=None, help="Pixels of the longer side (default: as it is)."
-)
+@count_option("--size", None, "Pixels of the longer side (default: as it is).", least=16)
 @click.option("--no-measure", is_flag=True, help="Measure no latency.")
 @runtime_option
 @threads_option
 @zoom_option
-@click.option(
+@path_option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
-    default=Path("translated.png"),
-    show_default=True,
     help="A new .png file: the picture, or a sheet of several. Or a new folder: every picture by itself.",
+    default="translated.png",
 )
 @json_option
 def command(

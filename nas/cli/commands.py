@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from nas.cli.data import data_options, given_data, opened
 from nas.cli.group import LazyGroup
-from nas.cli.options import json_option, runtime_option, seed_option, threads_option
+from nas.cli.options import (
+    count_option,
+    json_option,
+    path_option,
+    runtime_option,
+    seed_option,
+    threads_option,
+)
 from nas.cli.output import emit_json, emit_result, log, progress_bar, result_console, shown_progress
 from nas.cli.training import (
     batch_size_option,
@@ -17,6 +24,7 @@ from nas.cli.training import (
 __all__ = [
     "LazyGroup",
     "batch_size_option",
+    "count_option",
     "data_options",
     "emit_json",
     "emit_result",
@@ -24,6 +32,7 @@ __all__ = [
     "json_option",
     "log",
     "lr_option",
+    "path_option",
     "recipe_seed_option",
     "opened",
     "progress_bar",

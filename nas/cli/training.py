@@ -10,7 +10,7 @@ import click
 
 from nas import api, train
 from nas.cli.data import data_options, given_data
-from nas.cli.options import Decorator, json_option, read_settings
+from nas.cli.options import Decorator, count_option, json_option, read_settings
 from nas.cli.output import emit_json, shown_progress
 
 steps_option: Decorator = click.option("--steps", type=click.IntRange(min=1), default=None)
@@ -101,7 +101,7 @@ _MACHINE: tuple[Decorator, ...] = (
         "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting of the recipe, as TOML."
     ),
     click.option("--device", metavar="cpu|cuda|cuda:N", default=None, help="Default: CUDA where there is any."),
-    click.option("--threads", type=click.IntRange(min=1), default=None, help="Default: all cores."),
+    count_option("--threads", None, "Default: all cores."),
     click.option("--tensorboard", is_flag=True, help="Also write TensorBoard logs into the run's folder."),
     json_option,
 )  # fmt: skip

@@ -9,20 +9,16 @@ import click
 
 from nas import api, models
 from nas.cli.data import data_options, opened
-from nas.cli.options import json_option, seed_option
+from nas.cli.options import count_option, json_option, seed_option
 from nas.cli.output import emit_json, result_console, shown_progress
 
 
 @click.command()
 @click.argument("model", metavar="MODEL")
 @data_options(required=True)
-@click.option("--steps", type=click.IntRange(min=1), default=600, show_default=True, help="Distilling steps.")
-@click.option(
-    "--images", type=click.IntRange(min=2), default=256, show_default=True, help="Images to distil."
-)
-@click.option(
-    "--report", type=click.IntRange(min=1), default=None, help="Only compare statistics on N random subnets."
-)
+@count_option("--steps", 600, "Distilling steps.")
+@count_option("--images", 256, "Images to distil.", least=2)
+@count_option("--report", None, "Only compare statistics on N random subnets.")
 @click.option("--split", type=click.Choice(["val", "test"]), default="val", show_default=True)
 @click.option(
     "--output",

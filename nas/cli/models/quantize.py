@@ -9,16 +9,14 @@ import click
 
 from nas import api, export, models
 from nas.cli.data import data_options, given_data
-from nas.cli.options import batch_size_option, json_option, threads_option
+from nas.cli.options import batch_size_option, json_option, path_option, threads_option
 from nas.cli.output import emit_result, shown_progress
 from nas.errors import UsageError
 
 
 @click.command()
 @click.argument("artifact", type=click.Path(path_type=Path))
-@click.option(
-    "--output", type=click.Path(path_type=Path), default=None, help="A new folder.  [default: ARTIFACT-int8]"
-)
+@path_option("--output", help="A new folder.  [default: ARTIFACT-int8]")
 @click.option(
     "--model", default=None, metavar="NAME|PATH", help="The supernet, if it is none of the known models."
 )

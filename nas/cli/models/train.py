@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from nas import train
+from nas.cli.options import count_option
 from nas.cli.training import batch_size_option, lr_option, recipe_seed_option, training_command
 
 command = training_command(
@@ -29,9 +30,7 @@ as one that `nas adopt` wrote, learn what its full network says: images need no 
         "epochs": click.option("--epochs", type=click.IntRange(min=1), default=None),
         "batch_size": batch_size_option(2),
         "lr": lr_option,
-        "random_subnets": click.option(
-            "--random-subnets", type=click.IntRange(min=0), default=None, help="Random subnets in a step."
-        ),
+        "random_subnets": count_option("--random-subnets", None, "Random subnets in a step.", least=0),
         "seed": recipe_seed_option,
         "precision": click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default=None),
     },

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 from nas import api, export
 from nas.api.targets import DEFAULT_MODEL
 from nas.cli.data import data_options, opened
-from nas.cli.options import batch_size_option, json_option, runtime_option, threads_option
+from nas.cli.options import batch_size_option, json_option, path_option, runtime_option, threads_option
 from nas.cli.output import emit_result, log_console, shown_progress
 
 
@@ -25,9 +25,7 @@ from nas.cli.output import emit_result, log_console, shown_progress
     show_default=True,
     help="onnx, pt2, safetensors (which nas.load reads and is always written), or all.",
 )
-@click.option(
-    "--output", type=click.Path(path_type=Path), default=None, help="A new folder.  [default: WHAT-export]"
-)
+@path_option("--output", help="A new folder.  [default: WHAT-export]")
 @click.option(
     "--model", default=None, metavar="NAME|PATH", help="The supernet, if the subnet does not name it."
 )

@@ -12,6 +12,7 @@ from nas.cli.options import (
     batch_size_option,
     json_option,
     model_option,
+    path_option,
     runtime_option,
     seed_option,
     threads_option,
@@ -33,13 +34,8 @@ from nas.errors import UsageError
     help="Subnets to measure.",
 )
 @click.option("--force", is_flag=True, help="Measure anew even if this machine's profile is cached.")
-@click.option(
-    "--import",
-    "imported",
-    type=click.Path(path_type=Path),
-    help="Check a profile from elsewhere and put it in place.",
-)
-@click.option("--output", type=click.Path(path_type=Path), help="Also write the profile to this file.")
+@path_option("--import", "imported", help="Check a profile from elsewhere and put it in place.")
+@path_option("--output", help="Also write the profile to this file.")
 @click.option(
     "--drift",
     is_flag=True,

@@ -15,8 +15,10 @@ from nas import api, latency, models, search
 from nas.cli.data import data_options, given_data
 from nas.cli.options import (
     batch_size_option,
+    count_option,
     json_option,
     model_option,
+    path_option,
     quality_option,
     runtime_option,
     seed_option,
@@ -50,11 +52,10 @@ _OF_ZOO = ("zoo", "latency", "macs", "params", "size", "quality", "runtime", "th
     show_default=True,
     help="What the latency budget is about: the median of the runs, or a quantile of them.",
 )
-@click.option(
+@count_option(
     "--trials",
-    type=click.IntRange(min=1),
-    default=None,
-    help="Subnets to evaluate.  [default: 500; 64 where each is measured: with --data, and without a table]",
+    None,
+    "Subnets to evaluate.  [default: 500; 64 where each is measured: with --data, and without a table]",
 )
 @click.option(
     "--sampler",
@@ -70,12 +71,7 @@ _OF_ZOO = ("zoo", "latency", "macs", "params", "size", "quality", "runtime", "th
     default=None,
     help="An Optuna storage.  [default: a journal in the run folder]",
 )
-@click.option(
-    "--run-dir",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="A new folder for the run.  [default: runs/MODEL-BUDGET-N]",
-)
+@path_option("--run-dir", help="A new folder for the run.  [default: runs/MODEL-BUDGET-N]")
 @click.option(
     "--resume",
     type=click.Path(path_type=Path),
