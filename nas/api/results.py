@@ -13,7 +13,8 @@ from nas.api.tables import file_rows, latency_words, outcome_table, parity_table
 from nas.api.targets import find_target
 from nas.errors import UsageError
 from nas.export import Manifest, ParityRow, load_artifact
-from nas.search import Candidates, Choice, Outcome, pareto_figure, read_candidates
+from nas.latency import format_ms
+from nas.search import Candidates, Choice, Outcome, pace_sentence, pareto_figure, read_candidates
 from nas.space import Subnet
 
 if TYPE_CHECKING:
@@ -213,6 +214,29 @@ class SearchResult(Result):
     def table(self) -> Table:
         """Return the ladder and the answer, predicted beside measured."""
         return outcome_table(self.outcome)
+
+    def tables(self) -> Sequence[Table]:
+        return [self.table()] if self.outcome.answer is not None or self.ladder else []
+
+    @property
+    def remarks(self) -> list[str]:
+        """What the ends of the space take, how sure the answer is, where the run is, and what to do next."""
+        found = self.outcome
+        if found.answer is None:
+            return []
+        ends = "smallest subnet {}, largest {} (measured)".format(
+            *map(format_ms, (found.smallest_ms, found.largest_ms))
+        )
+        said = [f"{ends}; {found.trials} subnets evaluated"]
+        if found.answer.pace is not None:
+            said.append(pace_sentence(found.answer.pace))
+        said += [*filter(None, [found.reason]), *(f"warning: {warning}" for warning in found.warnings)]
+        if found.run_dir is not None:
+            said.append(f"\nrun folder   {found.run_dir} (pareto.png, pareto.csv, subnet.json)")
+            if found.interrupted:
+                said.append(f"continue     nas search --resume {found.run_dir}")
+            said.append(f"next         nas export {found.run_dir} --format onnx")
+        return said
 
     def plot(self) -> Figure:
         """Return the Pareto picture as a matplotlib figure."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nas.cli.data import data_options, given_data, opened
+from nas.cli.data import data_options, given_data
 from nas.cli.group import LazyGroup
 from nas.cli.options import (
     count_option,
@@ -12,7 +12,7 @@ from nas.cli.options import (
     seed_option,
     threads_option,
 )
-from nas.cli.output import emit_json, emit_result, log, progress_bar, result_console, shown_progress
+from nas.cli.output import emit_json, emit_result, log, result_console, shown_progress
 from nas.cli.training import (
     batch_size_option,
     lr_option,
@@ -34,8 +34,6 @@ __all__ = [
     "lr_option",
     "path_option",
     "recipe_seed_option",
-    "opened",
-    "progress_bar",
     "result_console",
     "runtime_option",
     "seed_option",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nas import api
-from nas.progress import Progress, ProgressFile, ProgressLines, Stage
+from nas.progress import Progress, ProgressFile, ProgressLines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -144,10 +144,3 @@ def shown_progress(announces: bool = True) -> Iterator[Progress]:
         yield shown
     finally:
         shown.stop()
-
-
-@contextmanager
-def progress_bar(label: str) -> Iterator[Stage]:
-    """Yield `advance(done, total, note="")` of one stage, shown on stderr; what is quick says nothing in a pipe."""
-    with shown_progress(announces=False) as progress:
-        yield progress.steps(label)

@@ -97,7 +97,9 @@ class ZooResult(Result):
 
     @property
     def remarks(self) -> list[str]:
-        """What to say beside the table: how far predictions err, what a larger model costs, what was left out."""
+        """What to say below the table: errors of predictions, what more costs, what was left out, what comes next."""
+        if not self.front:
+            return []
         found = []
         if self.interrupted:
             found.append(
@@ -127,7 +129,11 @@ class ZooResult(Result):
             found.append(
                 f"{len(self.skipped)} models could not be measured: {', '.join(sorted(self.skipped)[:4])}"
             )
-        return found
+        commands = zip(("\nnext", "or"), self.next_commands, strict=False)
+        return [*found, *(f"{words:<8} {command}" for words, command in commands)]
+
+    def tables(self) -> Sequence[Table]:
+        return [self.table()] if self.front else []
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object that `nas search --zoo NAME --json` prints."""

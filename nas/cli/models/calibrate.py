@@ -8,7 +8,7 @@ from typing import Any, Literal
 import click
 
 from nas import api, models
-from nas.cli.data import data_options, opened
+from nas.cli.data import data_options, given_data
 from nas.cli.options import count_option, json_option, seed_option
 from nas.cli.output import emit_json, result_console, shown_progress
 
@@ -49,7 +49,8 @@ def command(
     """
     if (report is None) != (output is None):
         raise click.UsageError("--report N and --output FILE go together: give both or neither")
-    loaded, data = models.load_model(model), opened(options)
+    loaded, data = models.load_model(model), api.opened(given_data(options))
+    assert data is not None
     with shown_progress(announces=False) as progress:
         if report is None or output is None:
             done = api.calibrate_model(loaded, data, images=images, steps=steps, seed=seed, progress=progress)

@@ -10,7 +10,7 @@ from click.core import ParameterSource
 
 from nas import api, export
 from nas.api.targets import DEFAULT_MODEL
-from nas.cli.data import data_options, opened
+from nas.cli.data import data_options, given_data
 from nas.cli.options import batch_size_option, json_option, path_option, runtime_option, threads_option
 from nas.cli.output import emit_result, log_console, shown_progress
 
@@ -64,7 +64,7 @@ def command(
     if target.kind == "run":  # what is not said is as the run measured
         said = ParameterSource.COMMANDLINE
         given = {name: value for name, value in given.items() if ctx.get_parameter_source(name) == said}
-    data = opened(options) if options["data"] is not None else None
+    data = api.opened(given_data(options))
     try:
         with shown_progress() as progress:
             done = api.export_target(

@@ -11,7 +11,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from nas import api, latency, models, search
+from nas import api, models, search
 from nas.cli.data import data_options, given_data
 from nas.cli.options import (
     batch_size_option,
@@ -24,7 +24,7 @@ from nas.cli.options import (
     seed_option,
     threads_option,
 )
-from nas.cli.output import emit_json, result_console, shown_progress
+from nas.cli.output import emit_result, shown_progress
 from nas.errors import InfeasibleError, UsageError
 from nas.progress import Listener
 
@@ -110,10 +110,7 @@ def command(ctx: click.Context, as_json: bool, resume: Path | None, **options: A
             run_dir = options.pop("run_dir")
             found = api.search_model(_config(options, run_dir, progress), run_dir, progress)
     outcome = found.outcome
-    if as_json:
-        emit_json(outcome.to_dict())
-    else:
-        _show(found)
+    emit_result(found, as_json)
     if outcome.interrupted:
         raise KeyboardInterrupt
     if outcome.answer is None:
@@ -131,15 +128,7 @@ def _config(options: dict[str, Any], run_dir: Path | None, progress: Listener) -
 
 def _search_zoo(options: dict[str, Any], as_json: bool, progress: Listener) -> None:
     found = api.search_zoo(**options, progress=progress)
-    if as_json:
-        emit_json(found.to_dict())
-    elif found.front:
-        console = result_console()
-        console.print(found.table().to_rich())
-        for text in found.remarks:
-            console.print(text, soft_wrap=True)
-        for words, next_command in zip(("\nnext", "or"), found.next_commands, strict=False):
-            console.print(f"{words:<8} {next_command}", soft_wrap=True)
+    emit_result(found, as_json)
     if found.interrupted:
         raise KeyboardInterrupt
     if found.answer is None:
@@ -166,31 +155,3 @@ def _sigterm_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-# --- the answer on a terminal -----------------------------------------------------------------------------------------
-
-
-def _show(found: api.SearchResult) -> None:
-    console, outcome = result_console(), found.outcome
-    if outcome.answer is not None or outcome.ladder:
-        console.print(found.table().to_rich())
-    if outcome.answer is None:
-        return
-    smallest, largest = map(latency.format_ms, (outcome.smallest_ms, outcome.largest_ms))
-    console.print(
-        f"smallest subnet {smallest}, largest {largest} (measured); {outcome.trials} subnets evaluated"
-    )
-    if outcome.answer.pace is not None:
-        console.print(search.pace_sentence(outcome.answer.pace))
-    if outcome.reason:
-        console.print(outcome.reason)
-    for warning in outcome.warnings:
-        console.print(f"warning: {warning}", style="yellow")
-    if outcome.run_dir is not None:
-        console.print(
-            f"\nrun folder   {outcome.run_dir} (pareto.png, pareto.csv, subnet.json)", soft_wrap=True
-        )
-        if outcome.interrupted:
-            console.print(f"continue     nas search --resume {outcome.run_dir}", soft_wrap=True)
-        console.print(f"next         nas export {outcome.run_dir} --format onnx", soft_wrap=True)
