@@ -19,15 +19,10 @@ from app.parts.runs_data import open_candidates
 from app.parts.text import ms, plain, told
 from nas import export, jobs, latency
 from nas.errors import NasError
-from nas.files import cache_folder, read_json
+from nas.files import read_json
 from nas.jobs import searches
 from nas.latency.profiles.profile import GOOD_PCT
 from nas.models import load_model
-
-
-def profiles() -> list[Path]:
-    """Return the device profiles of this machine's cache."""
-    return sorted((cache_folder() / "profiles").glob("*.json"))
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
@@ -220,7 +215,7 @@ with told():
     job = jobs.find(state.get("job", ""))
     if job is not None and job.kind in ("drift", "profile"):
         follow(job)
-    mine = [path for path in profiles() if path.name.startswith(f"{model}-")]
+    mine = [path for path in latency.cached_profiles() if path.name.startswith(f"{model}-")]
     if not mine:
         empty("No device profile yet", "A search makes one; or measure this machine now, about a minute.")
         if st.button("Profile this machine", type="primary", icon=":material/speed:", key="first-profile"):
