@@ -11,14 +11,7 @@ import numpy as np
 from PIL import Image
 
 from nas._table import Result, Table
-from nas.errors import UsageError
 from nas.files import new_folder, replacing
-
-
-def listed(values: Sequence[object]) -> str:
-    """Return "a, b or c"."""
-    words = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
-    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def grid(
@@ -36,14 +29,6 @@ def grid(
         top, left = index // across * (height + gap), index % across * (width + gap)
         contact_sheet[top : top + height, left : left + width] = picture
     return contact_sheet
-
-
-def check_output(path: Path, suffixes: Sequence[str] = ()) -> None:
-    """Raise `UsageError` if `path` exists, or ends in none of `suffixes`; called before the work."""
-    if suffixes and path.suffix.lower() not in suffixes:
-        raise UsageError(f"--output is {path}, but its name must end in {listed(suffixes)}; rename it")
-    if path.exists():
-        raise UsageError(f"{path} already exists; name a new place with --output or remove that one first")
 
 
 def write_png(path: str | Path, picture: np.ndarray) -> None:

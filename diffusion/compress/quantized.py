@@ -10,7 +10,7 @@ from typing import Any
 from diffusion.compress.quantization import TriedScheme, bits_of
 from diffusion.evaluation.task import PSNR
 from nas.compress import SCOPES
-from nas.errors import NasError, UsageError
+from nas.errors import NasError
 from nas.export import (
     CARD,
     Export,
@@ -22,6 +22,7 @@ from nas.export import (
     read_manifest,
     write_manifest,
 )
+from nas.files import new_place
 from nas.latency.runtimes import Runtime, copy_onnx
 from nas.latency.units import format_bytes, format_ms
 from nas.latency.workload import Workload
@@ -58,10 +59,7 @@ def write_quantized(
     It is an exported artifact: `DiffusionPipeline.from_pretrained(folder)` loads it after `import diffusion`, and
     `run_onnx.py` in it samples with ONNX Runtime. Raises `UsageError` if `folder` exists.
     """
-
-    target = Path(folder)
-    if target.exists():
-        raise UsageError(f"{target} already exists; name a new folder or remove that one first")
+    target = new_place(folder)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:

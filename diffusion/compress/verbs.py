@@ -17,6 +17,7 @@ from diffusion.pipeline.inputs.captions import open_described
 from nas.api import Result, Table
 from nas.compress import WORTH, Purpose, recommend
 from nas.errors import UsageError
+from nas.files import new_place
 from nas.latency import Workload, chosen_runtime, format_bytes, format_count, format_ms
 from nas.models import Model
 from nas.progress import Listener, as_progress
@@ -217,8 +218,7 @@ def quantize_pipeline(
     Raises:
         UsageError: A folder that exists, a pipeline that offers no bits.
     """
-    if output is not None and output.exists():
-        raise UsageError(f"{output} already exists; name a new folder with --output or remove that one first")
+    new_place(output)
     chosen, workload, hear = chosen_runtime(runtime), Workload(threads=threads), as_progress(progress)
     chosen.require(workload)
     with tempfile.TemporaryDirectory(prefix="anyfit-") as scratch:

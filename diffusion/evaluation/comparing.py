@@ -13,9 +13,9 @@ from diffusion.evaluation.comparison import PipelineComparison, Row
 from diffusion.evaluation.comparison_figure import draw_contact_sheet
 from diffusion.evaluation.task import prompts_of
 from nas.api import Result, Table
-from nas.files import new_folder
+from nas.files import new_folder, new_place
 from nas.latency import Workload, chosen_runtime, format_bytes, format_ms, machine_fingerprint
-from nas.pictures import check_output, write_png
+from nas.pictures import write_png
 from nas.progress import Listener, as_progress
 
 _COLUMNS = (
@@ -151,11 +151,8 @@ def compare_pipelines(
         UsageError: Fewer than two, what is no pipeline, images of different sizes, an output that exists.
         NasError: The first pipeline fails.
     """
-    path = None if output is None else Path(output)
-    if path is not None:
-        check_output(path, (".png",))
-    if single is not None:
-        check_output(Path(single))
+    path = new_place(output, (".png",))
+    folder = new_place(single)
     candidates = [one for text in what for one in read_candidates(text, steps, guidance, ladder)]
     comparison = PipelineComparison(
         candidates=candidates,
@@ -170,8 +167,8 @@ def compare_pipelines(
     with tempfile.TemporaryDirectory(prefix="anyfit-") as scratch:
         rows = comparison.run(Path(scratch))
     found = ComparedPipelines(comparison, rows, str(machine_fingerprint(comparison.runtime.device)), path)
-    if single is not None:
-        found.write_images(Path(single))
+    if folder is not None:
+        found.write_images(folder)
     if path is not None:
         write_png(path, draw_contact_sheet(rows, comparison.pairs[0], found.footer, shown))
     return found

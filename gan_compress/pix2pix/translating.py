@@ -23,9 +23,10 @@ from gan_compress.pix2pix.task import model_pairs
 from gan_compress.subnets import AnyModel, SubnetWords, measure_latencies
 from nas.api import Result, Table, latency_origin
 from nas.export import Latency
+from nas.files import new_place
 from nas.latency import format_count, format_ms
 from nas.models import Model
-from nas.pictures import check_output, write_pictures, write_png
+from nas.pictures import write_pictures, write_png
 from nas.progress import Listener
 from nas.space import Subnet
 
@@ -188,9 +189,7 @@ def translate_pictures(
     Raises:
         UsageError: No picture, an unknown model, subnet or pairs, an output that exists.
     """
-    path = None if output is None else Path(output)
-    if path is not None:
-        check_output(path, (".png",) if path.suffix else ())
+    path = new_place(output, (".png",) if Path(output or "").suffix else ())
     loaded, found = _WORDS.open(model, subnets)
     chosen = model_pairs(loaded) if pairs == "auto" else pairs
     degrade = get_pairs(chosen) if chosen not in (None, SAME) else None

@@ -17,9 +17,9 @@ from gan_compress.stylegan2.family import RATIOS, StyleGAN2
 from gan_compress.stylegan2.networks import Generator, StyledConv
 from gan_compress.stylegan2.task import full_size
 from nas.errors import UsageError
+from nas.files import listed
 from nas.metrics.features import feature_space
 from nas.models import Model
-from nas.pictures import listed
 from nas.space import Subnet
 
 MEAN_STYLES = 2000

@@ -8,7 +8,8 @@ from typing import Any
 
 from diffusion.pipeline.sampling.generate import generate, is_guided
 from diffusion.pipeline.sampling.opened import open_pipeline
-from nas.pictures import MadePictures, check_output, write_pictures
+from nas.files import new_place
+from nas.pictures import MadePictures, write_pictures
 from nas.progress import Listener, as_progress
 
 
@@ -46,9 +47,7 @@ def sample_images(
     Raises:
         UsageError: An unknown pipeline, a prompt that it does not take, an output that exists.
     """
-    path = None if output is None else Path(output)
-    if path is not None:
-        check_output(path, () if single else (".png",))
+    path = new_place(output, () if single else (".png",))
     opened = open_pipeline(pipeline, device=device, threads=threads, progress=progress, **sampling)
     asked, seeds, settings = opened.prompts(prompts), list(range(seed, seed + count)), opened.settings
     pairs = [(place, each) for place in range(len(asked)) for each in seeds]

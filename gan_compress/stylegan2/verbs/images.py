@@ -22,7 +22,8 @@ from gan_compress.stylegan2.tensors import model_of
 from gan_compress.stylegan2.verbs.subnets import asked_styles, class_name, open_generator, subnet_words
 from gan_compress.subnets import AnyModel
 from nas.errors import UsageError
-from nas.pictures import MadePictures, check_output, grid, write_pictures
+from nas.files import new_place
+from nas.pictures import MadePictures, grid, write_pictures
 
 MOVING = (".gif", ".apng", ".png")
 """What files of several pictures may end in; PNG is a strip."""
@@ -58,9 +59,7 @@ def sample_images(
     Raises:
         UsageError: An unknown model, subnet or class; an output that exists.
     """
-    path = None if output is None else Path(output)
-    if path is not None:
-        check_output(path, () if single else (".png",))
+    path = new_place(output, () if single else (".png",))
     loaded, found = open_generator(model, subnet)
     chosen = None if label is None else class_index(loaded, label)
     network = load_generator(loaded, found[subnet])
@@ -110,9 +109,7 @@ def interpolate_images(
     Raises:
         UsageError: Seeds and classes that do not go together, and as `sample_images`.
     """
-    path = None if output is None else Path(output)
-    if path is not None:
-        check_output(path, MOVING)
+    path = new_place(output, MOVING)
     points, names = _key_points(seeds, labels)
     loaded, found = open_generator(model, subnet)
     chosen = [None if name is None else class_index(loaded, name) for name in names]
@@ -178,9 +175,7 @@ def edit_images(
     Raises:
         UsageError: An unknown direction, a projection of another model, and as `sample_images`.
     """
-    path = None if output is None else Path(output)
-    if path is not None:
-        check_output(path, MOVING)
+    path = new_place(output, MOVING)
     if projection is not None:
         model = model or model_of(projection)
     loaded, found = open_generator(model, *subnets)

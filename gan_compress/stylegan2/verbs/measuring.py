@@ -18,11 +18,10 @@ from nas.api import Result, Table, opened
 from nas.api.data import AnyData
 from nas.data.images import real_images
 from nas.errors import UsageError
-from nas.files import replacing
+from nas.files import new_place, replacing
 from nas.latency import format_count
 from nas.metrics.features import DEFAULT
 from nas.models import Model
-from nas.pictures import check_output
 from nas.progress import Listener, as_progress
 from nas.space import Subnet
 
@@ -104,9 +103,7 @@ def compare_subnets(
     Raises:
         UsageError: An unknown model or subnet, a file that exists, data that do not fit.
     """
-    path = None if output is None else Path(output)
-    if path is not None:
-        check_output(path, (".csv",))
+    path = new_place(output, (".csv",))
     loaded, found = open_generator(model, *subnets)
     labelled = None
     if (known := opened(data)) is not None:
@@ -247,8 +244,7 @@ def label_directions(
                 f"--output {output} was given without data to find directions from; name some with --data"
             )
         return DirectionsReport(loaded.name, Directions.load(loaded))
-    path = loaded.path / FILE if output is None else Path(output)
-    check_output(path, (".safetensors",))
+    path = new_place(loaded.path / FILE if output is None else output, (".safetensors",))
     real = real_images(known, resolution_of(loaded), limit=limit)
     steps = as_progress(progress).steps("scoring")
     found = find_directions(

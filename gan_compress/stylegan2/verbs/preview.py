@@ -14,11 +14,11 @@ from gan_compress.stylegan2.verbs.subnets import asked_styles, class_name, open_
 from gan_compress.subnets import AnyModel, measure_latencies
 from nas.api import Result, Table, latency_origin
 from nas.export import Latency
-from nas.files import new_folder
+from nas.files import new_folder, new_place
 from nas.latency import format_count, format_ms
 from nas.metrics.features import DEFAULT
 from nas.models import Model
-from nas.pictures import check_output, write_png
+from nas.pictures import write_png
 from nas.progress import Listener
 from nas.space import Subnet
 
@@ -121,9 +121,7 @@ def preview_image(
     Raises:
         UsageError: An unknown model, subnet or class; a folder that exists.
     """
-    path = None if output is None else Path(output)
-    if path is not None:
-        check_output(path)
+    path = new_place(output)
     names = dict(zip(PARTS, (subnet, "largest"), strict=True))
     loaded, found = open_generator(model, *names.values())
     subnets = {part: found[name] for part, name in names.items()}

@@ -22,8 +22,8 @@ from gan_compress.stylegan2.projection import Projection, ProjectionSettings, pr
 from gan_compress.stylegan2.verbs.subnets import open_generator
 from gan_compress.subnets import AnyModel
 from nas.api import Result, Table
-from nas.files import replacing
-from nas.pictures import check_output, grid, write_png
+from nas.files import new_place, replacing
+from nas.pictures import grid, write_png
 from nas.progress import Listener, as_progress
 
 SUFFIX = ".safetensors"
@@ -107,10 +107,8 @@ def project_picture(
         UsageError: No picture, an unknown model, subnet or class, a file that exists.
         NasError: A loss that is no longer finite.
     """
-    path = None if output is None else Path(output)
-    if path is not None:
-        check_output(path, (SUFFIX,))
-        check_output(path.with_suffix(".png"))
+    path = new_place(output, (SUFFIX,))
+    contact_sheet = new_place(None if path is None else path.with_suffix(".png"))
     loaded, found = open_generator(model, *subnets)
     size = generator_family(loaded).resolution
     picture = read_picture(image, size)
@@ -121,8 +119,8 @@ def project_picture(
     target = (picture[0] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     made = [to_pixels(loaded, synthesize(network, result.styles), size)[0] for network in networks]
     done = ProjectedPicture(str(image), result, [target, *made], path)
-    if path is not None:
-        with replacing(path.with_suffix(".png")) as beside:  # both files or none
+    if path is not None and contact_sheet is not None:
+        with replacing(contact_sheet) as beside:  # both files or none
             write_png(beside, grid(done.pictures, len(done.pictures)))
             result.save(path)
     return done

@@ -17,6 +17,7 @@ from nas.compress import SCOPES
 from nas.data import Data
 from nas.errors import UsageError
 from nas.export import Quantized, artifact_subnet, is_artifact, quantize_artifact
+from nas.files import new_place
 from nas.latency import Workload, format_bytes, format_ms, get_runtime
 from nas.progress import Listener, as_progress
 from nas.space import Subnet
@@ -82,12 +83,10 @@ def quantize_model(
     **options: Any,
 ) -> Result:
     """Quantize a subnet or an exported network; `nas.Model.quantize` says what the arguments are."""
-    if output is not None and Path(output).exists():
-        raise UsageError(f"{output} already exists; name a new folder with --output or remove that one first")
+    folder = new_place(output)
     artifact = None if isinstance(subnet, Subnet) or not is_artifact(subnet) else Path(subnet)
     if [*model.family.programs] != [""]:
         chosen = _subnet(model, subnet) if artifact is None else artifact_subnet(artifact, model.family)
-        folder = None if output is None else Path(output)
         if data is not None:
             raise UsageError(
                 f"{model.name} is judged on prompts and seeds, but data are given; leave them out"

@@ -15,6 +15,7 @@ from nas.api.verbs.exporting import export_target
 from nas.compress import Cut, Importance, PruneConfig
 from nas.data import Data
 from nas.errors import UsageError
+from nas.files import new_place
 from nas.latency import format_count
 from nas.progress import Listener, as_progress
 from nas.space import Subnet
@@ -107,9 +108,7 @@ def prune_model(
     **options: Any,
 ) -> Result:
     """Prune a model; `nas.Model.prune` says what the arguments are."""
-    folder, hear = None if output is None else Path(output), as_progress(progress)
-    if folder is not None and folder.exists():
-        raise UsageError(f"{folder} already exists; name a new folder with --output or remove that one first")
+    folder, hear = new_place(output), as_progress(progress)
     if [*model.family.programs] != [""]:
         return model.task.prune(model, folder, data=data, progress=hear, **options)
     try:

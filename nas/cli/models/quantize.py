@@ -12,6 +12,7 @@ from nas.cli.data import data_options, given_data
 from nas.cli.options import batch_size_option, json_option, path_option, threads_option
 from nas.cli.output import emit_result, shown_progress
 from nas.errors import UsageError
+from nas.files import new_place
 
 
 @click.command()
@@ -44,9 +45,7 @@ def command(
     """
     if not export.is_artifact(artifact):
         raise UsageError(f"{artifact} is no exported model; give a folder that `nas export` made")
-    folder = output or artifact.with_name(f"{artifact.name}-int8")
-    if folder.exists():
-        raise UsageError(f"{folder} already exists; name a new folder with --output or remove that one first")
+    folder = new_place(output or artifact.with_name(f"{artifact.name}-int8"))
     export.require_one_program(artifact)
     loaded = api.Model.of(models.load_model(model or export.read_manifest(artifact).model))
     with shown_progress() as progress:

@@ -18,7 +18,7 @@ from nas.cli.options import (
     threads_option,
 )
 from nas.cli.output import emit_json, result_console, shown_progress
-from nas.errors import UsageError
+from nas.files import new_place
 
 
 @click.command()
@@ -65,8 +65,7 @@ def command(
     if listing:
         _list(as_json)
         return
-    if output is not None and output.exists():
-        raise UsageError(f"{output} already exists; name a new file")
+    new_place(output)
     loaded = api.Model.of(models.load_model(model))
     how: dict[str, Any] = {"runtime": runtime, "threads": threads, "batch_size": batch_size}
     with shown_progress(announces=False) as progress:
