@@ -22,7 +22,7 @@ from nas.pictures import write_png
 from nas.progress import Listener
 from nas.space import Subnet
 
-PARTS = ("preview", "final")
+PARTS: tuple[str, ...] = ("preview", "final")
 
 
 @dataclass(frozen=True)
