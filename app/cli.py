@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from nas import jobs
 from nas.cli.commands import log
 from nas.errors import NasError, UsageError, how_to_install
 
@@ -35,12 +36,7 @@ def command(runs: Path, host: str, port: int, no_browser: bool) -> None:
 
     if find_spec("streamlit") is None:
         raise NasError(f"the app needs Streamlit, which is not installed; {how_to_install('app')}")
-    if runs.is_symlink() and not runs.exists():
-        raise UsageError(f"{runs} is a link to nothing; give a folder with --runs")
-    try:
-        runs.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise NasError(f"cannot make {runs}: {error.strerror}; give a writable folder with --runs") from error
+    jobs.use_root(runs)
     if not is_loopback(host):
         log(f"warning: {host} can be reached by other machines, and the app has no password")
     require_free(host, port)
@@ -58,7 +54,6 @@ def command(runs: Path, host: str, port: int, no_browser: bool) -> None:
     if no_browser:  # else Streamlit opens one where there is a display
         options["server.headless"] = "true"
     log(f"the app is at http://{host}:{port} (Ctrl-C ends it; jobs that run go on)")
-    os.environ["ANYFIT_RUNS"] = str(runs.resolve())
     arguments = [f"--{name}={value}" for name, value in options.items()]
     sys.stderr.flush()
     os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(script), *arguments])

@@ -16,7 +16,7 @@ All folders are below one root: that of the environment variable `ANYFIT_RUNS`, 
 from __future__ import annotations
 
 from nas.jobs._cards import Card, list_cards, read_card, searches
-from nas.jobs._folders import VARIABLE, free_run, runs_root, safe_folder, shown_path
+from nas.jobs._folders import VARIABLE, free_run, runs_root, safe_folder, shown_path, use_root
 from nas.jobs._job import (
     CANCEL,
     LIVE,
@@ -63,5 +63,6 @@ __all__ = [
     "start_search",
     "turn",
     "typical_seconds",
+    "use_root",
     "write_info",
 ]

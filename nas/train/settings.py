@@ -102,6 +102,30 @@ class Settings(BaseModel):
         return f"{name} is {given!r}, expected {expected}"
 
 
+class StepRecipe(Settings):
+    """A recipe whose lengths are in steps.
+
+    Attributes:
+        name: the trained model's name.
+        steps, batch_size: how many steps, and images of each in all; several processes share them equally.
+        seed: of all draws.
+        checkpoint_steps, sample_every, log_every: how often to write a checkpoint, a picture of samples, a row of
+            log.csv.
+    """
+
+    not_in_digest: ClassVar[tuple[str, ...]] = (
+        "name", "steps", "checkpoint_steps", "sample_every", "log_every",
+    )  # fmt: skip
+
+    name: str = "model"
+    steps: Count = 1000
+    batch_size: Count = 8
+    seed: Natural = 0
+    checkpoint_steps: Count = 500
+    sample_every: Count = 500
+    log_every: Count = 100
+
+
 def names_in(package: str) -> list[str]:
     """Return the names of the recipes that come with a package, in its folder `recipes`."""
     folder = files(package) / "recipes"
