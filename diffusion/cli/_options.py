@@ -8,11 +8,9 @@ from typing import Any
 import click
 
 from diffusion.pipeline.files.folder import DEFAULT_PIPELINE, shipped
-from nas.cli.commands import count_option
+from nas.cli.commands import Decorator, count_option
 
 _MOST = 2**32 - 1
-
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

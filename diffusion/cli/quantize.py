@@ -12,6 +12,7 @@ from diffusion.cli._options import DEFAULT_PIPELINE
 from nas.cli.commands import (
     emit_result,
     json_option,
+    named_model_option,
     path_option,
     runtime_option,
     shown_progress,
@@ -45,12 +46,7 @@ from nas.errors import NasError
     "--output",
     help="A new folder for the choice: for diffusers, with ONNX files. Without it nothing is written.",
 )
-@click.option(
-    "--model",
-    default=None,
-    metavar="NAME|PATH",
-    help="What an exported PIPELINE was taken from, if it is not known.",
-)
+@named_model_option("What an exported PIPELINE was taken from, if it is not known.")
 @json_option
 def command(
     pipeline: str,

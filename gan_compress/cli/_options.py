@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import click
 
-from nas.cli.commands import count_option
-from nas.models import available_models
+from nas.cli.commands import Decorator, count_option, named_model_option
 
 DEFAULT_MODEL = "anycost-digits"
 _MOST = 2**32 - 1
 
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-
-def _complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    return [name for name, _, _ in available_models() if name.startswith(incomplete)]
-
-
-model_option: Decorator = click.option(
-    "--model",
-    metavar="NAME|PATH",
-    default=None,
-    shell_complete=_complete_model,
-    help=f"A generator's name or folder (default: the run's, or {DEFAULT_MODEL}).",
+model_option: Decorator = named_model_option(
+    f"A generator's name or folder (default: the run's, or {DEFAULT_MODEL})."
 )
 subnet_option: Decorator = click.option(
     "--subnet", metavar="SUBNET", default="largest", show_default=True, help="Which subnet makes the images."

@@ -13,6 +13,7 @@ from nas.cli.commands import (
     count_option,
     emit_result,
     json_option,
+    named_model_option,
     path_option,
     runtime_option,
     shown_progress,
@@ -24,9 +25,7 @@ _DEFAULT = "deblur-cifar10"
 
 @click.command()
 @click.argument("images", type=click.Path(path_type=Path), nargs=-1, required=True)
-@click.option(
-    "--model", metavar="NAME|PATH", default=None, help=f"The generator (default: the run's, or {_DEFAULT})."
-)  # fmt: skip
+@named_model_option(f"The generator (default: the run's, or {_DEFAULT}).")  # fmt: skip
 @subnets_option
 @click.option(
     "--pairs",

@@ -5,8 +5,10 @@ from __future__ import annotations
 from nas.cli.data import data_options, given_data
 from nas.cli.group import LazyGroup
 from nas.cli.options import (
+    Decorator,
     count_option,
     json_option,
+    named_model_option,
     path_option,
     runtime_option,
     seed_option,
@@ -22,6 +24,7 @@ from nas.cli.training import (
 )
 
 __all__ = [
+    "Decorator",
     "LazyGroup",
     "batch_size_option",
     "count_option",
@@ -32,6 +35,7 @@ __all__ = [
     "json_option",
     "log",
     "lr_option",
+    "named_model_option",
     "path_option",
     "recipe_seed_option",
     "result_console",

@@ -48,16 +48,19 @@ def path_option(*names: str, help: str, default: str | None = None) -> Decorator
     )
 
 
+def named_model_option(help: str, default: str | None = None) -> Decorator:
+    """Return the option --model, which a shell completes with the names of models."""
+    return click.option(
+        "--model", metavar="NAME|PATH", default=default, show_default=default is not None,
+        shell_complete=_complete_model, help=help,
+    )  # fmt: skip
+
+
 json_option: Decorator = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object on stdout instead of the table."
 )
-model_option: Decorator = click.option(
-    "--model",
-    metavar="NAME|PATH",
-    default=DEFAULT_MODEL,
-    show_default=True,
-    shell_complete=_complete_model,
-    help="A shipped or cached supernet's name, or a model folder.",
+model_option: Decorator = named_model_option(
+    "A shipped or cached supernet's name, or a model folder.", DEFAULT_MODEL
 )
 quality_option: Decorator = click.option(
     "--quality",

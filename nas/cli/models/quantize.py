@@ -9,7 +9,7 @@ import click
 
 from nas import api, export, models
 from nas.cli.data import data_options, given_data
-from nas.cli.options import batch_size_option, json_option, path_option, threads_option
+from nas.cli.options import batch_size_option, json_option, named_model_option, path_option, threads_option
 from nas.cli.output import emit_result, shown_progress
 from nas.errors import UsageError
 from nas.files import new_place
@@ -18,9 +18,7 @@ from nas.files import new_place
 @click.command()
 @click.argument("artifact", type=click.Path(path_type=Path))
 @path_option("--output", help="A new folder.  [default: ARTIFACT-int8]")
-@click.option(
-    "--model", default=None, metavar="NAME|PATH", help="The supernet, if it is none of the known models."
-)
+@named_model_option("The supernet, if it is none of the known models.")
 @data_options(required=False)
 @threads_option
 @batch_size_option

@@ -11,7 +11,14 @@ from click.core import ParameterSource
 from nas import api, export
 from nas.api.targets import DEFAULT_MODEL
 from nas.cli.data import data_options, given_data
-from nas.cli.options import batch_size_option, json_option, path_option, runtime_option, threads_option
+from nas.cli.options import (
+    batch_size_option,
+    json_option,
+    named_model_option,
+    path_option,
+    runtime_option,
+    threads_option,
+)
 from nas.cli.output import emit_result, log_console, shown_progress
 
 
@@ -26,9 +33,7 @@ from nas.cli.output import emit_result, log_console, shown_progress
     help="onnx, pt2, safetensors (which nas.load reads and is always written), or all.",
 )
 @path_option("--output", help="A new folder.  [default: WHAT-export]")
-@click.option(
-    "--model", default=None, metavar="NAME|PATH", help="The supernet, if the subnet does not name it."
-)
+@named_model_option("The supernet, if the subnet does not name it.")
 @data_options(required=False)
 @runtime_option
 @threads_option
