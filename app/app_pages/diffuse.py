@@ -207,20 +207,9 @@ def page() -> None:
         state.put(prompt=prompt, seed=int(seed))
         mark = secrets.token_hex(6)
         place = jobs.shown_path(".compare")
-        shown = [
-            "diffusion",
-            "compare",
-            name,
-            what,
-            "--prompt",
-            prompt,
-            "--images",
-            "1",
-            "--seed",
-            str(int(seed)),
-            "--threads",
-            "1",
-        ]
+        shown = jobs.command_words(
+            "diffusion", "compare", name, what, prompt=prompt, images=1, seed=int(seed), threads=1
+        )
         if st.button("Compare", type="primary", icon=":material/compare:", key="compare"):
             check(name, prompt)
             words = [*shown, "--output", f"{place}/{mark}.png", "--single", f"{place}/{mark}", "--json"]

@@ -44,26 +44,18 @@ def offer(names: list[str]) -> None:
         what = jobs.shown_path(run)
         if trial >= 0 and st.checkbox(f"Trial {trial}, not the run's answer", value=True, key="that-trial"):
             what = f"{jobs.shown_path('.subnets')}/{run}-{trial}.json"
-        words = [
-            "export",
-            what,
-            "--format",
-            ",".join(formats) or "safetensors",
-            "--output",
-            jobs.shown_path(name),
-        ]
+        options: dict[str, Any] = {"format": ",".join(formats) or "safetensors"}
         if st.button("Export", type="primary", icon=":material/download:", key="start-export"):
             with told():
                 chosen = new_name(name)
                 if what.endswith(".json"):
                     write_subnet(run, trial)
-                    model = read_json(safe_folder(run) / "run.json")["model"]
-                    words += ["--model", str(model)]
-                words[words.index("--output") + 1] = jobs.shown_path(chosen)
+                    options["model"] = read_json(safe_folder(run) / "run.json")["model"]
+                words = jobs.command_words("export", what, **options, output=jobs.shown_path(chosen))
                 job = jobs.start("export", f"Export {run}", words, chosen)
                 state.put(job=job.id, artifact=None)
                 st.rerun()
-        show_command(words)
+        show_command(jobs.command_words("export", what, **options, output=jobs.shown_path(name)))
 
 
 def write_subnet(run: str, trial: int) -> Path:

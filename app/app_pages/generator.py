@@ -106,15 +106,11 @@ def projection(model: str) -> str | None:
             with told():
                 path = keep_upload(read_upload(sent.name, sent.getvalue()), 512)
                 place = f"{jobs.shown_path('.uploads')}/{path.stem}"
-                words = [
-                    f"{place}.png",
-                    "--model",
-                    model,
-                    "--output",
-                    f"{place}-styles.safetensors",
-                    "--json",
-                ]
-                job = jobs.start("project", f"Project {sent.name}", ["gan", "project", *words])
+                styles = f"{place}-styles.safetensors"
+                words = jobs.command_words(
+                    "gan", "project", f"{place}.png", model=model, output=styles, json=True
+                )
+                job = jobs.start("project", f"Project {sent.name}", words)
                 state.put(job=job.id)
                 st.rerun()
     job = jobs.find(state.get("job", ""))
@@ -220,17 +216,9 @@ def editor(model: str, projected: str | None) -> None:
                 "Drag as you like: the preview is by the small subnet. "
                 "Finalize makes the same image by the whole generator."
             )
-    words = [
-        "gan",
-        "preview",
-        "--model",
-        model,
-        "--subnet",
-        name,
-        "--seed",
-        str(seed),
-        *(["--class", loaded.classes[label]] if label is not None else []),
-    ]
+    named = None if label is None else loaded.classes[label]
+    words = jobs.command_words("gan", "preview", model=model, subnet=name, seed=seed)
+    words += [] if named is None else ["--class", named]
     if times is None and st.button("Measure both times here", key="measure-preview", icon=":material/speed:"):
         output = f"{jobs.shown_path('.previews')}/{secrets.token_hex(6)}"
         job = jobs.start("preview", f"Time of {model} at {name}", [*words, "--output", output, "--json"])

@@ -115,23 +115,18 @@ def show_profile(path: Path, model: str) -> None:
 def show_drift(model: str, bound: dict[str, Any]) -> None:
     """Offer to measure again, and show what came of it."""
     st.subheader("Has the machine moved?")
-    words = [
-        "--model",
-        model,
-        "--runtime",
-        bound["runtime"].split()[0],
-        "--threads",
-        str(bound["workload"]["threads"]),
-        "--batch-size",
-        str(bound["workload"]["batch_size"]),
-    ]
+    workload = bound["workload"]
+    words = jobs.command_words(
+        "profile", model=model, runtime=bound["runtime"].split()[0], threads=workload["threads"],
+        batch_size=workload["batch_size"], json=True,
+    )  # fmt: skip
     with st.container(horizontal=True):
         if st.button("Measure a few again", icon=":material/restart_alt:", key="drift"):
-            job = jobs.start("drift", f"Drift of {model}", ["profile", *words, "--drift", "--json"])
+            job = jobs.start("drift", f"Drift of {model}", [*words, "--drift"])
             state.put(job=job.id)
             st.rerun()
         if st.button("Profile anew", icon=":material/speed:", key="profile-anew"):
-            job = jobs.start("profile", f"Profile {model}", ["profile", *words, "--force", "--json"])
+            job = jobs.start("profile", f"Profile {model}", [*words, "--force"])
             state.put(job=job.id)
             st.rerun()
     last = next((job for job in jobs.jobs("drift") if job.state == "finished" and model in job.argv), None)
