@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
@@ -148,3 +149,10 @@ def read(kind: type[_Settings], package: str, name: str) -> _Settings:
         return kind.from_dict(tomllib.loads(text), name)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{name} is no complete TOML file ({error}); mend that line") from error
+
+
+def recipes_of(
+    kind: type[_Settings], package: str
+) -> tuple[Callable[[], list[str]], Callable[[str], _Settings]]:
+    """Return what names the recipes that come with a package, and what reads one of them, or any TOML file by path."""
+    return partial(names_in, package), partial(read, kind, package)

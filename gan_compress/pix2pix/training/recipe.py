@@ -9,7 +9,7 @@ from pydantic import model_validator
 from gan_compress.pix2pix.family import GanCompression, gan_compression
 from gan_compress.pix2pix.pairs import SAME, get_pairs
 from nas.errors import UsageError
-from nas.train.settings import Count, Natural, Rate, Share, StepRecipe, Weight, names_in, read
+from nas.train.settings import Count, Natural, Rate, Share, StepRecipe, Weight, recipes_of
 
 TAKEN = ("resolution", "pairs", "discriminator_channels", "discriminator_layers")
 """Settings that stage "compress" takes from the run that it starts from, as far as that tells."""
@@ -92,11 +92,4 @@ class TranslationRecipe(StepRecipe):
         )  # fmt: skip
 
 
-def recipe_names() -> list[str]:
-    """Return the names of the recipes that come with the package."""
-    return names_in("gan_compress.pix2pix.training")
-
-
-def load_recipe(name: str) -> TranslationRecipe:
-    """Read a recipe that comes with the package by name, or any TOML file by path."""
-    return read(TranslationRecipe, "gan_compress.pix2pix.training", name)
+recipe_names, load_recipe = recipes_of(TranslationRecipe, "gan_compress.pix2pix.training")

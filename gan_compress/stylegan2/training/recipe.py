@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from nas.train.settings import Count, Natural, Precision, Rate, Share, StepRecipe, Weight, names_in, read
+from nas.train.settings import Count, Natural, Precision, Rate, Share, StepRecipe, Weight, recipes_of
 
 FAMILY = (
     "resolution",
@@ -100,11 +100,4 @@ class GeneratorRecipe(StepRecipe):
         return self.stage != "distil"
 
 
-def recipe_names() -> list[str]:
-    """Return the names of the recipes that come with the package."""
-    return names_in("gan_compress.stylegan2.training")
-
-
-def load_recipe(name: str) -> GeneratorRecipe:
-    """Read a recipe that comes with the package by name, or any TOML file by path."""
-    return read(GeneratorRecipe, "gan_compress.stylegan2.training", name)
+recipe_names, load_recipe = recipes_of(GeneratorRecipe, "gan_compress.stylegan2.training")
