@@ -21,7 +21,7 @@ def test_without_an_output_nothing_is_written(
     assert made.pixels.shape == (2, 8, 8, 3) and made.pixels.dtype == np.uint8
     assert made.output is None and not [*tmp_path.iterdir()]
     assert made.remarks == [made.words] and made.words.startswith("2 images of tiny, 0.5@8 (8 px, channels ")
-    facts = dict(made.table().rows)
+    facts = {row[""]: row["value"] for row in made.table().to_dicts()}
     assert facts["seeds"] == "[3, 4]" and facts["class"] == "cat"
     assert json.loads(json.dumps(made.to_dict()))["seeds"] == [3, 4]
 
