@@ -7,6 +7,10 @@ from pathlib import Path
 
 import click
 
+from nas import jobs
+from nas.cli.commands import log
+from nas.errors import NasError, UsageError, how_to_install
+
 
 @click.command(short_help="Open the app in a browser.")
 @click.option(
@@ -30,17 +34,9 @@ def command(runs: Path, host: str, port: int, no_browser: bool) -> None:
     import sys
     from importlib.util import find_spec
 
-    from nas.cli.commands import log
-    from nas.errors import NasError, UsageError, how_to_install
-
     if find_spec("streamlit") is None:
         raise NasError(f"the app needs Streamlit, which is not installed; {how_to_install('app')}")
-    if runs.is_symlink() and not runs.exists():
-        raise UsageError(f"{runs} is a link to nothing; give a folder with --runs")
-    try:
-        runs.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise NasError(f"cannot make {runs}: {error.strerror}; give a writable folder with --runs") from error
+    jobs.use_root(runs)
     if not is_loopback(host):
         log(f"warning: {host} can be reached by other machines, and the app has no password")
     require_free(host, port)
@@ -58,7 +54,6 @@ def command(runs: Path, host: str, port: int, no_browser: bool) -> None:
     if no_browser:  # else Streamlit opens one where there is a display
         options["server.headless"] = "true"
     log(f"the app is at http://{host}:{port} (Ctrl-C ends it; jobs that run go on)")
-    os.environ["ANYFIT_RUNS"] = str(runs.resolve())
     arguments = [f"--{name}={value}" for name, value in options.items()]
     sys.stderr.flush()
     os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(script), *arguments])
@@ -67,8 +62,6 @@ def command(runs: Path, host: str, port: int, no_browser: bool) -> None:
 def require_free(host: str, port: int) -> None:
     """Raise `UsageError` where an address cannot be listened on."""
     import socket
-
-    from nas.errors import UsageError
 
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

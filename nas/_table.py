@@ -1,11 +1,11 @@
-"""Results as words in columns: what a command prints, and a notebook shows."""
+"""Results: words in columns, and what a verb returns: what a command prints, and a notebook shows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -61,3 +61,30 @@ class Table:
         bold = ' style="font-weight: bold"'
         body = [line(row, "td", bold if n in self.marked else "") for n, row in enumerate(self.rows)]
         return f"<table><thead>{line(self.columns, 'th')}</thead><tbody>{''.join(body)}</tbody></table>"
+
+
+class Result:
+    """What a verb returns: figures as JSON and as tables, and what to say beside them.
+
+    Commands print it (`nas.cli.output.emit_result`), notebooks show its tables.
+    """
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        raise NotImplementedError
+
+    def table(self) -> Table:
+        """Return the figures as a table."""
+        raise NotImplementedError
+
+    def tables(self) -> Sequence[Table]:
+        """Return all tables that a reader is shown, in order."""
+        return (self.table(),)
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """What to say below the tables, a sentence each."""
+        return ()
+
+    def _repr_html_(self) -> str:
+        return "".join(table._repr_html_() for table in self.tables())

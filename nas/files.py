@@ -7,10 +7,10 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from nas.errors import NasError, UsageError
 
@@ -20,31 +20,57 @@ def _reason(error: OSError) -> str:
 
 
 @contextmanager
+def _written(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise NasError(
+            f"cannot write {target}: {_reason(error)}; choose a writable place with free space"
+        ) from error
+
+
+def listed(values: Sequence[object]) -> str:
+    """Return "a, b or c"."""
+    words = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+@overload
+def new_place(path: str | Path, suffixes: Sequence[str] = ()) -> Path: ...
+@overload
+def new_place(path: str | Path | None, suffixes: Sequence[str] = ()) -> Path | None: ...
+def new_place(path: str | Path | None, suffixes: Sequence[str] = ()) -> Path | None:
+    """Return where something new is to be written; called before the work. None stays None.
+
+    Raises `UsageError` where something is already, or the name ends in none of `suffixes`.
+    """
+    target = None if path is None else Path(path)
+    if target is not None and suffixes and target.suffix.lower() not in suffixes:
+        raise UsageError(f"--output is {target}, but its name must end in {listed(suffixes)}; rename it")
+    if target is not None and target.exists():
+        raise UsageError(f"{target} already exists; name a new place or remove that one first")
+    return target
+
+
+@contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; at success it takes the place of `path`, at failure it is removed.
 
     For writers that insist on opening a path themselves. A full disk or a read-only folder raises `NasError`.
     """
     target = Path(path)
-    try:
+    with _written(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=target.suffix, dir=target.parent)
         os.close(handle)
-    except OSError as error:
-        raise NasError(
-            f"cannot write {target}: {_reason(error)}; choose a writable place with free space"
-        ) from error
     beside = Path(name)
     try:
-        yield beside
-        with open(beside, "rb") as file:
-            os.fsync(file.fileno())
-        os.chmod(beside, 0o666 & ~_umask())
-        os.replace(beside, target)
-    except OSError as error:
-        raise NasError(
-            f"cannot write {target}: {_reason(error)}; choose a writable place with free space"
-        ) from error
+        with _written(target):
+            yield beside
+            with open(beside, "rb") as file:
+                os.fsync(file.fileno())
+            os.chmod(beside, 0o666 & ~_umask())
+            os.replace(beside, target)
     finally:
         beside.unlink(missing_ok=True)
 
@@ -84,24 +110,15 @@ def new_folder(path: str | Path) -> Iterator[Path]:
 
     Raises `UsageError` if `path` already exists, `NasError` if it cannot be made.
     """
-    target = Path(path)
-    if target.exists():
-        raise UsageError(f"{target} already exists; name a new folder or remove that one first")
-    try:
+    target = new_place(path)
+    with _written(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         os.chmod(beside, 0o777 & ~_umask())
-    except OSError as error:
-        raise NasError(
-            f"cannot write {target}: {_reason(error)}; choose a writable place with free space"
-        ) from error
     try:
-        yield beside
-        beside.rename(target)
-    except OSError as error:
-        raise NasError(
-            f"cannot write {target}: {_reason(error)}; choose a writable place with free space"
-        ) from error
+        with _written(target):
+            yield beside
+            beside.rename(target)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 

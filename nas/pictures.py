@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from nas.errors import UsageError
-from nas.files import replacing
-
-
-def listed(values: Sequence[object]) -> str:
-    """Return "a, b or c"."""
-    words = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
-    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+from nas._table import Result, Table
+from nas.files import new_folder, replacing
 
 
 def grid(
@@ -35,18 +31,61 @@ def grid(
     return contact_sheet
 
 
-def check_output(path: Path, suffixes: Sequence[str] = ()) -> None:
-    """Raise `UsageError` if `path` exists, or ends in none of `suffixes`; called before the work."""
-    if suffixes and path.suffix.lower() not in suffixes:
-        raise UsageError(f"--output is {path}, but its name must end in {listed(suffixes)}; rename it")
-    if path.exists():
-        raise UsageError(f"{path} already exists; name a new place with --output or remove that one first")
-
-
 def write_png(path: str | Path, picture: np.ndarray) -> None:
     """Write one picture, uint8 (height, width, 3), as PNG, as a whole or not at all."""
     with replacing(path) as beside:
         Image.fromarray(picture).save(beside, format="PNG")
+
+
+def write_pictures(
+    path: str | Path,
+    pictures: np.ndarray | Sequence[np.ndarray],
+    names: Sequence[str] | None = None,
+    *,
+    columns: int | None = None,
+    zoom: int = 1,
+) -> None:
+    """Write pictures (n, h, w, 3) as one sheet, or with `names` into a new folder, one PNG each."""
+    if names is None:
+        write_png(path, grid(pictures, columns, zoom=zoom))
+        return
+    with new_folder(path) as folder:
+        for name, picture in zip(names, pictures, strict=True):
+            write_png(folder / f"{name}.png", picture.repeat(zoom, 0).repeat(zoom, 1))
+
+
+@dataclass(frozen=True)
+class MadePictures(Result):
+    """Pictures that were made.
+
+    Attributes:
+        pixels: uint8 (n, height, width, 3).
+        output: The file or folder that they were written to; None where nothing was.
+        facts: How they were made, as JSON.
+        words: What they are, for readers; `notes` are sentences beside it.
+    """
+
+    pixels: np.ndarray
+    output: Path | None
+    facts: Mapping[str, Any]
+    words: str
+    notes: Sequence[str] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON object, without the pixels."""
+        return {"output": self.output and str(self.output), **self.facts}
+
+    def table(self) -> Table:
+        """Return how they were made."""
+        return Table(("", "value"), [(name, str(value)) for name, value in self.facts.items()])
+
+    def tables(self) -> Sequence[Table]:
+        return ()
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """What they are, and where."""
+        return [self.words if self.output is None else f"wrote {self.output}: {self.words}", *self.notes]
 
 
 def flat(image: Image.Image) -> Image.Image:

@@ -16,7 +16,7 @@ from app.models import of_kind
 from app.parts import charts
 from app.parts.command import show_command
 from app.parts.empty import empty
-from app.parts.networks import network_of, open_model
+from app.parts.networks import network_of, open_model, open_network
 from app.parts.text import ms, plain, told
 from app.uploads import read_upload
 from nas.errors import NasError
@@ -56,8 +56,6 @@ def choose_picture() -> tuple[str, Image.Image] | None:
 def probabilities(model: str, text: str, pixels: np.ndarray) -> list[float]:
     """Return the probability of each class by a subnet, of one picture, uint8 (h, w, 3)."""
     import torch
-
-    from app.parts.networks import open_network
 
     loaded = open_model(model)
     images = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None]

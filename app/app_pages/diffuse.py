@@ -20,8 +20,9 @@ from app.parts.networks import open_model
 from app.parts.recipe import general, kinds, recipe
 from app.parts.text import ms, plain, told
 from app.parts.wipe import SHOWN, wiped
-from nas import jobs
-from nas.errors import NasError
+from diffusion.pipeline.files.folder import quiet
+from diffusion.pipeline.inputs.prompts import require_prompts
+from nas import api, jobs, latency
 from nas.files import write_json
 from nas.jobs import list_cards, runs_root
 from nas.latency.units import format_bytes
@@ -37,18 +38,10 @@ def dimensions_of(name: str) -> dict[str, tuple[Any, ...]]:
 @st.cache_data(max_entries=256, show_spinner=False)
 def predicted_ms(name: str, text: str) -> float | None:
     """Return the latency that this machine's profile predicts of a subnet; None without a profile."""
-    from nas.latency.profiles.profile import load_profile, profile_path
-    from nas.latency.runtimes import default_runtime
-    from nas.latency.workload import Workload
-
-    loaded, runtime, workload = open_model(name), default_runtime(), Workload(threads=1)
-    if not profile_path(loaded, runtime, workload).is_file():
-        return None
-    try:
-        profile = load_profile(loaded, runtime, workload)
-    except NasError:
-        return None
-    return float(profile.predict_ms(loaded.space.codes([loaded.space.from_json(text)]))[0])
+    model, workload = open_model(name), latency.Workload(threads=1)
+    subnet = model.space.from_json(text)
+    found = api.predicted_latency(model, subnet, latency.default_runtime(), workload)
+    return found[0].median_ms if found else None
 
 
 def sliders(name: str) -> Path:
@@ -214,20 +207,9 @@ def page() -> None:
         state.put(prompt=prompt, seed=int(seed))
         mark = secrets.token_hex(6)
         place = jobs.shown_path(".compare")
-        shown = [
-            "diffusion",
-            "compare",
-            name,
-            what,
-            "--prompt",
-            prompt,
-            "--images",
-            "1",
-            "--seed",
-            str(int(seed)),
-            "--threads",
-            "1",
-        ]
+        shown = jobs.command_words(
+            "diffusion", "compare", name, what, prompt=prompt, images=1, seed=int(seed), threads=1
+        )
         if st.button("Compare", type="primary", icon=":material/compare:", key="compare"):
             check(name, prompt)
             words = [*shown, "--output", f"{place}/{mark}.png", "--single", f"{place}/{mark}", "--json"]
@@ -248,9 +230,6 @@ def page() -> None:
 
 def check(name: str, prompt: str) -> None:
     """Raise `UsageError` for a prompt that the pipeline does not take, before a job is started."""
-    from diffusion.pipeline.files.folder import quiet
-    from diffusion.pipeline.inputs.prompts import require_prompts
-
     model: Any = open_model(name)
     with quiet():
         require_prompts(model.path, model.family.conditions, [prompt])

@@ -11,10 +11,12 @@ from app import state
 from app.parts.command import show_command
 from app.parts.empty import empty
 from app.parts.follow import follow
+from app.parts.runs_data import open_candidates
 from app.parts.text import ms, plain, quality_words, told
 from app.parts.zips import zipped
 from nas import jobs
 from nas.errors import NasError
+from nas.export import file_state, read_manifest
 from nas.files import read_json, write_json
 from nas.jobs import free_run, list_cards, new_name, runs_root, safe_folder
 from nas.latency.units import format_bytes, format_count
@@ -42,32 +44,22 @@ def offer(names: list[str]) -> None:
         what = jobs.shown_path(run)
         if trial >= 0 and st.checkbox(f"Trial {trial}, not the run's answer", value=True, key="that-trial"):
             what = f"{jobs.shown_path('.subnets')}/{run}-{trial}.json"
-        words = [
-            "export",
-            what,
-            "--format",
-            ",".join(formats) or "safetensors",
-            "--output",
-            jobs.shown_path(name),
-        ]
+        options: dict[str, Any] = {"format": ",".join(formats) or "safetensors"}
         if st.button("Export", type="primary", icon=":material/download:", key="start-export"):
             with told():
                 chosen = new_name(name)
                 if what.endswith(".json"):
                     write_subnet(run, trial)
-                    model = read_json(safe_folder(run) / "run.json")["model"]
-                    words += ["--model", str(model)]
-                words[words.index("--output") + 1] = jobs.shown_path(chosen)
+                    options["model"] = read_json(safe_folder(run) / "run.json")["model"]
+                words = jobs.command_words("export", what, **options, output=jobs.shown_path(chosen))
                 job = jobs.start("export", f"Export {run}", words, chosen)
                 state.put(job=job.id, artifact=None)
                 st.rerun()
-        show_command(words)
+        show_command(jobs.command_words("export", what, **options, output=jobs.shown_path(name)))
 
 
 def write_subnet(run: str, trial: int) -> Path:
     """Write the subnet of a trial where the command can read it."""
-    from app.parts.runs_data import open_candidates
-
     found = open_candidates(run)
     rows = (found.trial == trial).nonzero()[0]
     if not len(rows):
@@ -82,8 +74,6 @@ def write_subnet(run: str, trial: int) -> Path:
 
 def show(name: str) -> None:
     """Show an export: the checks, the figures, the card, how to load it, and the download."""
-    from nas.export import file_state, read_manifest
-
     folder = safe_folder(name)
     manifest = read_manifest(folder)
     st.subheader(plain(name))

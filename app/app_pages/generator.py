@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import secrets
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
+import gan_compress
 from app import state
 from app.models import of_kind
 from app.parts.command import show_command
@@ -20,9 +22,11 @@ from app.parts.follow import follow
 from app.parts.networks import network_of, open_model
 from app.parts.text import ms, plain, told
 from app.uploads import keep_upload, read_upload
+from gan_compress import stylegan2
 from nas import jobs
 from nas.errors import NasError
 from nas.jobs import runs_root
+from nas.pictures import grid
 
 _SHOWN = 224
 _EDITS = 3
@@ -39,25 +43,13 @@ def picture(
     projected: str | None,
 ) -> np.ndarray:
     """Return the image, uint8 (h, w, 3) at the size that the subnet makes, of a latent or a projected picture."""
-    import torch
-
-    from gan_compress.stylegan2.edit import Directions
-    from gan_compress.stylegan2.generate import latents, ratio_subnet, styles, synthesize, to_pixels
-    from gan_compress.stylegan2.projection import Projection
-
     loaded = open_model(model)
-    subnet = loaded.space.largest() if width == "full" else ratio_subnet(loaded, width)
+    subnet = loaded.space.largest() if width == "full" else stylegan2.ratio_subnet(loaded, width)
     full = network_of(model, loaded.space.largest())
-    with torch.inference_mode():
-        if projected is not None:
-            found = Projection.load(projected, loaded).styles
-        else:
-            found = styles(full, latents(loaded, [seed], [label]), truncation)
-        if moves:
-            directions = Directions.load(loaded)
-            for name, amount in moves:
-                found = directions.apply(found, name, amount)
-        return to_pixels(loaded, synthesize(network_of(model, subnet), found))[0]
+    styles = stylegan2.asked_styles(
+        loaded, full, [seed], [label], truncation, projection=projected, moves=moves
+    )
+    return stylegan2.to_pixels(loaded, stylegan2.synthesize(network_of(model, subnet), styles))[0]
 
 
 @st.cache_data(max_entries=200, show_spinner=False)
@@ -65,22 +57,18 @@ def distance(model: str, first: np.ndarray, second: np.ndarray) -> float:
     """Return the feature distance of two images of a generator."""
     import torch
 
-    from gan_compress.stylegan2.generate import difference
-
     loaded = open_model(model)
     mean, std = torch.tensor(loaded.mean).view(1, 3, 1, 1), torch.tensor(loaded.std).view(1, 3, 1, 1)
     a, b = (
         (torch.from_numpy(one.copy()).permute(2, 0, 1)[None] / 255 - mean) / std for one in (first, second)
     )
-    return difference(loaded, a, b)[0]
+    return stylegan2.difference(loaded, a, b)[0]
 
 
 def labels_of(model: str) -> list[str]:
     """Return the labels that images can be moved towards."""
-    from gan_compress.stylegan2.edit import Directions
-
     try:
-        return [*Directions.load(open_model(model)).labels]
+        return [*stylegan2.Directions.load(open_model(model)).labels]
     except NasError:
         return []
 
@@ -118,15 +106,11 @@ def projection(model: str) -> str | None:
             with told():
                 path = keep_upload(read_upload(sent.name, sent.getvalue()), 512)
                 place = f"{jobs.shown_path('.uploads')}/{path.stem}"
-                words = [
-                    f"{place}.png",
-                    "--model",
-                    model,
-                    "--output",
-                    f"{place}-styles.safetensors",
-                    "--json",
-                ]
-                job = jobs.start("project", f"Project {sent.name}", ["gan", "project", *words])
+                styles = f"{place}-styles.safetensors"
+                words = jobs.command_words(
+                    "gan", "project", f"{place}.png", model=model, output=styles, json=True
+                )
+                job = jobs.start("project", f"Project {sent.name}", words)
                 state.put(job=job.id)
                 st.rerun()
     job = jobs.find(state.get("job", ""))
@@ -149,11 +133,8 @@ def projection(model: str) -> str | None:
 @st.fragment
 def editor(model: str, projected: str | None) -> None:
     """The sliders and the two images: what is drawn anew while someone drags."""
-    from gan_compress.stylegan2.family import RATIOS
-    from gan_compress.stylegan2.generate import generator_family
-
     loaded = open_model(model)
-    family = generator_family(loaded)
+    family = stylegan2.generator_family(loaded)
     sizes = [*loaded.space["resolution"].choices] if "resolution" in loaded.space else [family.resolution]
     left, middle, right = st.columns([1.5, 1.4, 1.4], gap="medium")
     with left:
@@ -189,7 +170,7 @@ def editor(model: str, projected: str | None) -> None:
             (name, st.slider(f"more {plain(name)}", -4.0, 4.0, 1.0, 0.1, key=f"move-{model}-{name}"))
             for name in chosen
         )
-        ratios = [f"{ratio:g}" for ratio in sorted(RATIOS)]
+        ratios = [f"{ratio:g}" for ratio in sorted(stylegan2.RATIOS)]
         width = st.select_slider(
             "Width of the preview", ratios, "0.25" if "0.25" in ratios else ratios[0], key=f"width-{model}"
         )
@@ -202,12 +183,8 @@ def editor(model: str, projected: str | None) -> None:
     moves = tuple(move for move in moves if move[1])
     name = width if size == sizes[-1] else f"{width}@{size}"
     preview = picture(model, name, seed, label, truncation, moves, projected)
-    from gan_compress.stylegan2.generate import ratio_subnet
-
-    small, full = (
-        loaded.supernet.count(ratio_subnet(loaded, name)),
-        loaded.supernet.count(loaded.space.largest()),
-    )
+    both = stylegan2.ratio_subnet(loaded, name), loaded.space.largest()
+    small, full = map(loaded.supernet.count, both)
     times = measured(model, name)
     with middle:
         st.markdown("##### Preview")
@@ -239,17 +216,9 @@ def editor(model: str, projected: str | None) -> None:
                 "Drag as you like: the preview is by the small subnet. "
                 "Finalize makes the same image by the whole generator."
             )
-    words = [
-        "gan",
-        "preview",
-        "--model",
-        model,
-        "--subnet",
-        name,
-        "--seed",
-        str(seed),
-        *(["--class", loaded.classes[label]] if label is not None else []),
-    ]
+    named = None if label is None else loaded.classes[label]
+    words = jobs.command_words("gan", "preview", model=model, subnet=name, seed=seed)
+    words += [] if named is None else ["--class", named]
     if times is None and st.button("Measure both times here", key="measure-preview", icon=":material/speed:"):
         output = f"{jobs.shown_path('.previews')}/{secrets.token_hex(6)}"
         job = jobs.start("preview", f"Time of {model} at {name}", [*words, "--output", output, "--json"])
@@ -298,38 +267,21 @@ def takeaway(model: str, label: int | None, truncation: float, name: str) -> Non
 
 def grid_of(model: str, first: int, label: int | None, truncation: float, width: str) -> bytes:
     """Return sixteen seeds as a PNG sheet."""
-    from nas.pictures import grid
-
     made = [picture(model, width, seed, label, truncation, (), None) for seed in range(first, first + 16)]
     return png(grid(made, 4, zoom=max(1, 64 // made[0].shape[0])))
 
 
 def move_of(model: str, ends: tuple[int, int], label: int | None, truncation: float, width: str) -> bytes:
     """Return the move between two seeds and back as a GIF."""
-    import tempfile
-
-    import torch
-
-    from gan_compress.pictures import write_frames
-    from gan_compress.stylegan2.generate import (
-        interpolate,
-        latents,
-        ratio_subnet,
-        styles,
-        synthesize,
-        to_pixels,
-    )
-
     loaded = open_model(model)
-    with torch.inference_mode():
-        found = styles(
-            network_of(model, loaded.space.largest()), latents(loaded, [*ends], [label] * 2), truncation
-        )
-        made = synthesize(network_of(model, ratio_subnet(loaded, width)), interpolate(found, 12, loop=True))
-    frames = [enlarged(frame)[:_SHOWN, :_SHOWN] for frame in to_pixels(loaded, made)]
+    full, small = network_of(model, loaded.space.largest()), stylegan2.ratio_subnet(loaded, width)
+    styles = stylegan2.asked_styles(loaded, full, ends, [label] * 2, truncation)
+    line = stylegan2.interpolate(styles, 12, loop=True)
+    made = stylegan2.to_pixels(loaded, stylegan2.synthesize(network_of(model, small), line))
+    frames = [enlarged(frame)[:_SHOWN, :_SHOWN] for frame in made]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "move.gif")
-        write_frames(path, frames)
+        gan_compress.write_frames(path, frames)
         return path.read_bytes()
 
 

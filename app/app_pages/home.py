@@ -11,7 +11,7 @@ import streamlit as st
 from app.parts.empty import empty
 from app.parts.follow import state_words
 from app.parts.text import ago, budget_words, ms, plain, quality_words, told
-from nas import jobs
+from nas import jobs, latency
 from nas.jobs import Card, list_cards, start_search
 
 _MOST = 12
@@ -21,16 +21,13 @@ _PICTURE = Path(__file__).parents[1] / "images" / "idea.svg"
 @st.cache_data(ttl=600, max_entries=1, show_spinner=False)
 def this_machine() -> list[tuple[str, str]]:
     """Return what the machine is, as rows of words."""
-    from nas.latency.measuring.fingerprint import machine_fingerprint
-    from nas.latency.workload import available_cores
-
-    machine = machine_fingerprint("cpu")
+    machine = latency.machine_fingerprint("cpu")
     packages = {"ONNX Runtime": "onnxruntime", "PyTorch": "torch", "OpenVINO": "openvino"}
     runtimes = [name for name, package in packages.items() if find_spec(package)]
     gpu = "an NVIDIA GPU" if shutil.which("nvidia-smi") else "no NVIDIA GPU seen"
     return [
         ("Processor", machine.processor),
-        ("Threads", str(available_cores())),
+        ("Threads", str(latency.available_cores())),
         ("Runtimes", ", ".join(runtimes)),
         ("GPU", gpu),
     ]

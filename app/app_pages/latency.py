@@ -17,18 +17,12 @@ from app.parts.empty import empty
 from app.parts.follow import follow
 from app.parts.runs_data import open_candidates
 from app.parts.text import ms, plain, told
-from nas import jobs
+from nas import export, jobs, latency
 from nas.errors import NasError
 from nas.files import read_json
 from nas.jobs import searches
 from nas.latency.profiles.profile import GOOD_PCT
-
-
-def profiles() -> list[Path]:
-    """Return the device profiles of this machine's cache."""
-    from nas.files import cache_folder
-
-    return sorted((cache_folder() / "profiles").glob("*.json"))
+from nas.models import load_model
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
@@ -56,17 +50,10 @@ def opened(path: str, stamp: int) -> dict[str, Any]:
 @st.cache_data(max_entries=16, show_spinner="predicting")
 def predicted(path: str, stamp: int, model: str) -> list[float] | None:
     """Return what the profile's predictor says of its own samples, None where it is not of this machine and space."""
-    from nas.latency.profiles.profile import load_profile
-    from nas.latency.runtimes import get_runtime
-    from nas.latency.workload import Workload
-    from nas.models import load_model
-
     bound = read_json(path)["bound"]
     try:
-        loaded = load_model(model)
-        profile = load_profile(
-            loaded, get_runtime(bound["runtime"]), Workload.from_dict(bound["workload"]), path
-        )
+        loaded, workload = load_model(model), latency.Workload.from_dict(bound["workload"])
+        profile = latency.load_profile(loaded, latency.get_runtime(bound["runtime"]), workload, path)
     except NasError:
         return None
     return profile.predict_ms(profile.codes).tolist()
@@ -75,11 +62,8 @@ def predicted(path: str, stamp: int, model: str) -> list[float] | None:
 @st.cache_data(max_entries=16, show_spinner=False)
 def part_costs(model: str) -> tuple[list[str], list[int]]:
     """Return the parts of the largest subnet, grouped, and their MACs."""
-    from nas.export import architecture
-    from nas.models import load_model
-
     loaded = load_model(model)
-    groups = architecture(loaded.supernet, loaded.space.largest()).groups
+    groups = export.architecture(loaded.supernet, loaded.space.largest()).groups
     return [group.name for group in groups], [group.macs for group in groups]
 
 
@@ -131,23 +115,18 @@ def show_profile(path: Path, model: str) -> None:
 def show_drift(model: str, bound: dict[str, Any]) -> None:
     """Offer to measure again, and show what came of it."""
     st.subheader("Has the machine moved?")
-    words = [
-        "--model",
-        model,
-        "--runtime",
-        bound["runtime"].split()[0],
-        "--threads",
-        str(bound["workload"]["threads"]),
-        "--batch-size",
-        str(bound["workload"]["batch_size"]),
-    ]
+    workload = bound["workload"]
+    words = jobs.command_words(
+        "profile", model=model, runtime=bound["runtime"].split()[0], threads=workload["threads"],
+        batch_size=workload["batch_size"], json=True,
+    )  # fmt: skip
     with st.container(horizontal=True):
         if st.button("Measure a few again", icon=":material/restart_alt:", key="drift"):
-            job = jobs.start("drift", f"Drift of {model}", ["profile", *words, "--drift", "--json"])
+            job = jobs.start("drift", f"Drift of {model}", [*words, "--drift"])
             state.put(job=job.id)
             st.rerun()
         if st.button("Profile anew", icon=":material/speed:", key="profile-anew"):
-            job = jobs.start("profile", f"Profile {model}", ["profile", *words, "--force", "--json"])
+            job = jobs.start("profile", f"Profile {model}", [*words, "--force"])
             state.put(job=job.id)
             st.rerun()
     last = next((job for job in jobs.jobs("drift") if job.state == "finished" and model in job.argv), None)
@@ -231,7 +210,7 @@ with told():
     job = jobs.find(state.get("job", ""))
     if job is not None and job.kind in ("drift", "profile"):
         follow(job)
-    mine = [path for path in profiles() if path.name.startswith(f"{model}-")]
+    mine = [path for path in latency.cached_profiles() if path.name.startswith(f"{model}-")]
     if not mine:
         empty("No device profile yet", "A search makes one; or measure this machine now, about a minute.")
         if st.button("Profile this machine", type="primary", icon=":material/speed:", key="first-profile"):

@@ -57,7 +57,7 @@ def form() -> None:
         more = {
             "threads": int(threads),
             "runtime": None if runtime == "best here" else runtime,
-            "batch-size": int(batch) if batch != 1 else None,
+            "batch_size": int(batch) if batch != 1 else None,
             "trials": int(trials) or None,
             "sampler": sampler if sampler != "anyfit" else None,
         }

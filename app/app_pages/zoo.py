@@ -114,17 +114,7 @@ if job is None or not job.is_live:
         )
     with told():
         live()
-    words = [
-        "search",
-        "--zoo",
-        "timm",
-        "--latency",
-        f"{limit:g}ms",
-        "--quality",
-        quality,
-        "--threads",
-        str(threads),
-    ]
+    words = jobs.command_words("search", zoo="timm", latency=f"{limit:g}ms", quality=quality, threads=threads)
     if st.button(
         f"Measure the best within {ms(limit)}", type="primary", key="start-zoo", icon=":material/search:"
     ):

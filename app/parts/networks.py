@@ -5,23 +5,19 @@ Nothing here is timed: a latency is measured by a job, in a process of its own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
 from nas.compress import extracted
-
-if TYPE_CHECKING:
-    from nas.models import Model
-    from nas.space import Subnet
+from nas.models import Model, load_model
+from nas.space import Subnet
 
 
 @st.cache_resource(max_entries=3, show_spinner="Loading the model")
 def open_model(name: str) -> Model:
     """Return a model by name; one torch thread, since several sessions share the machine."""
     import torch
-
-    from nas.models import load_model
 
     torch.set_num_threads(1)
     return load_model(name)

@@ -8,6 +8,7 @@ import streamlit as st
 from nas.errors import NasError
 from nas.jobs import safe_folder
 from nas.search.results.candidates import TABLE, Candidates, read_candidates
+from nas.search.results.importance import importances
 
 
 def open_candidates(run: str) -> Candidates:
@@ -32,8 +33,6 @@ def _read(folder: str, stamp: int) -> Candidates:
 @st.cache_data(max_entries=32, show_spinner=False)
 def open_importances(folder: str, stamp: int, kept: tuple[tuple[str, tuple], ...]) -> dict[str, float]:
     """Return the importances of a run's dimensions among the candidates with the `kept` choices."""
-    from nas.search.results.importance import importances
-
     found = _read(folder, stamp)
     return importances(found, found.allowed(dict(kept)) if kept else None)
 

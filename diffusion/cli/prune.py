@@ -16,11 +16,12 @@ from diffusion.cli._options import (
     threads_option,
 )
 from nas.cli.commands import (
+    count_option,
     data_options,
-    emit_json,
+    emit_result,
     given_data,
     json_option,
-    result_console,
+    path_option,
     runtime_option,
     shown_progress,
 )
@@ -36,7 +37,7 @@ from nas.cli.commands import (
 )
 @click.option("--macs", metavar="SHARE|COUNT", default=None, help="At most so many a pass: 60% or 200M.")
 @click.option("--params", metavar="SHARE|COUNT", default=None, help="At most so many parameters: 50% or 2M.")
-@click.option("--output", type=click.Path(path_type=Path), default=None, help="The new pipeline's folder.")
+@path_option("--output", help="The new pipeline's folder.")
 @data_options(required=False)
 @caption_option
 @click.option(
@@ -44,27 +45,9 @@ from nas.cli.commands import (
 )
 @click.option("--measure", is_flag=True, help="Measure a pass of the denoiser before and after.")
 @runtime_option
-@click.option(
-    "--images",
-    type=click.IntRange(0, 1000),
-    default=4,
-    show_default=True,
-    help="Images compared with the original's; 0: none.",
-)
-@click.option(
-    "--samples",
-    type=click.IntRange(1, 16),
-    default=8,
-    show_default=True,
-    help="Latents, or images of --data, that importance is found on.",
-)
-@click.option(
-    "--steps",
-    type=click.IntRange(min=1),
-    default=25,
-    show_default=True,
-    help="Denoising steps of all images.",
-)
+@count_option("--images", 4, "Images compared with the original's; 0: none.", least=0, most=1000)
+@count_option("--samples", 8, "Latents, or images of --data, that importance is found on.", most=16)
+@count_option("--steps", 25, "Denoising steps of all images.")
 @seed_option
 @device_option
 @threads_option
@@ -108,13 +91,4 @@ def command(
             subnet=subnet, macs=macs, params=params, table=sensitivity, images=images, samples=samples, steps=steps,
             seed=seed,
         )  # fmt: skip
-    if as_json:
-        emit_json(done)
-        return
-    console = result_console()
-    if done.found.rows:
-        console.print(done.sensitivity().to_rich())
-    if done.found.path is not None:
-        console.print(done.table().to_rich())
-    for remark in done.remarks:
-        console.print(remark, soft_wrap=True, markup=False)
+    emit_result(done, as_json)

@@ -8,19 +8,17 @@ from typing import Any
 import click
 
 from diffusion import compress
-from diffusion import pipeline as pipelines
 from diffusion.cli._options import DEFAULT_PIPELINE
-from diffusion.pipeline.files.folder import find_pipeline
-from nas import export, models
 from nas.cli.commands import (
-    emit_json,
+    emit_result,
     json_option,
-    result_console,
+    named_model_option,
+    path_option,
     runtime_option,
     shown_progress,
     threads_option,
 )
-from nas.errors import NasError, UsageError
+from nas.errors import NasError
 
 
 @click.command()
@@ -44,18 +42,11 @@ from nas.errors import NasError, UsageError
     help="Take nothing whose pictures are below so many dB to those of fp32.",
 )
 @click.option("--match", "with_match", is_flag=True, help="Judge the prompt match of every choice too.")
-@click.option(
+@path_option(
     "--output",
-    type=click.Path(path_type=Path),
-    default=None,
     help="A new folder for the choice: for diffusers, with ONNX files. Without it nothing is written.",
 )
-@click.option(
-    "--model",
-    default=None,
-    metavar="NAME|PATH",
-    help="What an exported PIPELINE was taken from, if it is not known.",
-)
+@named_model_option("What an exported PIPELINE was taken from, if it is not known.")
 @json_option
 def command(
     pipeline: str,
@@ -79,49 +70,12 @@ def command(
     that is slower than fp32 is said to be slower, and taken only with --for size. Exit code 1: nothing is worth it.
     """
 
-    if output is not None and output.exists():
-        raise UsageError(f"{output} already exists; name a new folder with --output or remove that one first")
-    loaded, subnet = _opened(pipeline, model)
+    loaded, subnet = compress.open_quantizable(pipeline, model)
     with shown_progress() as progress:
         found = compress.quantize_pipeline(
             loaded, subnet, output, runtime=runtime, threads=threads, purpose=purpose, least_psnr=least_psnr,
             with_match=with_match, progress=progress,
         )  # fmt: skip
-    if as_json:
-        emit_json(found)
-    else:
-        console = result_console()
-        console.print(found.table().to_rich())
-        for remark in found.remarks:
-            console.print(remark, soft_wrap=True, markup=False)
+    emit_result(found, as_json)
     if found.best is None:
         raise NasError(found.reason)
-
-
-def _opened(pipeline: str, given: str | None) -> tuple[models.Model, Any]:
-    """Return a pipeline's model and the subnet to start from: an exported one, or the original."""
-
-    manifest = export.read_manifest(pipeline) if export.is_artifact(pipeline) else None
-    if manifest is None:
-        model = models.load_model(find_pipeline(pipeline))
-    else:
-        model = _taken_from(pipeline, given, manifest.info.get("pipeline") or manifest.model)
-    if not isinstance(model.family, pipelines.PipelineFamily):
-        raise UsageError(
-            f"{pipeline} is a model for {model.task.name} and no pipeline of diffusers; quantize it with nas quantize"
-        )
-    largest = model.space.largest()
-    return model, largest if manifest is None else export.artifact_subnet(pipeline, model.family)
-
-
-def _taken_from(exported: str, given: str | None, known: str) -> models.Model:
-    """Return the model that an export was taken from: the `given` one, or that of its manifest where it has a name."""
-    if given is None:
-        try:
-            models.find_model(known)
-        except UsageError as error:
-            raise UsageError(
-                f"{exported} was taken from the pipeline {known!r}, and there is none of that name; give its folder "
-                "with --model"
-            ) from error
-    return models.load_model(given or known)

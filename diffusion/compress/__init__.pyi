@@ -7,6 +7,7 @@ from .quantization import (
     schemes as schemes,
 )
 from .quantized import write_quantized as write_quantized
+from .spec import open_quantizable as open_quantizable
 from .verbs import (
     PipelinePruning as PipelinePruning,
     PipelineQuantization as PipelineQuantization,

@@ -28,6 +28,7 @@ from diffusion.pipeline.sampling.generate import generate
 from nas.compress import Cut, PruneConfig, Sensitivity, Taylor, decide
 from nas.elastic import Counts
 from nas.errors import UsageError
+from nas.files import new_place
 from nas.latency.measuring.measure import measure
 from nas.latency.measuring.programs import lower_output
 from nas.latency.measuring.reference import open_references
@@ -114,8 +115,7 @@ def prune(
         torch.set_num_threads(threads)
     if config.cuts and output is None:
         raise UsageError("the pruned pipeline needs a place; name a new folder with --output")
-    if output is not None and Path(output).exists():
-        raise UsageError(f"{output} already exists; name a new folder or remove that one first")
+    new_place(output)
     opened = open_pipeline(pipeline, device)
     made: list[Example] = []
     source = ""

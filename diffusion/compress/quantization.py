@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,18 +21,14 @@ from diffusion.pipeline.family import PipelineFamily
 from nas.compress import SCOPES, Purpose, quantize_onnx, quantize_onnx_dynamically
 from nas.elastic import FULL, call
 from nas.errors import UsageError
-from nas.latency.measuring.measure import TurnPlan, measure
+from nas.latency.measuring.measure import Measurement, TurnPlan, measure
 from nas.latency.measuring.programs import lower_program, write_sequence
 from nas.latency.measuring.reference import open_references
-from nas.latency.runtimes import get_runtime, onnx_bytes
+from nas.latency.runtimes import Runtime, get_runtime, onnx_bytes
+from nas.latency.workload import Workload
+from nas.models import Model
 from nas.search.testbed.measured_table import onnx_forward
-
-if TYPE_CHECKING:
-    from nas.latency.measuring.measure import Measurement
-    from nas.latency.runtimes import Runtime
-    from nas.latency.workload import Workload
-    from nas.models import Model
-    from nas.space import Subnet
+from nas.space import Subnet
 
 LEAST_PSNR = 25.0
 """Below so many dB to the original's pictures nothing is recommended."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from diffusion.compress.quantization import TriedScheme, bits_of
 from diffusion.evaluation.task import PSNR
 from nas.compress import SCOPES
-from nas.errors import NasError, UsageError
+from nas.errors import NasError
 from nas.export import (
     CARD,
     Export,
+    Latency,
     QualityFigure,
     hash_files,
     measured_latency,
@@ -21,14 +22,11 @@ from nas.export import (
     read_manifest,
     write_manifest,
 )
-from nas.latency.runtimes import copy_onnx
+from nas.files import new_place
+from nas.latency.runtimes import Runtime, copy_onnx
 from nas.latency.units import format_bytes, format_ms
-
-if TYPE_CHECKING:
-    from nas.export import Latency, QualityFigure
-    from nas.latency.runtimes import Runtime
-    from nas.latency.workload import Workload
-    from nas.models import Model
+from nas.latency.workload import Workload
+from nas.models import Model
 
 _CARD = """
 ## Quantized: {name}
@@ -61,10 +59,7 @@ def write_quantized(
     It is an exported artifact: `DiffusionPipeline.from_pretrained(folder)` loads it after `import diffusion`, and
     `run_onnx.py` in it samples with ONNX Runtime. Raises `UsageError` if `folder` exists.
     """
-
-    target = Path(folder)
-    if target.exists():
-        raise UsageError(f"{target} already exists; name a new folder or remove that one first")
+    target = new_place(folder)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:

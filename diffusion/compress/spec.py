@@ -1,12 +1,15 @@
-"""Which subnet a word, a JSON text, a file or a folder means: a pruned pipeline's is one of them."""
+"""Which subnet or pipeline a word, a JSON text, a file or a folder means: a pruned one's is one of them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from diffusion.pipeline.files.folder import INDEX, INFO, read_info
+from diffusion.pipeline.family import PipelineFamily
+from diffusion.pipeline.files.folder import INDEX, INFO, find_pipeline, read_info
 from nas.elastic import Family, find_subnet, subnet_of_choices
 from nas.errors import UsageError
+from nas.export import artifact_subnet, is_artifact, read_manifest
+from nas.models import Model, find_model, load_model
 from nas.space import Subnet
 
 PRUNED = "pruned"
@@ -37,3 +40,39 @@ def pruned_folder(text: str) -> Path | None:
                 return folder
             raise UsageError(f"{folder} was not pruned by anyfit: its {INFO} names no choices; give another")
     return None
+
+
+def open_quantizable(pipeline: str | Path, model: str | None = None) -> tuple[Model, Subnet]:
+    """Return a pipeline's model and the subnet to quantize.
+
+    Args:
+        pipeline: A shipped pipeline, a folder of diffusers, whose original is meant, or one that an export wrote.
+        model: What an exported pipeline was taken from; None for what its manifest says.
+
+    Raises:
+        UsageError: No pipeline, or an export of one that nobody knows by name.
+    """
+    manifest = read_manifest(pipeline) if is_artifact(pipeline) else None
+    if manifest is None:
+        loaded = load_model(find_pipeline(pipeline))
+    else:
+        loaded = _taken_from(pipeline, model, manifest.info.get("pipeline") or manifest.model)
+    if not isinstance(loaded.family, PipelineFamily):
+        raise UsageError(
+            f"{pipeline} is a model for {loaded.task.name} and no pipeline of diffusers; quantize it with nas quantize"
+        )
+    largest = loaded.space.largest()
+    return loaded, largest if manifest is None else artifact_subnet(pipeline, loaded.family)
+
+
+def _taken_from(exported: str | Path, given: str | None, known: str) -> Model:
+    """Return the model that an export was taken from: the `given` one, or that of its manifest where it has a name."""
+    if given is None:
+        try:
+            find_model(known)
+        except UsageError as error:
+            raise UsageError(
+                f"{exported} was taken from the pipeline {known!r}, and there is none of that name; give its folder "
+                "with --model"
+            ) from error
+    return load_model(given or known)

@@ -14,9 +14,10 @@ from diffusion.compress.pruning import PipelinePruneConfig, Pruned, prune
 from diffusion.compress.quantization import LEAST_PSNR, QuantizationTrial, TriedScheme, refusal, schemes
 from diffusion.compress.quantized import write_quantized
 from diffusion.pipeline.inputs.captions import open_described
-from nas.api import Table
+from nas.api import Result, Table
 from nas.compress import WORTH, Purpose, recommend
 from nas.errors import UsageError
+from nas.files import new_place
 from nas.latency import Workload, chosen_runtime, format_bytes, format_count, format_ms
 from nas.models import Model
 from nas.progress import Listener, as_progress
@@ -26,7 +27,7 @@ _SHOWN = 20
 
 
 @dataclass(frozen=True)
-class PipelinePruning:
+class PipelinePruning(Result):
     """A pipeline that was pruned, or only the sensitivity of its choices (`found` has the figures)."""
 
     found: Pruned
@@ -69,6 +70,10 @@ class PipelinePruning:
         ]
         return Table(("block", "only", "error", "MACs saved", "parameters saved"), rows)
 
+    def tables(self) -> Sequence[Table]:
+        measured = [self.sensitivity()] if self.found.rows else []
+        return [*measured, *([] if self.found.path is None else [self.table()])]
+
     @property
     def remarks(self) -> Sequence[str]:
         """What to say beside the tables."""
@@ -88,9 +93,6 @@ class PipelinePruning:
             )
             said.append(f"wrote {found.path}: {loads}{near}")
         return said
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
 
 
 def prune_pipeline(
@@ -141,7 +143,7 @@ def prune_pipeline(
 
 
 @dataclass(frozen=True)
-class PipelineQuantization:
+class PipelineQuantization(Result):
     """What fewer bits cost and save for a pipeline.
 
     Attributes:
@@ -187,9 +189,6 @@ class PipelineQuantization:
             said.append(f"recommended: {self.best.scheme.name}; {wrote}")
         return said
 
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
-
 
 def quantize_pipeline(
     model: Model,
@@ -219,8 +218,7 @@ def quantize_pipeline(
     Raises:
         UsageError: A folder that exists, a pipeline that offers no bits.
     """
-    if output is not None and output.exists():
-        raise UsageError(f"{output} already exists; name a new folder with --output or remove that one first")
+    new_place(output)
     chosen, workload, hear = chosen_runtime(runtime), Workload(threads=threads), as_progress(progress)
     chosen.require(workload)
     with tempfile.TemporaryDirectory(prefix="anyfit-") as scratch:

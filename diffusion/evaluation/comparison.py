@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from torch import nn
 
 from diffusion.evaluation.quality import (
     Classifier,
@@ -25,21 +26,15 @@ from diffusion.evaluation.task import latents_of, make_inputs, pictures
 from diffusion.pipeline.family import PipelineFamily
 from diffusion.pipeline.files.folder import quiet
 from diffusion.pipeline.inputs.prompts import require_prompts
-from nas.elastic import call
+from nas.elastic import Forward, call
 from nas.errors import NasError, UsageError
+from nas.export import Network
 from nas.latency.measuring.measure import Measurement, TurnPlan, measure, measure_memory, program_bytes
 from nas.latency.measuring.reference import open_references
-from nas.latency.runtimes import read_sequence
+from nas.latency.runtimes import Runtime, read_sequence
+from nas.latency.workload import Workload
+from nas.models import Model
 from nas.search.testbed.measured_table import onnx_forward
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from nas.elastic import Forward
-    from nas.export import Network
-    from nas.latency.runtimes import Runtime
-    from nas.latency.workload import Workload
-    from nas.models import Model
 
 _SECONDS = 5.0
 """Of measuring, for each pipeline: on a restless machine no longer."""

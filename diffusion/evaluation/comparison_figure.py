@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from diffusion.evaluation.comparison import Row
 from nas.latency.units import format_bytes, format_ms
-
-if TYPE_CHECKING:
-    from diffusion.evaluation.comparison import Row
 
 _INK, _GREY, _BLUE, _GREEN, _RED, _PALE = "#1b1f27", "#667080", "#2563c9", "#14804a", "#c62f3b", "#f1f3f6"
 _CELL, _MOST = 128, 256  # pixels of an image in the picture, at least and at most

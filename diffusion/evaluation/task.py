@@ -8,7 +8,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,15 +29,10 @@ from diffusion.pipeline.files.memory import in_batches
 from diffusion.pipeline.inputs.captions import open_described
 from diffusion.pipeline.inputs.conditions import LATENTS
 from diffusion.pipeline.inputs.prompts import general_prompts, prompt_inputs
-from nas.elastic import call, map_inputs
+from nas.elastic import Inputs, call, map_inputs
 from nas.errors import NasError, UsageError
-from nas.models import Evaluator, Forward, Preprocessing, Quality, Split, Task, Training, load_model
-
-if TYPE_CHECKING:
-    from diffusion.pipeline.family import PipelineFamily
-    from nas.elastic import Inputs
-    from nas.models import Model
-    from nas.space import Subnet
+from nas.models import Evaluator, Forward, Model, Preprocessing, Quality, Split, Task, Training, load_model
+from nas.space import Subnet
 
 PSNR = Quality("psnr", "PSNR to the original", "dB", bounds=(0.0, 100.0))
 LATENT = Quality("latent", "latent error", higher_is_better=False, bounds=(0.0, float("inf")))

@@ -6,12 +6,10 @@ from .inputs.captions import (
     open_captioned_parquet as open_captioned_parquet,
     open_described as open_described,
 )
-from .inputs.prompts import some_classes as some_classes
-from .sampling.defaults import own_settings as own_settings, remarks as remarks
+from .sampling.defaults import own_settings as own_settings
 from .sampling.generate import (
     SamplingSettings as SamplingSettings,
     generate as generate,
-    is_conditional as is_conditional,
-    is_guided as is_guided,
-    takes_classes as takes_classes,
 )
+from .sampling.images import sample_images as sample_images
+from .sampling.opened import OpenedPipeline as OpenedPipeline, open_pipeline as open_pipeline

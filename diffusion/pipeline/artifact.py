@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from diffusion.denoisers.subnets import to_diffusers
 from diffusion.pipeline.family import SCHEDULER, STEPS, PipelineFamily
@@ -15,10 +15,8 @@ from diffusion.pipeline.sampling import onnx_runner as runner
 from diffusion.pipeline.sampling.programs import ProgramPipeline
 from diffusion.pipeline.sampling.scheduler_weights import mixing
 from nas.files import write_json
-
-if TYPE_CHECKING:
-    from nas.models import Model
-    from nas.space import Subnet
+from nas.models import Model
+from nas.space import Subnet
 
 RUNNER, SAMPLING = "run_onnx.py", "sampling.json"
 

@@ -24,6 +24,7 @@ from diffusion.pipeline.files.folder import (
 from diffusion.pipeline.files.memory import room_for
 from diffusion.pipeline.files.weights import check_bin, has_safetensors, require_weights, weight_files
 from diffusion.pipeline.parts.kinds import KINDS, Kind
+from nas import elastic
 from nas.errors import NasError, UsageError, is_out_of_memory
 from nas.families import get_family
 from nas.files import sha256
@@ -32,8 +33,6 @@ from nas.progress import Listener
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from nas.models import Model
 
 _PARTS = (
     "unet", "transformer", "text_encoder", "text_encoder_2", "vae", "scheduler", "tokenizer", "tokenizer_2",
@@ -87,14 +86,14 @@ class PipelineSource(FolderSource):
         config = self.describe(path)
         import torch
 
-        from nas.elastic import Supernet, channels_last
-
         family = get_family(config["family"], **config["options"])
         with room_for(path):
             with torch.random.fork_rng(devices=[]):
-                supernet = Supernet(family)
+                supernet = elastic.Supernet(family)
             load_weights(supernet.network, path)
-        return Model(path, {**config, "space_digest": family.space.digest}, channels_last(supernet).eval())
+        return Model(
+            path, {**config, "space_digest": family.space.digest}, elastic.channels_last(supernet).eval()
+        )
 
 
 def _from_hub(name: str) -> Path:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Self
 
-from nas.train.settings import Count, Natural, Precision, Rate, Settings, Share, Weight
+from nas.train.settings import Count, Natural, Precision, Rate, Share, StepRecipe, Weight
 
 
-class Schedule(Settings):
-    """Lengths are in steps, one optimizer update each.
+class Schedule(StepRecipe):
+    """A step is one update of the optimizer; what is not said here is in `StepRecipe`.
 
     Attributes:
-        name: the trained pipeline's name.
-        batch_size: images a step takes in all; several processes share them equally.
         snr_gamma: the loss of v is weighted by min(SNR + snr_offset, snr_gamma) / (SNR + 1) (min-SNR, Hang et al.
             2023); with the published offset of 0 a last step of noise alone would not be learned, with 1 it weighs as
             all steps of much noise do. 0 turns the weights off.
@@ -28,25 +26,15 @@ class Schedule(Settings):
             backward pass (Chen et al. 2016, "Training deep nets with sublinear memory cost"): less memory, more time,
             the same gradients.
         sample_steps, guidance: of the sample pictures.
-        checkpoint_steps, sample_every, log_every: how often to write a checkpoint, a picture of samples, a row of
-            log.csv.
     """
 
     not_in_digest: ClassVar[tuple[str, ...]] = (
-        "name",
-        "steps",
-        "gradient_checkpointing",
-        "sample_steps",
-        "guidance",
-        "checkpoint_steps",
-        "sample_every",
-        "log_every",
-    )
+        *StepRecipe.not_in_digest, "gradient_checkpointing", "sample_steps", "guidance",
+    )  # fmt: skip
 
     name: str = "tiny-sd"
     steps: Count = 6000
     batch_size: Count = 64
-    seed: Natural = 0
     lr: Rate = 8e-4
     warmup_steps: Natural = 200
     cooldown: Share = 0.5
@@ -62,7 +50,6 @@ class Schedule(Settings):
     sample_steps: Count = 25
     guidance: Weight = 4.0
     checkpoint_steps: Count = 250
-    sample_every: Count = 500
     log_every: Count = 50
 
     def replaced(self, **changes: Any) -> Self:

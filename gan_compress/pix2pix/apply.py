@@ -40,11 +40,14 @@ def translation_family(model: Model) -> GanCompression:
     return family
 
 
-def find_subnet(model: Model, text: str) -> Subnet | None:
-    """Return the subnet of a published channel configuration, or None where `text` is none."""
+def is_configuration(text: str) -> bool:
+    """Whether `text` is a channel configuration such as "8_8_16_8_8_8_8_8", and no file or folder."""
     words = text.split("_")
-    if len(words) < 2 or not all(word.isdecimal() for word in words):
-        return None
+    return len(words) > 1 and all(word.isdecimal() for word in words) and not Path(text).exists()
+
+
+def find_subnet(model: Model, text: str) -> Subnet:
+    """Return the subnet of a published channel configuration; raises `SpaceError` where the model has none such."""
     return translation_family(model).subnet(text)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
@@ -14,9 +13,6 @@ from nas.elastic import Supernet
 from nas.errors import NasError
 from nas.families import get_family
 from nas.models import load_published, read_published
-
-if TYPE_CHECKING:
-    from nas.elastic import Supernet
 
 _BLOCK = re.compile(r"model\.(\d+)\.conv_block\.")
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from gan_compress.original import with_weights
 from gan_compress.pix2pix.pairs import SAME, get_pairs, psnr, to_bytes
+from nas.data.dataset import Data
 from nas.data.images import real_images
 from nas.errors import UsageError
 from nas.metrics.features import DEFAULT, feature_space
-from nas.models import SPLIT_WORDS, Evaluator, Forward, Preprocessing, Quality, Split, Task, Training
-
-if TYPE_CHECKING:
-    from nas.data.dataset import Data
-    from nas.models import Model
-    from nas.space import Subnet
+from nas.models import SPLIT_WORDS, Evaluator, Forward, Model, Preprocessing, Quality, Split, Task, Training
+from nas.space import Subnet
 
 PSNR = Quality("psnr", "PSNR", "dB", bounds=(0.0, float("inf")))
 DISTANCE = Quality(

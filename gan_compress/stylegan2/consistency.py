@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -18,11 +17,8 @@ from gan_compress.stylegan2.family import RATIOS
 from gan_compress.stylegan2.generate import generator_family, latents, load_generator, unit
 from gan_compress.stylegan2.task import full_size
 from nas.metrics.features import feature_space, kid
-from nas.space import SpaceError
-
-if TYPE_CHECKING:
-    from nas.models import Model
-    from nas.space import Subnet
+from nas.models import Model
+from nas.space import SpaceError, Subnet
 
 COUNT = 500
 _BATCH = 50

@@ -12,7 +12,7 @@ import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,9 +22,7 @@ from gan_compress.stylegan2.generate import generator_family, latents, load_gene
 from gan_compress.stylegan2.tensors import read_tensors, weights_digest, write_tensors
 from nas.errors import UsageError
 from nas.metrics.features import DEFAULT, feature_space
-
-if TYPE_CHECKING:
-    from nas.models import Model
+from nas.models import Model
 
 FILE = "directions.safetensors"
 MAKE = "nas gan directions --data NAME|PATH"

@@ -12,21 +12,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from gan_compress.stylegan2.generate import latents, load_generator, to_pixels
+from nas.data.dataset import Data
 from nas.data.images import real_images
 from nas.errors import NasError, UsageError, how_to_install
+from nas.models import Model
 from nas.models.plain import read_plain
-
-if TYPE_CHECKING:
-    from nas.data.dataset import Data
-    from nas.models import Model
-    from nas.space import Subnet
+from nas.space import Subnet
 
 EXTRACTOR = "inception-v3-compat"
 _BATCH = 50

@@ -8,7 +8,6 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,12 +17,10 @@ from gan_compress.stylegan2.family import RATIOS, StyleGAN2
 from gan_compress.stylegan2.networks import Generator, StyledConv
 from gan_compress.stylegan2.task import full_size
 from nas.errors import UsageError
+from nas.files import listed
 from nas.metrics.features import feature_space
-from nas.pictures import listed
-
-if TYPE_CHECKING:
-    from nas.models import Model
-    from nas.space import Subnet
+from nas.models import Model
+from nas.space import Subnet
 
 MEAN_STYLES = 2000
 """How many styles the mean style of a class is taken over."""

@@ -70,15 +70,8 @@ class Blur(nn.Module):
         return F.conv2d(x_bchw, weight, padding=1, groups=self.channels)
 
 
-class Upsample(nn.Module):
+class Upsample(Blur):
     """Twice the size, low-pass filtered."""
-
-    kernel: Tensor
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.channels = channels
-        self.register_buffer("kernel", blur_kernel(4.0))
 
     def forward(self, x_bchw: Tensor) -> Tensor:
         """Return (batch, channels, 2 height, 2 width)."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from math import cos, isfinite, pi
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -31,10 +31,8 @@ from gan_compress.stylegan2.task import full_size
 from gan_compress.stylegan2.tensors import read_tensors, weights_digest, write_tensors
 from nas.errors import NasError, UsageError
 from nas.metrics.features import DEFAULT, FeatureSpace, feature_space
-
-if TYPE_CHECKING:
-    from nas.models import Model
-    from nas.space import Subnet
+from nas.models import Model
+from nas.space import Subnet
 
 MAKE = "nas gan project IMAGE"
 _STARTS, _START_TRUNCATION = 32, 0.7

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,15 +11,12 @@ from torch import Tensor
 
 from gan_compress.original import with_weights
 from gan_compress.stylegan2.family import StyleGAN2
+from nas.data.dataset import Data
 from nas.data.images import real_images
 from nas.errors import UsageError
 from nas.metrics.features import DEFAULT, feature_space, kid
-from nas.models import SPLIT_WORDS, Evaluator, Forward, Preprocessing, Quality, Split, Task, Training
-
-if TYPE_CHECKING:
-    from nas.data.dataset import Data
-    from nas.models import Model
-    from nas.space import Subnet
+from nas.models import SPLIT_WORDS, Evaluator, Forward, Model, Preprocessing, Quality, Split, Task, Training
+from nas.space import Subnet
 
 DISTANCE = Quality(
     "distance", "distance to the full generator", higher_is_better=False, bounds=(0.0, float("inf"))

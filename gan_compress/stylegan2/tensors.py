@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
 from nas.errors import NasError, UsageError
 from nas.files import write_atomic
-from nas.models import WEIGHTS, available_models
-
-if TYPE_CHECKING:
-    from nas.models import Model
+from nas.models import WEIGHTS, Model, available_models
 
 VERSION = 1
 

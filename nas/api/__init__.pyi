@@ -12,7 +12,6 @@ from .verbs.calibrating import (
 )
 from .comparison import Comparison as Comparison, compare as compare
 from .verbs.compression import (
-    CompressionResult as CompressionResult,
     Quantization as Quantization,
     quantize_model as quantize_model,
 )
@@ -24,7 +23,12 @@ from .verbs.exporting import (
     export_target as export_target,
     judge as judge,
 )
-from .figures import Figures as Figures, artifact_figures as artifact_figures, load_supernet as load_supernet
+from .figures import (
+    Figures as Figures,
+    artifact_figures as artifact_figures,
+    load_supernet as load_supernet,
+    predicted_latency as predicted_latency,
+)
 from .verbs.importing import import_checkpoint as import_checkpoint
 from .listing import Listing as Listing, list_all as list_all
 from .verbs.measuring import Measurements as Measurements, measure_model as measure_model
@@ -41,11 +45,17 @@ from .verbs.pruning import Pruning as Pruning, prune_model as prune_model
 from .results import (
     Evaluation as Evaluation,
     Exported as Exported,
+    Result as Result,
     SearchAnswer as SearchAnswer,
     SearchResult as SearchResult,
 )
 from .verbs.searching import resume_search as resume_search, search_model as search_model
-from .tables import Table as Table, latency_words as latency_words, parity_table as parity_table
+from .tables import (
+    Table as Table,
+    latency_origin as latency_origin,
+    latency_words as latency_words,
+    parity_table as parity_table,
+)
 from .targets import find_target as find_target
 from .verbs.training import (
     TrainingResult as TrainingResult,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nas._table import Table
+from nas._table import Result, Table
 from nas.api.figures import Figures, artifact_figures, load_supernet, predicted_latency, subnet_figures
 from nas.api.tables import latency_origin
 from nas.api.targets import DEFAULT_MODEL, find_target
@@ -18,7 +18,7 @@ from nas.progress import Listener, as_progress
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Result):
     """Two or more networks with their figures, and the choices in which they differ.
 
     Attributes:
@@ -43,6 +43,11 @@ class Comparison:
     def origins(self) -> list[str]:
         """How the latencies were found: measured or predicted, by which runtime, workload and machine."""
         return sorted({latency_origin(entry) for each in self.figures for entry in each.latency})
+
+    @property
+    def remarks(self) -> list[str]:
+        """How the latencies were found."""
+        return [f"latency: {origin}" for origin in self.origins]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object."""
@@ -69,9 +74,6 @@ class Comparison:
         for name, values in self.differences.items():
             rows.append([name, *("–" if value is None else str(value) for value in values)])
         return Table(["", *(found.name for found in figures)], rows)
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
 
 
 def _quality(found: Figures, name: str, kind: str) -> str:

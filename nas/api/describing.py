@@ -113,18 +113,12 @@ def _range(model: models.Model, table: models.MeasuredTable, name: str) -> str:
 
 
 def _dimensions(space: SearchSpace) -> list[tuple[str, ...]]:
-    """Return a row for each kind of dimension: those of one stage with equal choices share it."""
-    rows: dict[tuple[str, tuple[Any, ...]], list[Any]] = {}
-    for dimension in space.dimensions:
-        names = dimension.name.split(".")
-        pattern = f"{names[0]}.*.{names[-1]}" if len(names) > 2 else dimension.name
-        rows.setdefault((pattern, dimension.choices), []).append(dimension)
-    found = []
-    for (pattern, choices), members in rows.items():
-        name = members[0].name if len(members) == 1 else pattern
-        parents = dict.fromkeys(d.active_if[0] for d in members if d.active_if is not None)
-        found.append((name, str(len(members)), _choices(choices), ", ".join(parents)))
-    return found
+    """Return a row for each kind of dimension."""
+    rows = []
+    for name, members in space.grouped():
+        parents = dict.fromkeys(each.active_if[0] for each in members if each.active_if is not None)
+        rows.append((name, str(len(members)), _choices(members[0].choices), ", ".join(parents)))
+    return rows
 
 
 def _choices(choices: tuple[Any, ...]) -> str:

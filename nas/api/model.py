@@ -66,8 +66,6 @@ class Model(models.Model[FamilyT]):
         """
         return compress.extracted(self, subnet, calibration)
 
-    # --- search -------------------------------------------------------------------------------------------------------
-
     def search(
         self,
         latency: str | None = None,
@@ -128,8 +126,6 @@ class Model(models.Model[FamilyT]):
         )  # fmt: skip
         return api.search_model(config, run_dir, progress, self)
 
-    # --- latency ------------------------------------------------------------------------------------------------------
-
     def profile(
         self,
         *,
@@ -167,8 +163,6 @@ class Model(models.Model[FamilyT]):
             self, runtime=runtime, threads=threads, batch_size=batch_size, samples=samples, seed=seed, force=force,
             progress=progress,
         )  # fmt: skip
-
-    # --- quality ------------------------------------------------------------------------------------------------------
 
     def evaluate(
         self,
@@ -247,8 +241,6 @@ class Model(models.Model[FamilyT]):
             real_calibration=real_calibration, jobs=jobs, seed=seed, progress=progress,
         )  # fmt: skip
 
-    # --- other networks -----------------------------------------------------------------------------------------------
-
     def train(
         self,
         recipe: str | Path,
@@ -304,7 +296,7 @@ class Model(models.Model[FamilyT]):
         data: AnyData | None = None,
         progress: Listener | None = None,
         **options: Any,
-    ) -> api.CompressionResult:
+    ) -> api.Result:
         """Choose a smaller subnet without a table and without a search: what costs least for what it saves.
 
         Args:
@@ -334,7 +326,7 @@ class Model(models.Model[FamilyT]):
         output: str | Path | None = None,
         data: AnyData | None = None,
         **options: Any,
-    ) -> api.CompressionResult:
+    ) -> api.Result:
         """Find what fewer bits cost and save on this machine, and write what is worth it.
 
         Networks of one program become int8 in ONNX: of the choices that are 1.2 times as fast as fp32 the most accurate

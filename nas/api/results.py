@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas import api
-from nas._table import Table
-from nas.api.tables import file_rows, outcome_table
+from nas._table import Result, Table
+from nas.api.tables import file_rows, latency_words, outcome_table, parity_table
 from nas.api.targets import find_target
 from nas.errors import UsageError
-from nas.export import Manifest, load_artifact
-from nas.search import Candidates, Choice, Outcome, pareto_figure, read_candidates
+from nas.export import Manifest, ParityRow, load_artifact
+from nas.latency import format_ms
+from nas.search import Candidates, Choice, Outcome, pace_sentence, pareto_figure, read_candidates
 from nas.space import Subnet
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Result):
     """A quality of one network.
 
     Attributes:
@@ -55,12 +56,9 @@ class Evaluation:
         """Return the value and what it was measured on."""
         return Table(("quality", "value", "measured on"), [(self.label, self.text, self.data)])
 
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
-
 
 @dataclass(frozen=True)
-class Exported:
+class Exported(Result):
     """An exported network.
 
     Attributes:
@@ -87,8 +85,16 @@ class Exported:
         """Return the files with their sizes and states."""
         return file_rows(str(self.folder), self.manifest)
 
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
+    def tables(self) -> Sequence[Table]:
+        return parity_table([ParityRow.from_dict(row) for row in self.manifest.parity]), self.table()
+
+    @property
+    def remarks(self) -> list[str]:
+        """Qualities and latencies with their origin, where the files are, and how to load them."""
+        found = [f"{each.name:8} {each.text} ({each.kind}, {each.data})" for each in self.manifest.quality]
+        found += [f"latency  {latency_words(each)}" for each in self.manifest.latency]
+        found.append(f"\nwrote    {self.folder} (README.md says how to use each file)")
+        return [*found, f'load     import nas; network = nas.load("{self.folder}")']
 
 
 @dataclass(frozen=True)
@@ -129,7 +135,7 @@ class SearchAnswer:
 
 
 @dataclass(frozen=True)
-class SearchResult:
+class SearchResult(Result):
     """What a search found.
 
     Attributes:
@@ -209,12 +215,32 @@ class SearchResult:
         """Return the ladder and the answer, predicted beside measured."""
         return outcome_table(self.outcome)
 
+    def tables(self) -> Sequence[Table]:
+        return [self.table()] if self.outcome.answer is not None or self.ladder else []
+
+    @property
+    def remarks(self) -> list[str]:
+        """What the ends of the space take, how sure the answer is, where the run is, and what to do next."""
+        found = self.outcome
+        if found.answer is None:
+            return []
+        ends = "smallest subnet {}, largest {} (measured)".format(
+            *map(format_ms, (found.smallest_ms, found.largest_ms))
+        )
+        said = [f"{ends}; {found.trials} subnets evaluated"]
+        if found.answer.pace is not None:
+            said.append(pace_sentence(found.answer.pace))
+        said += [*filter(None, [found.reason]), *(f"warning: {warning}" for warning in found.warnings)]
+        if found.run_dir is not None:
+            said.append(f"\nrun folder   {found.run_dir} (pareto.png, pareto.csv, subnet.json)")
+            if found.interrupted:
+                said.append(f"continue     nas search --resume {found.run_dir}")
+            said.append(f"next         nas export {found.run_dir} --format onnx")
+        return said
+
     def plot(self) -> Figure:
         """Return the Pareto picture as a matplotlib figure."""
         return pareto_figure(self.candidates, self.outcome, f"{self.model.name}: {self.outcome.budget}")
 
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
 
-
-__all__ = ["Evaluation", "Exported", "SearchAnswer", "SearchResult"]
+__all__ = ["Evaluation", "Exported", "Result", "SearchAnswer", "SearchResult"]

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from nas import api, export, search
 from nas._table import Table
 from nas.export import Latency, Manifest, file_state
 from nas.latency.units import format_bytes, format_count, format_ms
 from nas.search.trials.budget import format_cost
-
-if TYPE_CHECKING:
-    from rich.table import Table as RichTable
-
-
-def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[str] = ()) -> RichTable:
-    """Return a table in the one look of all commands; columns after the first are aligned right, but for `left`."""
-    return Table(columns, rows, left).to_rich()
 
 
 def outcome_table(outcome: search.Outcome) -> Table:

@@ -7,8 +7,6 @@ from typing import Any
 
 import click
 
-from nas import data
-
 _NAMES = ("data", "data_root", "download", "image_column", "label_column")
 
 
@@ -47,8 +45,3 @@ def given_data(options: dict[str, Any]) -> dict[str, Any] | None:
     return {
         "spec": spec, "root": root, "download": download, "image_column": image_column, "label_column": label_column,
     }  # fmt: skip
-
-
-def opened(options: dict[str, Any]) -> data.Data:
-    """Take the data options out of `options` and open the data, which must be named."""
-    return data.open_data(**(given_data(options) or {}))

@@ -6,6 +6,7 @@ Each is a click decorator. `runtime`, `threads`, `batch_size` together make a wo
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -30,16 +31,36 @@ def _complete_runtime(ctx: click.Context, param: click.Parameter, incomplete: st
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
+
+def count_option(
+    flag: str, default: int | None, help: str | None, *, least: int | None = 1, most: int | None = None
+) -> Decorator:
+    """Return an option that is a whole number within limits; one without a default is None."""
+    return click.option(
+        flag, type=click.IntRange(least, most), default=default, show_default=default is not None, help=help
+    )
+
+
+def path_option(*names: str, help: str, default: str | None = None) -> Decorator:
+    """Return an option that is a path."""
+    return click.option(
+        *names, type=click.Path(path_type=Path), default=default, show_default=default is not None, help=help
+    )
+
+
+def named_model_option(help: str, default: str | None = None) -> Decorator:
+    """Return the option --model, which a shell completes with the names of models."""
+    return click.option(
+        "--model", metavar="NAME|PATH", default=default, show_default=default is not None,
+        shell_complete=_complete_model, help=help,
+    )  # fmt: skip
+
+
 json_option: Decorator = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object on stdout instead of the table."
 )
-model_option: Decorator = click.option(
-    "--model",
-    metavar="NAME|PATH",
-    default=DEFAULT_MODEL,
-    show_default=True,
-    shell_complete=_complete_model,
-    help="A shipped or cached supernet's name, or a model folder.",
+model_option: Decorator = named_model_option(
+    "A shipped or cached supernet's name, or a model folder.", DEFAULT_MODEL
 )
 quality_option: Decorator = click.option(
     "--quality",
@@ -61,12 +82,8 @@ threads_option: Decorator = click.option(
     show_default="2, or 1 on a single core",
     help="Threads that the model may use.",
 )
-batch_size_option: Decorator = click.option(
-    "--batch-size", type=click.IntRange(min=1), default=1, show_default=True, help="Images in one pass."
-)
-seed_option: Decorator = click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same answer."
-)
+batch_size_option: Decorator = count_option("--batch-size", 1, "Images in one pass.")
+seed_option: Decorator = count_option("--seed", 0, "Same seed, same answer.", least=0)
 
 
 def read_settings(settings: tuple[str, ...], option: str) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nas.progress import Progress, ProgressFile, ProgressLines, Stage
+from nas import api
+from nas.progress import Progress, ProgressFile, ProgressLines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,6 +43,18 @@ def _plain(value: Any) -> Any:
 def emit_json(value: Any) -> None:
     """Print `value` as the command's one JSON object on stdout."""
     click.echo(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def emit_result(found: api.Result, as_json: bool) -> None:
+    """Print a verb's result: with `as_json` its JSON object, else its tables and the remarks below them."""
+    if as_json:
+        emit_json(found)
+        return
+    console = result_console()
+    for table in found.tables():
+        console.print(table.to_rich())
+    for remark in found.remarks:
+        console.print(remark, soft_wrap=True, markup=False)
 
 
 def _console(stderr: bool) -> Console:
@@ -131,10 +144,3 @@ def shown_progress(announces: bool = True) -> Iterator[Progress]:
         yield shown
     finally:
         shown.stop()
-
-
-@contextmanager
-def progress_bar(label: str) -> Iterator[Stage]:
-    """Yield `advance(done, total, note="")` of one stage, shown on stderr; what is quick says nothing in a pipe."""
-    with shown_progress(announces=False) as progress:
-        yield progress.steps(label)

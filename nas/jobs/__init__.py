@@ -16,13 +16,14 @@ All folders are below one root: that of the environment variable `ANYFIT_RUNS`, 
 from __future__ import annotations
 
 from nas.jobs._cards import Card, list_cards, read_card, searches
-from nas.jobs._folders import VARIABLE, free_run, runs_root, safe_folder, shown_path
+from nas.jobs._folders import VARIABLE, free_run, runs_root, safe_folder, shown_path, use_root
 from nas.jobs._job import (
     CANCEL,
     LIVE,
     STDOUT,
     Job,
     command_line,
+    command_words,
     find,
     jobs,
     jobs_root,
@@ -44,6 +45,7 @@ __all__ = [
     "Card",
     "Job",
     "command_line",
+    "command_words",
     "find",
     "free_run",
     "jobs",
@@ -63,5 +65,6 @@ __all__ = [
     "start_search",
     "turn",
     "typical_seconds",
+    "use_root",
     "write_info",
 ]

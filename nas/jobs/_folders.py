@@ -7,7 +7,7 @@ import re
 import unicodedata
 from pathlib import Path
 
-from nas.errors import UsageError
+from nas.errors import NasError, UsageError
 from nas.search import free_name
 
 VARIABLE = "ANYFIT_RUNS"
@@ -17,6 +17,22 @@ _LONGEST = 120
 def runs_root() -> Path:
     """Return the folder of all runs: that of `ANYFIT_RUNS`, else ./runs."""
     return Path(os.environ.get(VARIABLE) or "runs").resolve()
+
+
+def use_root(folder: Path) -> None:
+    """Make a folder that of all runs, for this process and those that it starts.
+
+    Raises `UsageError` for a link to nothing, `NasError` for a folder that cannot be made.
+    """
+    if folder.is_symlink() and not folder.exists():
+        raise UsageError(f"{folder} is a link to nothing; give a folder with --runs")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NasError(
+            f"cannot make {folder}: {error.strerror}; give a writable folder with --runs"
+        ) from error
+    os.environ[VARIABLE] = str(folder.resolve())
 
 
 def safe_folder(name: str) -> Path:

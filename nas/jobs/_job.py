@@ -236,6 +236,15 @@ def typical_seconds(kind: str, words: Sequence[str]) -> tuple[float, int] | None
     return (statistics.median(known), len(known)) if known else None
 
 
+def command_words(*words: str, **options: object) -> list[str]:
+    """Return the words of a command: `words`, then its options; None and "" are left out, True is a flag."""
+    found = [*words]
+    for name, value in options.items():
+        if value is not None and value is not False and value != "":
+            found += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+    return found
+
+
 def command_line(argv: Sequence[str]) -> str:
     """Return the command that does the same, to copy."""
     return shlex.join(["nas", *argv])

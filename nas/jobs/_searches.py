@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from nas import search
 from nas.errors import UsageError
 from nas.jobs._folders import free_run, safe_folder, shown_path
-from nas.jobs._job import Job, jobs, start
+from nas.jobs._job import Job, command_words, jobs, start
 
 _BUDGETS = ("latency", "macs", "params", "size")
 
@@ -17,14 +17,8 @@ def search_words(
     model: str, budget: Mapping[str, str], run: str, more: Mapping[str, object] | None = None
 ) -> list[str]:
     """Return the words of a search: `nas search …`."""
-    words = ["search", "--model", model]
-    for name in _BUDGETS:
-        if text := budget.get(name, "").strip():
-            words += [f"--{name}", text]
-    for name, value in (more or {}).items():
-        if value not in (None, ""):
-            words += [f"--{name}", str(value)]
-    return [*words, "--run-dir", shown_path(run)]
+    limits = {name: budget.get(name, "").strip() for name in _BUDGETS}
+    return command_words("search", model=model, **limits, **(more or {}), run_dir=shown_path(run))
 
 
 def start_search(model: str, budget: Mapping[str, str], more: Mapping[str, object] | None = None) -> Job:

@@ -108,7 +108,7 @@ def start_search(
     options = {
         "runtime": runtime,
         "threads": threads,
-        "batch-size": batch_size,
+        "batch_size": batch_size,
         "statistic": statistic,
         "quality": quality,
         "trials": trials,
@@ -125,9 +125,10 @@ def start_profile(
     Use it where describe_model says that the profile is not good; without any profile a search makes it by itself.
     """
     name = _named(model)
-    words = ["profile", "--model", name, "--threads", str(threads), "--batch-size", str(batch_size)]
-    words += [] if runtime is None else ["--runtime", runtime]
-    return reading.job_status(jobs.start("profile", f"Profile {name}", [*words, "--force", "--json"]))
+    words = jobs.command_words(
+        "profile", model=name, threads=threads, batch_size=batch_size, runtime=runtime, force=True, json=True
+    )
+    return reading.job_status(jobs.start("profile", f"Profile {name}", words))
 
 
 def _named(model: str) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 from nas import api, jobs, latency
 from nas.api.targets import DEFAULT_MODEL
 from nas.errors import UsageError
-from nas.export import Latency, QualityFigure
 from nas.mcp.answers import (
     ComparisonReport,
     DimensionGroup,
@@ -24,7 +23,6 @@ from nas.mcp.answers import (
     QualityRange,
     QualityValue,
 )
-from nas.space import SearchSpace
 
 
 def loaded(name: str) -> api.Model:
@@ -60,7 +58,10 @@ def describe(model: api.Model, runtime: str | None, threads: int, batch_size: in
         family=model.family.name,
         task=model.family.task,
         subnets=float(model.space.size),
-        dimensions=_dimensions(model.space),
+        dimensions=[
+            DimensionGroup(name=name, count=len(members), choices=[*members[0].choices])
+            for name, members in model.space.grouped()
+        ],
         qualities=_qualities(model),
         measured_subnets=0 if table is None else len(table),
         smallest=NetworkCounts(**ends["smallest"]),
@@ -68,21 +69,6 @@ def describe(model: api.Model, runtime: str | None, threads: int, batch_size: in
         profile=None if profile is None else _profile(profile),
         folder=str(model.path),
     )
-
-
-def _dimensions(space: SearchSpace) -> list[DimensionGroup]:
-    """Return a group for each kind of dimension: those of one stage with equal choices share it."""
-    groups: dict[tuple[str, tuple[Any, ...]], list[str]] = {}
-    for dimension in space.dimensions:
-        names = dimension.name.split(".")
-        pattern = f"{names[0]}.*.{names[-1]}" if len(names) > 2 else dimension.name
-        groups.setdefault((pattern, dimension.choices), []).append(dimension.name)
-    return [
-        DimensionGroup(
-            name=pattern if len(members) > 1 else members[0], count=len(members), choices=[*choices]
-        )
-        for (pattern, choices), members in groups.items()
-    ]
 
 
 def _qualities(model: api.Model) -> list[QualityRange]:
@@ -185,32 +171,10 @@ def _exported(name: str, done: api.Exported) -> ExportReport:
 
 
 def _network(name: str, figures: api.Figures) -> NetworkReport:
+    plain = {each: getattr(figures, each) for each in ("kind", "model", "macs", "params", "size_bytes")}
     return NetworkReport(
         name=name,
-        kind=figures.kind,
-        model=figures.model,
-        macs=figures.macs,
-        params=figures.params,
-        size_bytes=figures.size_bytes,
-        qualities=[_quality(found) for found in figures.quality],
-        latencies=[_latency(found) for found in figures.latency],
-    )
-
-
-def _quality(found: QualityFigure) -> QualityValue:
-    return QualityValue(name=found.name, value=found.value, unit=found.unit, kind=found.kind, data=found.data)
-
-
-def _latency(found: Latency) -> LatencyValue:
-    return LatencyValue(
-        kind=found.kind,
-        median_ms=found.median_ms,
-        p90_ms=found.p90_ms,
-        raw_ms=found.raw_ms,
-        is_restless=found.is_restless,
-        runtime=found.runtime,
-        threads=found.threads,
-        batch_size=found.batch_size,
-        precision=found.precision,
-        machine=found.machine,
+        **plain,
+        qualities=[QualityValue.model_validate(found, from_attributes=True) for found in figures.quality],
+        latencies=[LatencyValue.model_validate(found, from_attributes=True) for found in figures.latency],
     )

@@ -76,6 +76,15 @@ class SearchSpace:
         ]  # fmt: skip
         return {"name": self.name, "version": self.version, "digest": self.digest, "dimensions": dimensions}
 
+    def grouped(self) -> list[tuple[str, list[Dimension]]]:
+        """Return the dimensions by kind: those of one stage with equal choices together, as "stage2.*.kernel"."""
+        groups: dict[tuple[str, tuple[Any, ...]], list[Dimension]] = {}
+        for dimension in self.dimensions:
+            names = dimension.name.split(".")
+            pattern = f"{names[0]}.*.{names[-1]}" if len(names) > 2 else dimension.name
+            groups.setdefault((pattern, dimension.choices), []).append(dimension)
+        return [(name if len(of) > 1 else of[0].name, of) for (name, _), of in groups.items()]
+
     @cached_property
     def size(self) -> int:
         """The exact number of different subnets."""

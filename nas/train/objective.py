@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,8 @@ from nas.train.state import TrainingState
 
 Losses = dict[str, Tensor]
 """The losses of one step by name, detached."""
+RecipeT = TypeVar("RecipeT", bound=Settings)
+StateT = TypeVar("StateT", bound=TrainingState)
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Lengths:
     log_every: int
 
 
-class Objective(ABC):
+class Objective(ABC, Generic[RecipeT, StateT]):
     """One kind of training: what `nas.train.trainer.Trainer` does not know of it.
 
     Life cycle: it is made with what it needs (a recipe, data, a `Setup`) and settles what the recipe leaves open;
@@ -64,6 +66,7 @@ class Objective(ABC):
         columns: Of `log.csv`, in order; what a row lacks stays empty.
         leading: Losses of which the first that there is leads the progress line; `shown` follow it.
         rates: The settings of the learning rates, named where a loss is no longer finite.
+        remarks: What to say before the first step.
         recipe: Every number that decides the result.
         state: What `build` returned.
     """
@@ -73,9 +76,10 @@ class Objective(ABC):
     shown: ClassVar[tuple[str, ...]] = ()
     rates: ClassVar[tuple[str, ...]] = ("lr",)
 
-    recipe: Settings
+    remarks: Sequence[str] = ()
+    recipe: RecipeT
     setup: Setup
-    state: TrainingState
+    state: StateT
 
     @property
     def lengths(self) -> Lengths:
@@ -96,14 +100,14 @@ class Objective(ABC):
         return {}
 
     @abstractmethod
-    def build(self) -> TrainingState:
+    def build(self) -> StateT:
         """Make the state of step 0, a function of the recipe's seed, on the setup's device.
 
         Returns:
             Networks, averages, optimizers: everything that a checkpoint holds.
         """
 
-    def begin(self) -> None:  # noqa: B027 (most trainings begin as they were built)
+    def begin(self) -> None:
         """Make a new run's networks ready: with the weights of a start, their channels sorted."""
 
     @abstractmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from torch.optim import Optimizer
 
@@ -28,6 +29,16 @@ def warmup_cosine(
 def cooldown_share(step: int, *, steps: int, cooldown: float) -> float:
     """Return the share of the rate in `step`: 1, and in the share `cooldown` of the `steps`, at the end, down to 0."""
     return min(1.0, (steps - step) / max(1.0, cooldown * steps))
+
+
+def cool_down(
+    rates: Iterable[tuple[Optimizer | None, float]], step: int, *, steps: int, cooldown: float
+) -> None:
+    """Set the rates of optimizers for `step`, each its own times `cooldown_share`; those that are None are left out."""
+    share = cooldown_share(step, steps=steps, cooldown=cooldown)
+    for optimizer, rate in rates:
+        if optimizer is not None:
+            set_rate(optimizer, rate, share)
 
 
 def constant_then_cosine(step: int, *, peak: float, steps: int, warmup: int, cooldown_start: int) -> float:

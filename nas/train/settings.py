@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
@@ -108,6 +109,30 @@ class Settings(BaseModel):
         return f"{name} is {given!r}, expected {expected}"
 
 
+class StepRecipe(Settings):
+    """A recipe whose lengths are in steps.
+
+    Attributes:
+        name: the trained model's name.
+        steps, batch_size: how many steps, and images of each in all; several processes share them equally.
+        seed: of all draws.
+        checkpoint_steps, sample_every, log_every: how often to write a checkpoint, a picture of samples, a row of
+            log.csv.
+    """
+
+    not_in_digest: ClassVar[tuple[str, ...]] = (
+        "name", "steps", "checkpoint_steps", "sample_every", "log_every",
+    )  # fmt: skip
+
+    name: str = "model"
+    steps: Count = 1000
+    batch_size: Count = 8
+    seed: Natural = 0
+    checkpoint_steps: Count = 500
+    sample_every: Count = 500
+    log_every: Count = 100
+
+
 def names_in(package: str) -> list[str]:
     """Return the names of the recipes that come with a package, in its folder `recipes`."""
     folder = files(package) / "recipes"
@@ -130,3 +155,10 @@ def read(kind: type[_Settings], package: str, name: str) -> _Settings:
         return kind.from_dict(tomllib.loads(text), name)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{name} is no complete TOML file ({error}); mend that line") from error
+
+
+def recipes_of(
+    kind: type[_Settings], package: str
+) -> tuple[Callable[[], list[str]], Callable[[str], _Settings]]:
+    """Return what names the recipes that come with a package, and what reads one of them, or any TOML file by path."""
+    return partial(names_in, package), partial(read, kind, package)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from nas.elastic import Supernet
 from nas.errors import NasError
 
 
@@ -39,6 +41,14 @@ class MovingAverage(AveragedModel):
         else:
             for kept, given in zip(averaged, now, strict=True):
                 kept.copy_(given)
+
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
+
+def frozen(module: ModuleT) -> ModuleT:
+    """Return a copy that no longer learns."""
+    return copy.deepcopy(module).requires_grad_(False).eval()
 
 
 def are_finite(tensors: Iterable[Tensor]) -> bool:
@@ -105,3 +115,21 @@ class TrainingState:
         )
         kept = (tensor for network in self.networks() for tensor in network.state_dict().values())
         return are_finite(chain(kept, momenta))
+
+
+@dataclass(kw_only=True)
+class SupernetState(TrainingState):
+    """A supernet that is trained, its moving average, and the optimizer."""
+
+    supernet: Supernet
+    ema: MovingAverage
+    optimizer: torch.optim.Optimizer
+
+    def trained(self) -> list[nn.Module]:
+        return [self.supernet]
+
+    @property
+    def averaged(self) -> Supernet:
+        """The supernet of the averaged weights."""
+        assert isinstance(self.ema.module, Supernet)
+        return self.ema.module

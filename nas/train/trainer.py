@@ -97,6 +97,8 @@ class Trainer:
             try:
                 if checkpoint is not None and checkpoint.steps != objective.lengths.steps:
                     log.say(_lengthened(checkpoint, objective.lengths))
+                for remark in objective.remarks:
+                    log.say(remark)
                 _Loop(objective, log, digest).run()
                 self._finish(objective, log)
             finally:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nas._table import Table
+from nas._table import Result, Table
 from nas.latency import format_count, format_ms
 from nas.search import Budget
 from nas.zoo.forecast import Entry, Forecast
@@ -19,7 +19,7 @@ _LABELS = {"top1": "top-1", "top5": "top-5"}
 
 
 @dataclass(frozen=True)
-class ZooResult:
+class ZooResult(Result):
     """The best published model within a latency, measured here, with the front around it.
 
     Attributes:
@@ -97,7 +97,9 @@ class ZooResult:
 
     @property
     def remarks(self) -> list[str]:
-        """What to say beside the table: how far predictions err, what a larger model costs, what was left out."""
+        """What to say below the table: errors of predictions, what more costs, what was left out, what comes next."""
+        if not self.front:
+            return []
         found = []
         if self.interrupted:
             found.append(
@@ -127,7 +129,11 @@ class ZooResult:
             found.append(
                 f"{len(self.skipped)} models could not be measured: {', '.join(sorted(self.skipped)[:4])}"
             )
-        return found
+        commands = zip(("\nnext", "or"), self.next_commands, strict=False)
+        return [*found, *(f"{words:<8} {command}" for words, command in commands)]
+
+    def tables(self) -> Sequence[Table]:
+        return [self.table()] if self.front else []
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object that `nas search --zoo NAME --json` prints."""
@@ -166,9 +172,6 @@ class ZooResult:
         marked = frozenset(n for n, entry in enumerate(self.front) if entry.model == answer)
         columns = ("model", _LABELS[self.quality], "measured", "predicted", "input", "parameters", "license")
         return Table(columns, rows, ("license",), marked)
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
 
 
 def _why_none(forecast: Forecast, budget: Budget) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nas.cli.output import emit_json, log, log_console, progress_bar, result_console
+from nas.cli.output import emit_json, log, log_console, result_console, shown_progress
 
 
 class _Described:
@@ -66,7 +66,8 @@ def test_columns_set_the_width_of_a_pipe(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_quick_progress_stays_out_of_pipes(capsys: pytest.CaptureFixture[str]) -> None:
-    with progress_bar("measuring") as advance:
+    with shown_progress(announces=False) as progress:
+        advance = progress.steps("measuring")
         advance(1, 3, "fastest 2 ms")
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "")
@@ -77,7 +78,8 @@ def test_long_progress_is_lines_in_a_pipe(
 ) -> None:
     now = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    with progress_bar("measuring") as advance:
+    with shown_progress(announces=False) as progress:
+        advance = progress.steps("measuring")
         for done in range(1, 41):
             now[0] += 1.0
             advance(done, 40)

@@ -30,6 +30,20 @@ def test_size_is_exact_where_floats_are_not() -> None:
     assert space.size == 7**40
 
 
+def test_dimensions_of_one_stage_with_equal_choices_are_one_kind() -> None:
+    names = ("stage1.block1.kernel", "stage1.block2.kernel", "stage2.block1.kernel", "depth")
+    space = SearchSpace(
+        "s", [*(Dimension(name, (3, 5)) for name in names), Dimension("stage1.block3.kernel", (3,))]
+    )
+    found = [(name, [each.name for each in members]) for name, members in space.grouped()]
+    assert found == [
+        ("stage1.*.kernel", [*names[:2]]),
+        (names[2], [names[2]]),
+        ("depth", ["depth"]),
+        ("stage1.block3.kernel", ["stage1.block3.kernel"]),
+    ]
+
+
 def test_choices_of_inactive_dimensions_are_dropped() -> None:
     full = {name: NESTED[name].choices[-1] for name in NESTED.names}
     shallow = NESTED.subnet(full | {"depth": 1})

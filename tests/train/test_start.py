@@ -11,6 +11,7 @@ from nas.api import Model
 from nas.elastic import Supernet
 from nas.families import get_family
 from nas.models import load_model, save_model
+from nas.progress import Progress
 from nas.train.classifiers.objective import ClassifierObjective, train
 from nas.train.classifiers.recipe import load_recipe
 from nas.train.objective import Setup
@@ -28,14 +29,29 @@ RECIPE = load_recipe("digits").replaced(
 )
 
 
-@pytest.fixture(scope="module")
-def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("start") / "model"
+def save_start(folder: Path, classes: str = "0123456789") -> Path:
     torch.manual_seed(5)
     supernet = Supernet(get_family("mbv3-small-image", classes=10, width=0.5))
     half = (0.5, 0.5, 0.5)
-    save_model(folder, supernet, name="start", classes=[*"0123456789"], mean=half, std=half)
+    save_model(folder, supernet, name="start", classes=[*classes], mean=half, std=half)
     return folder
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_start(tmp_path_factory.mktemp("start") / "model")
+
+
+class Remarks(Progress):
+    """Keeps what is said beside the steps."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def __call__(self, stage: str, done: int = 0, total: int = 0, note: str = "") -> None: ...
+
+    def remark(self, text: str) -> None:
+        self.said.append(text)
 
 
 def test_a_model_goes_on_from_its_own_weights(start: Path, tmp_path: Path) -> None:
@@ -56,6 +72,18 @@ def test_a_run_that_was_begun_so_is_resumed_without_its_start(start: Path, tmp_p
     folder = train(RECIPE.replaced(epochs=2), few_digits(), tmp_path, resume=True, threads=1)
     model = load_model(str(folder))
     assert model.family.options["width"] == 0.5 and [*model.mean] == [0.5] * 3
+
+
+def test_a_last_layer_that_is_kept_for_other_classes_is_told_of(start: Path, tmp_path: Path) -> None:
+    """As many classes of other names: the layer is kept, since nobody can know whether they mean the same."""
+    letters, same, others = save_start(tmp_path / "model", "abcdefghij"), Remarks(), Remarks()
+    train(RECIPE, few_digits(), tmp_path / "same", start, threads=1, progress=same)
+    folder = train(RECIPE, few_digits(), tmp_path / "others", letters, threads=1, progress=others)
+    told = "the last layer of start is kept, though its classes are others: 'a' where the data have '0'"
+    assert others.said[0] == told and same.said and not any("last layer" in text for text in same.said)
+    before, after = (load_model(place).supernet.network.state_dict() for place in (letters, folder))
+    last = [name for name in before if name.startswith("classifier.")]
+    assert last and all(torch.allclose(before[name], after[name], atol=1e-4) for name in last)
 
 
 def test_the_last_layer_begins_anew_for_other_classes(start: Path, tmp_path: Path) -> None:

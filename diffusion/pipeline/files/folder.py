@@ -21,7 +21,8 @@ from nas.files import new_folder, read_json, sha256, write_atomic, write_json
 
 INFO = "anyfit.json"
 INDEX = "model_index.json"
-DEFAULT = "tiny-sd-cifar10"
+DEFAULT_PIPELINE = "tiny-sd-cifar10"
+"""The shipped pipeline that is meant where nobody names one."""
 _LIBRARIES = ("diffusers", "transformers", "stable_diffusion", "diffusion")
 _WEIGHTLESS = ("scheduler", "tokenizer", "tokenizer_2", "feature_extractor")
 _NAMED = ("scheduler", "tokenizer")
@@ -175,7 +176,7 @@ def check_safetensors(path: Path) -> None:
 
 
 def load_pipeline(
-    spec: str | Path = DEFAULT,
+    spec: str | Path = DEFAULT_PIPELINE,
     *,
     device: str = "cpu",
     dtype: Any = None,

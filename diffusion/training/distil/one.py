@@ -41,21 +41,20 @@ class SubnetState(TrainingState):
         return [self.network]
 
 
-class SubnetObjective(DistillationObjective):
+class SubnetObjective(DistillationObjective[SubnetState]):
     """One subnet of a UNet beside the frozen original."""
 
     columns: ClassVar[tuple[str, ...]] = ("step", "images", "loss", "output", "feature", "images_per_s")
     shown: ClassVar[tuple[str, ...]] = ("output", "feature")
-    state: SubnetState  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def build(self) -> SubnetState:
-        job, recipe, device, chosen = self.job, self.recipe, self.setup.device, self.job.chosen
+        recipe, device, chosen = self.recipe, self.setup.device, self.chosen
         assert chosen is not None
-        supernet, teacher = build_supernet(recipe, job.pipeline, device)
+        supernet, teacher = build_supernet(recipe, self.pipeline, device)
         self._family: DiffusionUNet = family_of(supernet)
-        self._distiller = Distiller(recipe, teacher, job.pipeline, job.data, self.setup.processes)
+        self._distiller = Distiller(recipe, teacher, self.pipeline, self.data, self.setup.processes)
         is_new, average = self.setup.checkpoint is None, self.setup.processes.average
-        cuts = cuts_entries(self._family, chosen.subnet) and not is_elastic(job.info)
+        cuts = cuts_entries(self._family, chosen.subnet) and not is_elastic(self.info)
         if is_new and chosen.weights is None and cuts:
             examples = self._distiller.importance_examples()
             supernet.sort_channels(Taylor(threshold=EASY, average=average)(supernet, examples))
@@ -85,26 +84,26 @@ class SubnetObjective(DistillationObjective):
 
     def shown_pipelines(self) -> list[Any]:
         """Return the original, and that of the subnet."""
-        return [self.job.pipeline, self._made()]
+        return [self.pipeline, self._made()]
 
     def _made(self) -> Any:
-        assert self.job.chosen is not None
+        assert self.chosen is not None
         network = merged(self.state.ema.module)
-        return with_unet(self.job.pipeline, to_diffusers(self._family, self.job.chosen.subnet, network))
+        return with_unet(self.pipeline, to_diffusers(self._family, self.chosen.subnet, network))
 
     def finished(self) -> tuple[Any, dict[str, Any]]:
         """Return the pipeline of the averaged weights and what is known of it; write the adapters, if there are."""
-        job, recipe = self.job, self.recipe
-        assert job.chosen is not None
-        subnet = job.chosen.subnet
+        recipe = self.recipe
+        assert self.chosen is not None
+        subnet = self.chosen.subnet
         if recipe.lora_rank:
             stock = native_config(self._family, subnet) is not None
             write_adapters(self.setup.folder / ADAPTERS, self.state.ema.module, stock)
-        kept = {key: value for key, value in job.info.items() if key not in ("space", "elastic", "table")}
+        kept = {key: value for key, value in self.info.items() if key not in ("space", "elastic", "table")}
         options = {name: value for name, value in self._family.options.items() if name != "config"}
-        facts = {"from": job.info.get("name", ""), "choices": dict(subnet), "options": options}
+        facts = {"from": self.info.get("name", ""), "choices": dict(subnet), "options": options}
         recovered = {
-            "data": job.data_name,
+            "data": self.data_name,
             "steps": self.state.step,
             "batch_size": recipe.batch_size,
             "lora_rank": recipe.lora_rank,

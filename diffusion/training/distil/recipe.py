@@ -9,7 +9,7 @@ from pydantic import model_validator
 
 from diffusion.training.schedule import Schedule
 from nas.errors import UsageError
-from nas.train.settings import Natural, Share, Weight, names_in, read
+from nas.train.settings import Natural, Share, Weight, recipes_of
 
 
 class DistillationRecipe(Schedule):
@@ -50,11 +50,4 @@ class DistillationRecipe(Schedule):
         return self
 
 
-def recipe_names() -> list[str]:
-    """Return the names of the recipes that come with the package."""
-    return names_in("diffusion.training.distil")
-
-
-def load_recipe(name: str) -> DistillationRecipe:
-    """Read a recipe that comes with the package by name, or any TOML file by path."""
-    return read(DistillationRecipe, "diffusion.training.distil", name)
+recipe_names, load_recipe = recipes_of(DistillationRecipe, "diffusion.training.distil")

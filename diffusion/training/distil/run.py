@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Unpack
 
 from diffusion.training.distil.elastic import ElasticObjective
-from diffusion.training.distil.objective import DistillationObjective, open_job
 from diffusion.training.distil.one import SubnetObjective
 from diffusion.training.distil.recipe import DistillationRecipe
 from nas.data.dataset import Data
-from nas.train.objective import Setup
 from nas.train.trainer import Trainer, TrainerOptions
 
 
@@ -42,8 +40,5 @@ def distil(
         NasError: As `Trainer.run`.
     """
 
-    def make(setup: Setup) -> DistillationObjective:
-        job = open_job(recipe, data, start, described, setup)
-        return ElasticObjective(job) if job.chosen is None else SubnetObjective(job)
-
-    return Trainer(Path(folder), **options).run(make)
+    kind = SubnetObjective if recipe.subnet else ElasticObjective
+    return Trainer(Path(folder), **options).run(lambda setup: kind(recipe, data, start, described, setup))

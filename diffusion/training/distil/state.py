@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +19,11 @@ from nas.elastic import Inputs, Supernet, channels_last
 from nas.errors import UsageError
 from nas.space import Subnet
 from nas.train.processes import Processes
-from nas.train.state import MovingAverage, TrainingState
+from nas.train.state import MovingAverage, SupernetState
 
 
-@dataclass(kw_only=True)
-class DistillationState(TrainingState):
+class DistillationState(SupernetState):
     """The training state."""
-
-    supernet: Supernet
-    ema: MovingAverage
-    optimizer: torch.optim.Optimizer
-
-    def trained(self) -> list[nn.Module]:
-        return [self.supernet]
-
-    @property
-    def averaged(self) -> Supernet:
-        """The supernet of the averaged weights."""
-        assert isinstance(self.ema.module, Supernet)
-        return self.ema.module
 
     @property
     def family(self) -> DiffusionUNet:

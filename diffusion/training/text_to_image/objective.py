@@ -12,17 +12,21 @@ from diffusion.pipeline.files.folder import find_pipeline, load_pipeline, weight
 from diffusion.pipeline.inputs.captions import all_captions, caption_groups, plain_name
 from diffusion.pipeline.parts.autoencoder import PatchAutoencoder, fit_patches
 from diffusion.pipeline.parts.tokenizer import make_tokenizer
+from diffusion.pipeline.sampling.generate import SamplingSettings, generate
 from diffusion.training.images import pixel_batches, tokenized
+from diffusion.training.text_to_image.networks import make_pipeline
 from diffusion.training.text_to_image.recipe import PipelineRecipe
-from diffusion.training.text_to_image.samples import averaged_pipeline, draw_samples
-from diffusion.training.text_to_image.state import PipelineState, build_state, take_over
+from diffusion.training.text_to_image.state import TEXT, UNET, PipelineState, build_state, take_over
 from diffusion.training.text_to_image.steps import PipelineSteps
 from nas.data.dataset import Data
 from nas.data.images import real_images
+from nas.pictures import grid, write_png
 from nas.train.log import Log
 from nas.train.objective import Losses, Objective, Setup
 from nas.train.precision import autocast
 from nas.train.trainer import Trainer, TrainerOptions
+
+_MOST_ROWS, _COLUMNS = 16, 8  # of sample pictures: captions, and seeds of each
 
 
 def train(
@@ -54,13 +58,11 @@ def train(
     )
 
 
-class PipelineObjective(Objective):
+class PipelineObjective(Objective[PipelineRecipe, PipelineState]):
     """A UNet and a text encoder that predict v; the autoencoder is fitted before the first step."""
 
     columns: ClassVar[tuple[str, ...]] = ("step", "images", "loss", "v", "images_per_s")
     shown: ClassVar[tuple[str, ...]] = ("v",)
-    recipe: PipelineRecipe  # pyright: ignore[reportIncompatibleVariableOverride]
-    state: PipelineState  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(
         self, recipe: PipelineRecipe, data: Data, start: str | Path | None, described: bool, setup: Setup
@@ -111,8 +113,17 @@ class PipelineObjective(Objective):
         return self._steps.take()
 
     def evaluate(self, samples: Path, log: Log) -> Mapping[str, Any]:
-        draw_samples(samples, self.recipe, self.state, self._tokenizer, self._groups)
+        """Write images of the first caption of up to 16 groups, 8 seeds each."""
+        prompts = [group[0] for group in self._groups[:_MOST_ROWS] for _ in range(_COLUMNS)]
+        settings = SamplingSettings(steps=self.recipe.sample_steps, guidance=self.recipe.guidance)
+        pictures = generate(self._averaged(), prompts, range(len(prompts)), settings)
+        write_png(samples, grid(pictures, _COLUMNS))
         return {}
+
+    def _averaged(self) -> Any:
+        """Return the pipeline of the averaged weights; it shares them with the state."""
+        state, parts = self.state, self.state.averaged
+        return make_pipeline(self.recipe, state.autoencoder, self._tokenizer, parts[TEXT], parts[UNET])  # pyright: ignore[reportArgumentType]
 
     def finish(self, folder: Path, log: Log) -> None:
         """Write the averaged weights as a pipeline folder."""
@@ -125,4 +136,4 @@ class PipelineObjective(Objective):
             "guidance": recipe.guidance,
             "prompts": [group[0] for group in self._groups[:1000]],
         }
-        write_pipeline(folder, averaged_pipeline(recipe, state, self._tokenizer).to("cpu"), info)
+        write_pipeline(folder, self._averaged().to("cpu"), info)

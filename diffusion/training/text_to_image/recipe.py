@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from diffusion.training.schedule import Schedule
 from nas.errors import UsageError
-from nas.train.settings import Count, Share, names_in, read
+from nas.train.settings import Count, Share, recipes_of
 
 
 class PipelineRecipe(Schedule):
@@ -68,11 +68,4 @@ class PipelineRecipe(Schedule):
         return tuple(self.width * 2**level for level in range(self.levels))
 
 
-def recipe_names() -> list[str]:
-    """Return the names of the recipes that come with the package."""
-    return names_in("diffusion.training.text_to_image")
-
-
-def load_recipe(name: str) -> PipelineRecipe:
-    """Read a recipe that comes with the package by name, or any TOML file by path."""
-    return read(PipelineRecipe, "diffusion.training.text_to_image", name)
+recipe_names, load_recipe = recipes_of(PipelineRecipe, "diffusion.training.text_to_image")

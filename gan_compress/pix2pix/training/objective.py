@@ -56,7 +56,7 @@ def train(
     )
 
 
-class TranslationObjective(Objective):
+class TranslationObjective(Objective[TranslationRecipe, TranslationState]):
     """A generator beside a discriminator of patches, and in stage "compress" beside a frozen teacher."""
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -66,8 +66,6 @@ class TranslationObjective(Objective):
     leading: ClassVar[tuple[str, ...]] = ("generator", "pixel")
     shown: ClassVar[tuple[str, ...]] = ("discriminator", "real", "fake", "pixel", "feature")
     rates: ClassVar[tuple[str, ...]] = ("lr", "discriminator_lr")
-    recipe: TranslationRecipe  # pyright: ignore[reportIncompatibleVariableOverride]
-    state: TranslationState  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(self, recipe: TranslationRecipe, data: Data, start: str | Path | None, setup: Setup) -> None:
         self.setup, checkpoint = setup, setup.checkpoint

@@ -9,17 +9,16 @@ from pydantic import model_validator
 from gan_compress.pix2pix.family import GanCompression, gan_compression
 from gan_compress.pix2pix.pairs import SAME, get_pairs
 from nas.errors import UsageError
-from nas.train.settings import Count, Natural, Rate, Settings, Share, Weight, names_in, read
+from nas.train.settings import Count, Natural, Rate, Share, StepRecipe, Weight, recipes_of
 
 TAKEN = ("resolution", "pairs", "discriminator_channels", "discriminator_layers")
 """Settings that stage "compress" takes from the run that it starts from, as far as that tells."""
 
 
-class TranslationRecipe(Settings):
-    """How a generator is trained in one stage; lengths are in steps, one update of each network.
+class TranslationRecipe(StepRecipe):
+    """How a generator is trained in one stage; a step is one update of each network. The rest is in `StepRecipe`.
 
     Attributes:
-        name: the trained model's name.
         stage: "teacher" (one plain generator, pix2pix) or "compress" (all subnets of the separable supernet, beside a
             frozen teacher).
         pairs: what is made of the pictures, see `gan_compress.pix2pix.pairs`.
@@ -35,13 +34,9 @@ class TranslationRecipe(Settings):
         warm: stage "compress": take over the teacher's layers where the student has the same shapes.
         flip: mirror half of the pictures.
         distil_steps: at the end, with batch norms: steps that fit the synthetic inputs of the model's folder.
-        checkpoint_steps, sample_every, log_every: how often to write a checkpoint, a picture of samples, a row of
-            log.csv.
     """
 
-    not_in_digest: ClassVar[tuple[str, ...]] = (
-        "name", "steps", "distil_steps", "checkpoint_steps", "sample_every", "log_every",
-    )  # fmt: skip
+    not_in_digest: ClassVar[tuple[str, ...]] = (*StepRecipe.not_in_digest, "distil_steps")
 
     name: str = "translator"
     stage: Literal["teacher", "compress"] = "teacher"
@@ -53,8 +48,6 @@ class TranslationRecipe(Settings):
     discriminator_channels: Count = 32
     discriminator_layers: Count = 2
     steps: Count = 4000
-    batch_size: Count = 8
-    seed: Natural = 0
     lr: Rate = 0.0002
     discriminator_lr: Rate = 0.0002
     beta1: Share = 0.5
@@ -69,9 +62,6 @@ class TranslationRecipe(Settings):
     warm: bool = True
     flip: bool = True
     distil_steps: Natural = 200
-    checkpoint_steps: Count = 500
-    sample_every: Count = 500
-    log_every: Count = 100
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -102,11 +92,4 @@ class TranslationRecipe(Settings):
         )  # fmt: skip
 
 
-def recipe_names() -> list[str]:
-    """Return the names of the recipes that come with the package."""
-    return names_in("gan_compress.pix2pix.training")
-
-
-def load_recipe(name: str) -> TranslationRecipe:
-    """Read a recipe that comes with the package by name, or any TOML file by path."""
-    return read(TranslationRecipe, "gan_compress.pix2pix.training", name)
+recipe_names, load_recipe = recipes_of(TranslationRecipe, "gan_compress.pix2pix.training")

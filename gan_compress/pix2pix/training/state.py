@@ -83,9 +83,5 @@ def _adam(module: nn.Module, recipe: TranslationRecipe) -> torch.optim.Adam:
 
 def set_rates(state: TranslationState, recipe: TranslationRecipe) -> None:
     """Set the learning rates of the step to come."""
-    share = schedules.cooldown_share(state.step, steps=recipe.steps, cooldown=recipe.cooldown)
-    for optimizer, lr in (
-        (state.optimizer, recipe.lr),
-        (state.discriminator_optimizer, recipe.discriminator_lr),
-    ):
-        schedules.set_rate(optimizer, lr, share)
+    rates = (state.optimizer, recipe.lr), (state.discriminator_optimizer, recipe.discriminator_lr)
+    schedules.cool_down(rates, state.step, steps=recipe.steps, cooldown=recipe.cooldown)

@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from gan_compress.stylegan2.discriminator import Discriminator, group_size
 from gan_compress.stylegan2.networks import Generator, noise_sizes
 from gan_compress.stylegan2.training.augment import diff_augment
-from gan_compress.stylegan2.training.distance import Features, feature_distance
-from gan_compress.stylegan2.training.images import shrunk
+from gan_compress.stylegan2.training.distance import Features, feature_distance, shrunk
 from gan_compress.stylegan2.training.losses import discriminator_loss, generator_loss, gradient_penalty
 from gan_compress.stylegan2.training.recipe import GeneratorRecipe
 from gan_compress.stylegan2.training.state import GeneratorState

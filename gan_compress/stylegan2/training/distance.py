@@ -47,6 +47,12 @@ def discriminator_features(discriminator: Discriminator, x_bchw: Tensor) -> list
     return maps
 
 
+def shrunk(images: Tensor, size: int) -> Tensor:
+    """Return images (batch, 3, h, w) at `size`, each pixel the mean of those it covers."""
+    factor = images.shape[-1] // size
+    return images if factor == 1 else F.avg_pool2d(images, factor)
+
+
 def pyramid_distance(images: Tensor, wanted: Tensor) -> Tensor:
     """Return the mean absolute difference over the images' size, half of it, and so on to 4 pixels."""
     distances = [(images - wanted).abs().mean()]

@@ -62,7 +62,7 @@ def train(
     )
 
 
-class GeneratorObjective(Objective):
+class GeneratorObjective(Objective[GeneratorRecipe, GeneratorState]):
     """A supernet of generators beside a discriminator, a frozen full generator, or both, as the stage asks for."""
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -71,8 +71,6 @@ class GeneratorObjective(Objective):
     leading: ClassVar[tuple[str, ...]] = ("generator", "pixel")
     shown: ClassVar[tuple[str, ...]] = ("discriminator", "real", "fake", "pixel", "feature")
     rates: ClassVar[tuple[str, ...]] = ("lr", "discriminator_lr")
-    recipe: GeneratorRecipe  # pyright: ignore[reportIncompatibleVariableOverride]
-    state: GeneratorState  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(
         self,

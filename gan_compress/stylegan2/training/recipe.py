@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from nas.train.settings import Count, Natural, Precision, Rate, Settings, Share, Weight, names_in, read
+from nas.train.settings import Count, Natural, Precision, Rate, Share, StepRecipe, Weight, recipes_of
 
 FAMILY = (
     "resolution",
@@ -22,11 +22,10 @@ FAMILY = (
 """Settings of the two networks; the stages that need a start take them from there."""
 
 
-class GeneratorRecipe(Settings):
-    """How a generator is trained in one stage; lengths are in steps, one update of each network.
+class GeneratorRecipe(StepRecipe):
+    """How a generator is trained in one stage; a step is one update of each network. The rest is in `StepRecipe`.
 
     Attributes:
-        name: the trained model's name.
         stage: "base" (the full generator), "multires" (the full generator at a random output resolution in each step),
             "elastic" (all subnets, with a discriminator that is told the subnet, and a frozen full generator as
             teacher), or "distil" (the same without a discriminator and without data).
@@ -52,13 +51,7 @@ class GeneratorRecipe(Settings):
             have one ratio in all layers.
         adversarial_weight, pixel_weight, feature_weight: of the losses of the elastic stage.
         precision: "fp32", "bf16" (CUDA only) or "auto" (fp32 with TF32 products on CUDA).
-        checkpoint_steps, sample_every, log_every: how often to write a checkpoint, a picture of samples, a row of
-            log.csv.
     """
-
-    not_in_digest: ClassVar[tuple[str, ...]] = (
-        "name", "steps", "checkpoint_steps", "sample_every", "log_every",
-    )  # fmt: skip
 
     name: str = "generator"
     stage: Literal["base", "multires", "elastic", "distil"] = "base"
@@ -73,7 +66,6 @@ class GeneratorRecipe(Settings):
     discriminator_cap: Natural = 0
     steps: Count = 10000
     batch_size: Annotated[int, Field(ge=2)] = 32
-    seed: Natural = 0
     lr: Rate = 0.002
     discriminator_lr: Rate = 0.002
     mapping_lr: Rate = 1.0
@@ -96,9 +88,6 @@ class GeneratorRecipe(Settings):
     pixel_weight: Weight = 1.0
     feature_weight: Weight = 1.0
     precision: Precision = "auto"
-    checkpoint_steps: Count = 500
-    sample_every: Count = 500
-    log_every: Count = 100
 
     @property
     def has_teacher(self) -> bool:
@@ -111,11 +100,4 @@ class GeneratorRecipe(Settings):
         return self.stage != "distil"
 
 
-def recipe_names() -> list[str]:
-    """Return the names of the recipes that come with the package."""
-    return names_in("gan_compress.stylegan2.training")
-
-
-def load_recipe(name: str) -> GeneratorRecipe:
-    """Read a recipe that comes with the package by name, or any TOML file by path."""
-    return read(GeneratorRecipe, "gan_compress.stylegan2.training", name)
+recipe_names, load_recipe = recipes_of(GeneratorRecipe, "gan_compress.stylegan2.training")

@@ -8,10 +8,11 @@ from typing import Any
 
 from gan_compress.stylegan2.training.importance import style_importance
 from gan_compress.stylegan2.training.recipe import FAMILY, GeneratorRecipe
-from gan_compress.stylegan2.training.state import GeneratorState, frozen
+from gan_compress.stylegan2.training.state import GeneratorState
 from nas.errors import NasError, UsageError
 from nas.models import load_model
 from nas.train.checkpoint import CHECKPOINT, read_checkpoint
+from nas.train.state import frozen
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from torch import nn
@@ -15,22 +13,17 @@ from gan_compress.stylegan2.training.recipe import GeneratorRecipe
 from nas.elastic import Supernet, channels_last
 from nas.seeds import seed_globals
 from nas.train import schedules
-from nas.train.state import MovingAverage, TrainingState
-
-_Module = TypeVar("_Module", bound=nn.Module)
+from nas.train.state import MovingAverage, SupernetState, frozen
 
 
 @dataclass(kw_only=True)
-class GeneratorState(TrainingState):
+class GeneratorState(SupernetState):
     """The training state.
 
     `teacher` is the frozen full generator and `feature_discriminator` the frozen discriminator whose features are
     compared, in the stages that have them.
     """
 
-    supernet: Supernet
-    ema: MovingAverage
-    optimizer: torch.optim.Adam
     discriminator: Discriminator | None = None
     discriminator_optimizer: torch.optim.Adam | None = None
     teacher: nn.Module | None = None
@@ -38,12 +31,6 @@ class GeneratorState(TrainingState):
 
     def trained(self) -> list[nn.Module]:
         return [self.supernet] if self.discriminator is None else [self.supernet, self.discriminator]
-
-    @property
-    def averaged(self) -> Supernet:
-        """The supernet of the averaged weights."""
-        assert isinstance(self.ema.module, Supernet)
-        return self.ema.module
 
     @property
     def family(self) -> StyleGAN2:
@@ -107,11 +94,6 @@ def build_state(
     return state
 
 
-def frozen(module: _Module) -> _Module:
-    """Return a copy that no longer learns."""
-    return copy.deepcopy(module).requires_grad_(False).eval()
-
-
 def _adam(module: nn.Module, recipe: GeneratorRecipe) -> torch.optim.Adam:
     """Return Adam over the mapping network with the class condition, and over the rest, each with its factor."""
     mapping = ("style", "condition")
@@ -126,20 +108,15 @@ def _adam(module: nn.Module, recipe: GeneratorRecipe) -> torch.optim.Adam:
     )
 
 
-def set_rates(state: GeneratorState, recipe: GeneratorRecipe) -> None:
-    """Set the learning rates of the step to come."""
-    share = schedules.cooldown_share(state.step, steps=recipe.steps, cooldown=recipe.cooldown)
-    for optimizer, lr in (
-        (state.optimizer, recipe.lr),
-        (state.discriminator_optimizer, recipe.discriminator_lr),
-    ):
-        if optimizer is not None:
-            schedules.set_rate(optimizer, lr, share)
-
-
 def kept_share(recipe: GeneratorRecipe, step: int) -> float:
     """Return what share of the averaged weights is kept after `step` finished steps."""
     return schedules.ema_by_images(
         step * recipe.batch_size, recipe.batch_size, half_life=recipe.ema_half_life * 1000,
         rampup=recipe.ema_rampup,
     )  # fmt: skip
+
+
+def set_rates(state: GeneratorState, recipe: GeneratorRecipe) -> None:
+    """Set the learning rates of the step to come."""
+    rates = (state.optimizer, recipe.lr), (state.discriminator_optimizer, recipe.discriminator_lr)
+    schedules.cool_down(rates, state.step, steps=recipe.steps, cooldown=recipe.cooldown)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from nas._table import Table
+from nas._table import Result, Table
 from nas.data import Data
 from nas.errors import UsageError
 from nas.files import write_atomic
@@ -36,7 +36,7 @@ class Calibrated:
 
 
 @dataclass(frozen=True)
-class CalibrationComparison:
+class CalibrationComparison(Result):
     """The top-1, in %, of random subnets with different BatchNorm statistics.
 
     Attributes:
@@ -72,9 +72,6 @@ class CalibrationComparison:
         table, text = self.table(), io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([table.columns, *table.rows])
         write_atomic(Path(path), text.getvalue())
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
 
 
 def calibrate_model(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from nas import models
-from nas._table import Table
+from nas._table import Result, Table
 from nas.api.figures import read_subnet
 from nas.api.targets import find_target
 from nas.api.verbs.exporting import export_target
@@ -17,6 +17,7 @@ from nas.compress import SCOPES
 from nas.data import Data
 from nas.errors import UsageError
 from nas.export import Quantized, artifact_subnet, is_artifact, quantize_artifact
+from nas.files import new_place
 from nas.latency import Workload, format_bytes, format_ms, get_runtime
 from nas.progress import Listener, as_progress
 from nas.space import Subnet
@@ -24,25 +25,8 @@ from nas.space import Subnet
 _KINDS = ("fp32", "int8")
 
 
-class CompressionResult(Protocol):
-    """What pruning and quantizing return, whatever kind of model: figures before and after."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON object."""
-        ...
-
-    def table(self) -> Table:
-        """Return the figures as a table."""
-        ...
-
-    @property
-    def remarks(self) -> Sequence[str]:
-        """What to say beside the table: what was taken, and where it is."""
-        ...
-
-
 @dataclass(frozen=True)
-class Quantization:
+class Quantization(Result):
     """A network of one program with an int8 ONNX file beside its fp32 one.
 
     Attributes:
@@ -86,9 +70,6 @@ class Quantization:
         fast = f"{found.speedup:.2f}× as fast ({others}); wrote {self.folder}"
         return f"int8 are {SCOPES[found.scope]}", fast
 
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
-
 
 def quantize_model(
     model: models.Model,
@@ -100,14 +81,12 @@ def quantize_model(
     batch_size: int = 1,
     progress: Listener | None = None,
     **options: Any,
-) -> CompressionResult:
+) -> Result:
     """Quantize a subnet or an exported network; `nas.Model.quantize` says what the arguments are."""
-    if output is not None and Path(output).exists():
-        raise UsageError(f"{output} already exists; name a new folder with --output or remove that one first")
+    folder = new_place(output)
     artifact = None if isinstance(subnet, Subnet) or not is_artifact(subnet) else Path(subnet)
     if [*model.family.programs] != [""]:
         chosen = _subnet(model, subnet) if artifact is None else artifact_subnet(artifact, model.family)
-        folder = None if output is None else Path(output)
         if data is not None:
             raise UsageError(
                 f"{model.name} is judged on prompts and seeds, but data are given; leave them out"
@@ -146,4 +125,4 @@ def _both(pair: tuple[Any, Any]) -> Mapping[str, Any]:
     return dict(zip(_KINDS, pair, strict=True))
 
 
-__all__ = ["CompressionResult", "Quantization", "quantize_model"]
+__all__ = ["Quantization", "quantize_model"]

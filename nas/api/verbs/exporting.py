@@ -15,6 +15,7 @@ from nas.api.targets import Target
 from nas.data import Data
 from nas.errors import UsageError
 from nas.export import Export, artifact_model, artifact_subnet, load_artifact, parse_formats
+from nas.files import new_place
 from nas.latency import Workload, chosen_runtime
 from nas.models import Evaluator
 from nas.progress import Listener, as_progress
@@ -79,9 +80,7 @@ def export_target(
         UsageError: The folder exists; a format that there is none of; neither a target nor a subnet.
         ParityError: A file that does not give what the supernet gives.
     """
-    folder = Path(folder)
-    if folder.exists():
-        raise UsageError(f"{folder} already exists; name a new folder with --output or remove that one first")
+    folder = new_place(folder)
     chosen = parse_formats(",".join(formats))
     kept = measured_with(target.where) if target is not None and target.kind == "run" else {}
     how = chosen_runtime(runtime or kept.get("runtime"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from nas._table import Table
+from nas._table import Result, Table
 from nas.data import Data
 from nas.errors import UsageError
 from nas.latency import available_cores
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Measurements:
+class Measurements(Result):
     """A model's table of measured subnets.
 
     Attributes:
@@ -69,6 +69,11 @@ class Measurements:
             rows.append((quality.label, *map(quality.text, ends), *error))
         return Table(("quality", "lowest", "highest", "Kendall's τ", "mean error"), rows)
 
+    @property
+    def remarks(self) -> list[str]:
+        """Where the table is."""
+        return [f"{len(self.subnets)} subnets in {self.path}"]
+
     def plot(self) -> Figure:
         """Return each quality against the MACs as a matplotlib figure."""
         from matplotlib.figure import Figure
@@ -81,9 +86,6 @@ class Measurements:
             axis.set_xlabel("MACs")
             axis.set_ylabel(" ".join(filter(None, (quality.label, quality.unit))))
         return figure
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
 
 
 def measure_model(

@@ -10,11 +10,12 @@ from typing import Any
 from torch import nn
 
 from nas import api, compress, models
-from nas._table import Table
+from nas._table import Result, Table
 from nas.api.verbs.exporting import export_target
 from nas.compress import Cut, Importance, PruneConfig
 from nas.data import Data
 from nas.errors import UsageError
+from nas.files import new_place
 from nas.latency import format_count
 from nas.progress import Listener, as_progress
 from nas.space import Subnet
@@ -23,7 +24,7 @@ _SHOWN = 20
 
 
 @dataclass(frozen=True)
-class Pruning:
+class Pruning(Result):
     """A subnet that pruning chose, or only the sensitivity of a model's choices.
 
     Attributes:
@@ -86,14 +87,15 @@ class Pruning:
         ]
         return Table(("dimension", "only", "error", "MACs saved", "parameters saved"), rows)
 
+    def tables(self) -> Sequence[Table]:
+        measured = [self.sensitivity()] if self.cut.rows else []
+        return [*measured, *([] if self.cut.subnet is None else [self.table()])]
+
     @property
     def remarks(self) -> Sequence[str]:
         """What to say beside the table."""
         found = [f"importance: {self.cut.importance}"] if self.cut.importance else []
         return [*found, *([] if self.folder is None else [f"wrote {self.folder}"])]
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
 
 
 def prune_model(
@@ -104,11 +106,9 @@ def prune_model(
     progress: Listener | None = None,
     importance: str | Importance | None = None,
     **options: Any,
-) -> api.CompressionResult:
+) -> Result:
     """Prune a model; `nas.Model.prune` says what the arguments are."""
-    folder, hear = None if output is None else Path(output), as_progress(progress)
-    if folder is not None and folder.exists():
-        raise UsageError(f"{folder} already exists; name a new folder with --output or remove that one first")
+    folder, hear = new_place(output), as_progress(progress)
     if [*model.family.programs] != [""]:
         return model.task.prune(model, folder, data=data, progress=hear, **options)
     try:

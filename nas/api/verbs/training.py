@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas import data as image_data
 from nas import models
-from nas._table import Table
+from nas._table import Result, Table
 from nas.api.model import Model
 from nas.api.verbs.adopting import adopt_model
 from nas.errors import UsageError
@@ -24,7 +24,7 @@ _KEPT = ("step", "images", "epoch", "lr", "images_per_s")  # of log.csv: no curv
 
 
 @dataclass(frozen=True)
-class TrainingResult:
+class TrainingResult(Result):
     """What a training left.
 
     Attributes:
@@ -75,9 +75,6 @@ class TrainingResult:
             axis.set_ylabel(name.replace("_", " "))
         axes[-1].set_xlabel("step")
         return figure
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
 
 
 def train_model(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import click
 
 from nas import jobs
 from nas._extras import how_to_install
-from nas.errors import NasError, UsageError
+from nas.errors import NasError
 
 
 @click.command()
@@ -39,13 +38,7 @@ def command(runs: Path) -> None:
     """
     if find_spec("mcp") is None:
         raise NasError(f"the server needs the package mcp, which is not installed; {how_to_install('mcp')}")
-    if runs.is_symlink() and not runs.exists():
-        raise UsageError(f"{runs} is a link to nothing; give a folder with --runs")
-    try:
-        runs.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise NasError(f"cannot make {runs}: {error.strerror}; give a writable folder with --runs") from error
+    jobs.use_root(runs)
     from nas.mcp.server import serve  # which imports what may not be installed
 
-    os.environ[jobs.VARIABLE] = str(runs.resolve())
     serve()

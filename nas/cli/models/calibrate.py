@@ -8,21 +8,17 @@ from typing import Any, Literal
 import click
 
 from nas import api, models
-from nas.cli.data import data_options, opened
-from nas.cli.options import json_option, seed_option
+from nas.cli.data import data_options, given_data
+from nas.cli.options import count_option, json_option, seed_option
 from nas.cli.output import emit_json, result_console, shown_progress
 
 
 @click.command()
 @click.argument("model", metavar="MODEL")
 @data_options(required=True)
-@click.option("--steps", type=click.IntRange(min=1), default=600, show_default=True, help="Distilling steps.")
-@click.option(
-    "--images", type=click.IntRange(min=2), default=256, show_default=True, help="Images to distil."
-)
-@click.option(
-    "--report", type=click.IntRange(min=1), default=None, help="Only compare statistics on N random subnets."
-)
+@count_option("--steps", 600, "Distilling steps.")
+@count_option("--images", 256, "Images to distil.", least=2)
+@count_option("--report", None, "Only compare statistics on N random subnets.")
 @click.option("--split", type=click.Choice(["val", "test"]), default="val", show_default=True)
 @click.option(
     "--output",
@@ -53,7 +49,8 @@ def command(
     """
     if (report is None) != (output is None):
         raise click.UsageError("--report N and --output FILE go together: give both or neither")
-    loaded, data = models.load_model(model), opened(options)
+    loaded, data = models.load_model(model), api.opened(given_data(options))
+    assert data is not None
     with shown_progress(announces=False) as progress:
         if report is None or output is None:
             done = api.calibrate_model(loaded, data, images=images, steps=steps, seed=seed, progress=progress)

@@ -9,16 +9,14 @@ import click
 from nas import api
 from nas.api.targets import DEFAULT_MODEL
 from nas.cli.data import data_options, given_data
-from nas.cli.options import json_option, quality_option
+from nas.cli.options import json_option, named_model_option, quality_option
 from nas.cli.output import emit_json, result_console
 
 
 @click.command()
 @click.argument("what", metavar="MODEL|SUBNET|RUN|ARTIFACT")
 @data_options(required=False)
-@click.option(
-    "--model", default=None, metavar="NAME|PATH", help="The supernet, if a subnet does not name it."
-)
+@named_model_option("The supernet, if a subnet does not name it.")
 @quality_option
 @click.option("--split", type=click.Choice(["val", "test"]), default="test", show_default=True)
 @click.option(

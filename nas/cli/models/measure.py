@@ -8,23 +8,15 @@ import click
 
 from nas import api, models
 from nas.cli.data import data_options, given_data
-from nas.cli.options import json_option, seed_option
-from nas.cli.output import emit_json, result_console, shown_progress
+from nas.cli.options import count_option, json_option, seed_option
+from nas.cli.output import emit_result, shown_progress
 
 
 @click.command()
 @click.argument("model", metavar="MODEL")
 @data_options(required=False)
-@click.option(
-    "--count", type=click.IntRange(min=10), default=700, show_default=True, help="Subnets in the table."
-)
-@click.option(
-    "--held-out",
-    type=click.IntRange(min=0),
-    default=100,
-    show_default=True,
-    help="Subnets that only judge predictors.",
-)
+@count_option("--count", 700, "Subnets in the table.", least=10)
+@count_option("--held-out", 100, "Subnets that only judge predictors.", least=0)
 @click.option(
     "--near-front",
     type=click.IntRange(min=0),
@@ -42,9 +34,7 @@ from nas.cli.output import emit_json, result_console, shown_progress
 @click.option(
     "--real-calibration", is_flag=True, help="Recalibrate on real training images, not the model's own."
 )
-@click.option(
-    "--jobs", type=click.IntRange(min=1), default=None, help="Processes side by side. Default: one a core."
-)
+@count_option("--jobs", None, "Processes side by side. Default: one a core.")
 @seed_option
 @json_option
 def command(
@@ -72,9 +62,4 @@ def command(
             data, count=count, held_out=held_out, near_front=near_front, qualities=qualities,
             real_calibration=real_calibration, jobs=jobs, seed=seed, progress=progress,
         )  # fmt: skip
-    if as_json:
-        emit_json(found)
-        return
-    console = result_console()
-    console.print(f"{len(found.subnets)} subnets in {found.path}", markup=False, soft_wrap=True)
-    console.print(found.table().to_rich())
+    emit_result(found, as_json)

@@ -9,8 +9,8 @@ import click
 
 from nas import api
 from nas.cli.data import data_options, given_data
-from nas.cli.options import json_option
-from nas.cli.output import emit_json, result_console, shown_progress
+from nas.cli.options import count_option, json_option, path_option
+from nas.cli.output import emit_result, shown_progress
 from nas.errors import UsageError
 
 
@@ -24,12 +24,7 @@ from nas.errors import UsageError
 )
 @click.option("--macs", metavar="SHARE|COUNT", default=None, help="At most so many a pass: 60% or 20M.")
 @click.option("--params", metavar="SHARE|COUNT", default=None, help="At most so many parameters: 50% or 2M.")
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="A new folder for the export of the subnet.",
-)
+@path_option("--output", help="A new folder for the export of the subnet.")
 @click.option(
     "--importance",
     metavar="NAME",
@@ -37,14 +32,8 @@ from nas.errors import UsageError
     help="l1, batch-norm, taylor (needs --data) or output (default without --data).",
 )
 @click.option("--sensitivity", is_flag=True, help="Measure and show what each choice costs and saves.")
-@click.option(
-    "--samples",
-    type=click.IntRange(min=1),
-    default=64,
-    show_default=True,
-    help="Inputs, or images of --data, that importance is found on.",
-)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all draws.")
+@count_option("--samples", 64, "Inputs, or images of --data, that importance is found on.")
+@count_option("--seed", 0, "Of all draws.", least=0)
 @data_options(required=False)
 @json_option
 def command(
@@ -80,14 +69,4 @@ def command(
             output, data=given_data(options), progress=progress, importance=importance, subnet=subnet, macs=macs,
             params=params, table=sensitivity, samples=samples, seed=seed,
         )  # fmt: skip
-    if as_json:
-        emit_json(found)
-        return
-    console = result_console()
-    assert isinstance(found, api.Pruning)
-    if found.cut.rows:
-        console.print(found.sensitivity().to_rich())
-    if found.cut.subnet is not None:
-        console.print(found.table().to_rich())
-    for remark in found.remarks:
-        console.print(remark, soft_wrap=True, markup=False)
+    emit_result(found, as_json)

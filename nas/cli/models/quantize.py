@@ -9,19 +9,16 @@ import click
 
 from nas import api, export, models
 from nas.cli.data import data_options, given_data
-from nas.cli.options import batch_size_option, json_option, threads_option
-from nas.cli.output import emit_json, result_console, shown_progress
+from nas.cli.options import batch_size_option, json_option, named_model_option, path_option, threads_option
+from nas.cli.output import emit_result, shown_progress
 from nas.errors import UsageError
+from nas.files import new_place
 
 
 @click.command()
 @click.argument("artifact", type=click.Path(path_type=Path))
-@click.option(
-    "--output", type=click.Path(path_type=Path), default=None, help="A new folder.  [default: ARTIFACT-int8]"
-)
-@click.option(
-    "--model", default=None, metavar="NAME|PATH", help="The supernet, if it is none of the known models."
-)
+@path_option("--output", help="A new folder.  [default: ARTIFACT-int8]")
+@named_model_option("The supernet, if it is none of the known models.")
 @data_options(required=False)
 @threads_option
 @batch_size_option
@@ -46,19 +43,11 @@ def command(
     """
     if not export.is_artifact(artifact):
         raise UsageError(f"{artifact} is no exported model; give a folder that `nas export` made")
-    folder = output or artifact.with_name(f"{artifact.name}-int8")
-    if folder.exists():
-        raise UsageError(f"{folder} already exists; name a new folder with --output or remove that one first")
+    folder = new_place(output or artifact.with_name(f"{artifact.name}-int8"))
     export.require_one_program(artifact)
     loaded = api.Model.of(models.load_model(model or export.read_manifest(artifact).model))
     with shown_progress() as progress:
         found = loaded.quantize(
             artifact, folder, given_data(options), threads=threads, batch_size=batch_size, progress=progress
         )
-    if as_json:
-        emit_json(found)
-        return
-    console = result_console()
-    console.print(found.table().to_rich())
-    for remark in found.remarks:
-        console.print(remark, soft_wrap=True, markup=False)
+    emit_result(found, as_json)

@@ -6,15 +6,13 @@ import click
 
 from nas import api
 from nas.api.targets import DEFAULT_MODEL
-from nas.cli.options import json_option
+from nas.cli.options import json_option, named_model_option
 from nas.cli.output import emit_json, result_console
 
 
 @click.command()
 @click.argument("what", metavar="MODEL|SUBNET|RUN|ARTIFACT", default=DEFAULT_MODEL)
-@click.option(
-    "--model", default=None, metavar="NAME|PATH", help="The supernet of a subnet, if it is not the default."
-)
+@named_model_option("The supernet of a subnet, if it is not the default.")
 @json_option
 def command(what: str, model: str | None, as_json: bool) -> None:
     """Describe a supernet and its search space, a run, or the architecture and figures of one network.

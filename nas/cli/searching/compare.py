@@ -5,15 +5,13 @@ from __future__ import annotations
 import click
 
 from nas import api
-from nas.cli.options import batch_size_option, json_option, runtime_option, threads_option
-from nas.cli.output import emit_json, result_console, shown_progress
+from nas.cli.options import batch_size_option, json_option, named_model_option, runtime_option, threads_option
+from nas.cli.output import emit_result, shown_progress
 
 
 @click.command()
 @click.argument("what", metavar="A B ...", nargs=-1, required=True)
-@click.option(
-    "--model", default=None, metavar="NAME|PATH", help="The supernet, if a subnet does not name it."
-)
+@named_model_option("The supernet, if a subnet does not name it.")
 @click.option("--no-measure", is_flag=True, help="Compare what is known; measure no latency now.")
 @runtime_option
 @threads_option
@@ -41,10 +39,4 @@ def command(
             *what, model=model, runtime=runtime, threads=threads, batch_size=batch_size, measured=not no_measure,
             progress=progress,
         )  # fmt: skip
-    if as_json:
-        emit_json(found)
-        return
-    console = result_console()
-    console.print(found.table().to_rich())
-    for origin in found.origins:
-        console.print(f"latency: {origin}", soft_wrap=True, markup=False)
+    emit_result(found, as_json)

@@ -10,9 +10,16 @@ from click.core import ParameterSource
 
 from nas import api, export
 from nas.api.targets import DEFAULT_MODEL
-from nas.cli.data import data_options, opened
-from nas.cli.options import batch_size_option, json_option, runtime_option, threads_option
-from nas.cli.output import emit_json, log_console, result_console, shown_progress
+from nas.cli.data import data_options, given_data
+from nas.cli.options import (
+    batch_size_option,
+    json_option,
+    named_model_option,
+    path_option,
+    runtime_option,
+    threads_option,
+)
+from nas.cli.output import emit_result, log_console, shown_progress
 
 
 @click.command()
@@ -25,12 +32,8 @@ from nas.cli.output import emit_json, log_console, result_console, shown_progres
     show_default=True,
     help="onnx, pt2, safetensors (which nas.load reads and is always written), or all.",
 )
-@click.option(
-    "--output", type=click.Path(path_type=Path), default=None, help="A new folder.  [default: WHAT-export]"
-)
-@click.option(
-    "--model", default=None, metavar="NAME|PATH", help="The supernet, if the subnet does not name it."
-)
+@path_option("--output", help="A new folder.  [default: WHAT-export]")
+@named_model_option("The supernet, if the subnet does not name it.")
 @data_options(required=False)
 @runtime_option
 @threads_option
@@ -66,7 +69,7 @@ def command(
     if target.kind == "run":  # what is not said is as the run measured
         said = ParameterSource.COMMANDLINE
         given = {name: value for name, value in given.items() if ctx.get_parameter_source(name) == said}
-    data = opened(options) if options["data"] is not None else None
+    data = api.opened(given_data(options))
     try:
         with shown_progress() as progress:
             done = api.export_target(
@@ -75,21 +78,4 @@ def command(
     except export.ParityError as error:
         log_console().print(api.parity_table(error.rows).to_rich())
         raise
-    if as_json:
-        emit_json(done)
-    else:
-        _show(done)
-
-
-def _show(done: api.Exported) -> None:
-    console, manifest = result_console(), done.manifest
-    console.print(api.parity_table([export.ParityRow.from_dict(row) for row in manifest.parity]).to_rich())
-    console.print(done.table().to_rich())
-    for found in manifest.quality:
-        console.print(f"{found.name:8} {found.text} ({found.kind}, {found.data})", markup=False)
-    for found in manifest.latency:
-        console.print(f"latency  {api.latency_words(found)}", soft_wrap=True, markup=False)
-    console.print(
-        f"\nwrote    {done.folder} (README.md says how to use each file)", soft_wrap=True, markup=False
-    )
-    console.print(f'load     import nas; network = nas.load("{done.folder}")', soft_wrap=True, markup=False)
+    emit_result(done, as_json)

@@ -12,12 +12,13 @@ from nas.cli.options import (
     batch_size_option,
     json_option,
     model_option,
+    path_option,
     runtime_option,
     seed_option,
     threads_option,
 )
 from nas.cli.output import emit_json, result_console, shown_progress
-from nas.errors import UsageError
+from nas.files import new_place
 
 
 @click.command()
@@ -33,13 +34,8 @@ from nas.errors import UsageError
     help="Subnets to measure.",
 )
 @click.option("--force", is_flag=True, help="Measure anew even if this machine's profile is cached.")
-@click.option(
-    "--import",
-    "imported",
-    type=click.Path(path_type=Path),
-    help="Check a profile from elsewhere and put it in place.",
-)
-@click.option("--output", type=click.Path(path_type=Path), help="Also write the profile to this file.")
+@path_option("--import", "imported", help="Check a profile from elsewhere and put it in place.")
+@path_option("--output", help="Also write the profile to this file.")
 @click.option(
     "--drift",
     is_flag=True,
@@ -69,8 +65,7 @@ def command(
     if listing:
         _list(as_json)
         return
-    if output is not None and output.exists():
-        raise UsageError(f"{output} already exists; name a new file")
+    new_place(output)
     loaded = api.Model.of(models.load_model(model))
     how: dict[str, Any] = {"runtime": runtime, "threads": threads, "batch_size": batch_size}
     with shown_progress(announces=False) as progress:

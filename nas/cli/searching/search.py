@@ -11,18 +11,20 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from nas import api, latency, models, search
+from nas import api, models, search
 from nas.cli.data import data_options, given_data
 from nas.cli.options import (
     batch_size_option,
+    count_option,
     json_option,
     model_option,
+    path_option,
     quality_option,
     runtime_option,
     seed_option,
     threads_option,
 )
-from nas.cli.output import emit_json, result_console, shown_progress
+from nas.cli.output import emit_result, shown_progress
 from nas.errors import InfeasibleError, UsageError
 from nas.progress import Listener
 
@@ -50,11 +52,10 @@ _OF_ZOO = ("zoo", "latency", "macs", "params", "size", "quality", "runtime", "th
     show_default=True,
     help="What the latency budget is about: the median of the runs, or a quantile of them.",
 )
-@click.option(
+@count_option(
     "--trials",
-    type=click.IntRange(min=1),
-    default=None,
-    help="Subnets to evaluate.  [default: 500; 64 where each is measured: with --data, and without a table]",
+    None,
+    "Subnets to evaluate.  [default: 500; 64 where each is measured: with --data, and without a table]",
 )
 @click.option(
     "--sampler",
@@ -70,12 +71,7 @@ _OF_ZOO = ("zoo", "latency", "macs", "params", "size", "quality", "runtime", "th
     default=None,
     help="An Optuna storage.  [default: a journal in the run folder]",
 )
-@click.option(
-    "--run-dir",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="A new folder for the run.  [default: runs/MODEL-BUDGET-N]",
-)
+@path_option("--run-dir", help="A new folder for the run.  [default: runs/MODEL-BUDGET-N]")
 @click.option(
     "--resume",
     type=click.Path(path_type=Path),
@@ -114,10 +110,7 @@ def command(ctx: click.Context, as_json: bool, resume: Path | None, **options: A
             run_dir = options.pop("run_dir")
             found = api.search_model(_config(options, run_dir, progress), run_dir, progress)
     outcome = found.outcome
-    if as_json:
-        emit_json(outcome.to_dict())
-    else:
-        _show(found)
+    emit_result(found, as_json)
     if outcome.interrupted:
         raise KeyboardInterrupt
     if outcome.answer is None:
@@ -135,15 +128,7 @@ def _config(options: dict[str, Any], run_dir: Path | None, progress: Listener) -
 
 def _search_zoo(options: dict[str, Any], as_json: bool, progress: Listener) -> None:
     found = api.search_zoo(**options, progress=progress)
-    if as_json:
-        emit_json(found.to_dict())
-    elif found.front:
-        console = result_console()
-        console.print(found.table().to_rich())
-        for text in found.remarks:
-            console.print(text, soft_wrap=True)
-        for words, next_command in zip(("\nnext", "or"), found.next_commands, strict=False):
-            console.print(f"{words:<8} {next_command}", soft_wrap=True)
+    emit_result(found, as_json)
     if found.interrupted:
         raise KeyboardInterrupt
     if found.answer is None:
@@ -170,31 +155,3 @@ def _sigterm_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-# --- the answer on a terminal -----------------------------------------------------------------------------------------
-
-
-def _show(found: api.SearchResult) -> None:
-    console, outcome = result_console(), found.outcome
-    if outcome.answer is not None or outcome.ladder:
-        console.print(found.table().to_rich())
-    if outcome.answer is None:
-        return
-    smallest, largest = map(latency.format_ms, (outcome.smallest_ms, outcome.largest_ms))
-    console.print(
-        f"smallest subnet {smallest}, largest {largest} (measured); {outcome.trials} subnets evaluated"
-    )
-    if outcome.answer.pace is not None:
-        console.print(search.pace_sentence(outcome.answer.pace))
-    if outcome.reason:
-        console.print(outcome.reason)
-    for warning in outcome.warnings:
-        console.print(f"warning: {warning}", style="yellow")
-    if outcome.run_dir is not None:
-        console.print(
-            f"\nrun folder   {outcome.run_dir} (pareto.png, pareto.csv, subnet.json)", soft_wrap=True
-        )
-        if outcome.interrupted:
-            console.print(f"continue     nas search --resume {outcome.run_dir}", soft_wrap=True)
-        console.print(f"next         nas export {outcome.run_dir} --format onnx", soft_wrap=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nas._table import Table
+from nas._table import Result, Table
 from nas.latency.measuring import measure
 from nas.latency.profiles.profile import Profile
 from nas.latency.runtimes import Runtime
@@ -20,7 +20,7 @@ COUNT = 5
 
 
 @dataclass(frozen=True)
-class Drift:
+class Drift(Result):
     """Calm latencies in ms of the same subnets: as the profile has them (`then_ms`) and measured now (`now_ms`).
 
     `raw_ms` are those of now as the clock had them.
@@ -56,9 +56,6 @@ class Drift:
             tuple(map(format_ms, each)) for each in zip(self.then_ms, self.now_ms, self.raw_ms, strict=True)
         ]
         return Table(("when profiled", "now", "by the clock"), rows)
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
 
 
 def measure_drift(

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from nas._table import Table
+from nas._table import Result, Table
 from nas.errors import NasError
 from nas.files import read_json, write_json
 from nas.latency.measuring.fingerprint import machine_fingerprint, profile_path
@@ -38,7 +38,7 @@ GOOD_PCT = 5.0
 
 
 @dataclass
-class Profile:
+class Profile(Result):
     """Measured subnets and a predictor; latencies are calm ones in ms (see `nas.latency.measuring.pace`).
 
     Attributes:
@@ -167,9 +167,6 @@ class Profile:
         ]
         title = f"{self.bound['runtime']} {self.bound['runtime_version']}"
         return Table(("latency profile", title), rows, (title,))
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
 
 
 def samples_to_dict(

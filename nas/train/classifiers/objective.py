@@ -221,6 +221,13 @@ class ClassifierObjective(Objective):
         shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
         given = self._start.supernet.network.state_dict()
         network.load_state_dict({n: t for n, t in given.items() if t.shape == shapes[n]}, strict=False)
+        known = self._start.classes
+        others = [pair for pair in zip(known, self.classes, strict=False) if pair[0] != pair[1]]
+        if others and len(known) == len(self.classes):
+            self.remarks = [
+                f"the last layer of {self._start.name} is kept, though its classes are others: {others[0][0]!r} where "
+                f"the data have {others[0][1]!r}"
+            ]
         if state.ema is not None:
             state.ema = MovingAverage(state.supernet, use_buffers=True)
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from diffusion.cli._candidates import read_candidates
+from diffusion.evaluation.candidates import read_candidates
 from diffusion.evaluation.comparison import Row
 from diffusion.evaluation.comparison_figure import draw_contact_sheet, label, scaled, wrapped
 from diffusion.evaluation.quality import Difference, Match

@@ -12,8 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from diffusion.cli._options import captioned_data
-from diffusion.pipeline.inputs.captions import caption_files, open_captioned, open_captioned_parquet
+from diffusion.pipeline.inputs.captions import (
+    caption_files,
+    open_captioned,
+    open_captioned_parquet,
+    open_described,
+)
+from nas.data import Data
 from nas.errors import NasError, UsageError
 from tests.diffusion.pipeline.test_captions import write_folder
 from tests.diffusion.small import CLASSES, write_pictures
@@ -35,9 +40,9 @@ def write(path: Path, shades: range, column: str = "text", **others: list[Any]) 
     return path
 
 
-def options(data: Path, **given: Any) -> dict[str, Any]:
-    names = ("data_root", "image_column", "label_column", "caption_column")
-    return {"data": str(data), "download": False, **dict.fromkeys(names), **given}
+def captioned_data(data: Path, **given: Any) -> tuple[Data, bool]:
+    found, more = open_described(str(data), **given)
+    return found, more["described"]
 
 
 @pytest.mark.parametrize("column", ["text", "caption"])
@@ -45,10 +50,8 @@ def test_every_picture_keeps_its_caption(tmp_path: Path, column: str) -> None:
     for part, shades in enumerate((range(20), range(20, 30))):
         write(tmp_path / "hub" / "data" / f"train-{part:05d}-of-00002.parquet", shades, column)
     write(tmp_path / "hub" / "data" / "test-00000-of-00001.parquet", range(30, 35), column)
-    found = options(tmp_path / "hub")
-    data, described = captioned_data(found)
+    data, described = captioned_data(tmp_path / "hub")
     assert described
-    assert "data" not in found
     assert data.name == "hub"
     assert data.classes == ("a red bus", "a dog")
     assert (data.count("train") + data.count("val"), data.count("test")) == (30, 5)
@@ -59,20 +62,20 @@ def test_every_picture_keeps_its_caption(tmp_path: Path, column: str) -> None:
 
 def test_a_single_file_may_name_its_column(tmp_path: Path) -> None:
     file = write(tmp_path / "mine.parquet", range(10), "story", label=[0] * 10)
-    data, described = captioned_data(options(file, caption_column="story"))
+    data, described = captioned_data(file, caption_column="story")
     assert described
     assert data.classes == ("a red bus", "a dog")
     # Without captions of a known name, the labels are classes.
-    data, described = captioned_data(options(file))
+    data, described = captioned_data(file)
     assert not described
     data, described = captioned_data(
-        options(write(tmp_path / "both.parquet", range(10), label=[0] * 10), label_column="label")
+        write(tmp_path / "both.parquet", range(10), label=[0] * 10), label_column="label"
     )
     assert not described
 
 
 def test_class_names_still_make_captions(tmp_path: Path) -> None:
-    data, described = captioned_data(options(write_pictures(tmp_path / "shades", count=4)))
+    data, described = captioned_data(write_pictures(tmp_path / "shades", count=4))
     assert not described
     assert sorted(data.classes) == sorted(CLASSES)
 
@@ -97,4 +100,4 @@ def test_wrong_columns_and_rows_are_named(tmp_path: Path) -> None:
     with pytest.raises(NasError, match="no readable parquet file"):
         caption_files(str(tmp_path / "d.parquet"), False)
     with pytest.raises(UsageError, match="--caption-column is 'text', but"):
-        captioned_data(options(write_pictures(tmp_path / "shades", count=2), caption_column="text"))
+        captioned_data(write_pictures(tmp_path / "shades", count=2), caption_column="text")

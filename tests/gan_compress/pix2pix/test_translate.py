@@ -11,7 +11,14 @@ import pytest
 import torch
 from PIL import Image
 
-from gan_compress.pix2pix.apply import contact_sheet, find_subnet, read_whole, translate, translation_family
+from gan_compress.pix2pix.apply import (
+    contact_sheet,
+    find_subnet,
+    is_configuration,
+    read_whole,
+    translate,
+    translation_family,
+)
 from gan_compress.pix2pix.pairs import blur, psnr
 from nas.errors import UsageError
 from nas.models import Model, load_model
@@ -50,8 +57,9 @@ def test_wrong_pictures_cost_one_sentence(tmp_path: Path, picture: Path) -> None
 
 
 def test_a_configuration_names_a_subnet(tiny: Model) -> None:
-    assert find_subnet(tiny, "4_5_6_7_8_4_5_6") is not None
-    assert find_subnet(tiny, "largest") is None and find_subnet(tiny, "my_run") is None
+    assert is_configuration("4_5_6_7_8_4_5_6")
+    assert set(find_subnet(tiny, "4_5_6_7_8_4_5_6")) == set(tiny.space.names)
+    assert not is_configuration("largest") and not is_configuration("my_run")
     with pytest.raises(SpaceError):
         find_subnet(tiny, "9_5_6_7_8_4_5_6")
 

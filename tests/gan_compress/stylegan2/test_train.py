@@ -159,7 +159,7 @@ def test_the_teacher_and_the_watcher_stay_and_everything_else_learns(base: Path,
 
 @pytest.mark.parametrize("features", [None, lambda images: images.flatten(1)], ids=["default", "callable"])
 def test_distillation_brings_small_subnets_nearer(features: Callable | None, base: Path) -> None:
-    from gan_compress.stylegan2.training.images import shrunk
+    from gan_compress.stylegan2.training.distance import shrunk
     from gan_compress.stylegan2.training.subnets import narrowest
 
     state = started(base, "distil", lr=0.01, batch_size=16)

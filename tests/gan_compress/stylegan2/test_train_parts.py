@@ -11,8 +11,7 @@ import torch
 from gan_compress.stylegan2.discriminator import Discriminator
 from gan_compress.stylegan2.family import StyleGAN2, anycost
 from gan_compress.stylegan2.training.adversarial import mixed
-from gan_compress.stylegan2.training.distance import feature_distance
-from gan_compress.stylegan2.training.images import shrunk
+from gan_compress.stylegan2.training.distance import feature_distance, shrunk
 from gan_compress.stylegan2.training.importance import style_importance
 from gan_compress.stylegan2.training.recipe import FAMILY, GeneratorRecipe, load_recipe, recipe_names
 from gan_compress.stylegan2.training.samples import sample_grid

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from diffusion import evaluation
-from diffusion import pipeline as pipelines
-from diffusion.cli._options import DEFAULT_PIPELINE
+from diffusion.evaluation.comparison import Candidate
+from diffusion.pipeline import PipelineFamily
+from diffusion.pipeline.files.folder import DEFAULT_PIPELINE
 from nas import export
 from nas.api.figures import load_supernet, read_answer, read_subnet, whole_run
-from nas.api.targets import find_target
+from nas.api.targets import Target, find_target
+from nas.elastic import Family
 from nas.errors import NasError, UsageError
 from nas.families import get_family
 from nas.latency.units import format_ms
+from nas.models import Model
 from nas.search import RunFolder
-
-if TYPE_CHECKING:
-    from diffusion.evaluation.comparison import Candidate
-    from nas.api.targets import Target
-    from nas.elastic import Family
-    from nas.models import Model
 
 _KEYS = {"steps": int, "guidance": float}
 
@@ -62,7 +58,7 @@ def _settings(text: str) -> tuple[str, dict[str, Any]]:
     return place, told
 
 
-def _plain(text: str, target: Target, told: Mapping[str, Any]) -> evaluation.Candidate:
+def _plain(text: str, target: Target, told: Mapping[str, Any]) -> Candidate:
     """Return a pipeline that was neither exported nor searched, sampled as is told."""
 
     model = load_supernet(target, None, DEFAULT_PIPELINE)
@@ -80,20 +76,20 @@ def _plain(text: str, target: Target, told: Mapping[str, Any]) -> evaluation.Can
         family = get_family(family.name, **{**family.options, **changed})
         subnet = family.space.subnet({name: subnet[name] for name in family.space.names if name in subnet})
     name = model.name if target.kind == "model" and "@" not in text else _short(text)
-    return evaluation.Candidate(name, model, export.Network(network, family, subnet))
+    return Candidate(name, model, export.Network(network, family, subnet))
 
 
-def _artifact(target: Target) -> evaluation.Candidate:
+def _artifact(target: Target) -> Candidate:
 
     family = export.artifact_family(target.where, export.read_manifest(target.where))
     _require_pipeline(target.text, family)
     network = export.Network(
         export.load_artifact(target.where), family, export.artifact_subnet(target.where, family), target.where
     )
-    return evaluation.Candidate(_short(target.text), export.artifact_model(target.where), network)
+    return Candidate(_short(target.text), export.artifact_model(target.where), network)
 
 
-def _answers(target: Target, ladder: bool) -> list[evaluation.Candidate]:
+def _answers(target: Target, ladder: bool) -> list[Candidate]:
     """Return a run's answer, and with `ladder` those at other budgets, quickest first."""
 
     model = load_supernet(target, None, DEFAULT_PIPELINE)
@@ -108,7 +104,7 @@ def _answers(target: Target, ladder: bool) -> list[evaluation.Candidate]:
         for latency, subnet in found:
             ms = latency["measured"] or latency["predicted"]
             named.setdefault(subnet, f"{_short(target.text)} at {format_ms(ms)}")
-    return [evaluation.Candidate(name, model, _network(model, subnet)) for subnet, name in named.items()]
+    return [Candidate(name, model, _network(model, subnet)) for subnet, name in named.items()]
 
 
 def _network(model: Model, subnet: Any) -> Any:
@@ -118,7 +114,7 @@ def _network(model: Model, subnet: Any) -> Any:
 
 def _require_pipeline(text: str, family: Family) -> None:
 
-    if not isinstance(family, pipelines.PipelineFamily):
+    if not isinstance(family, PipelineFamily):
         raise UsageError(
             f"{text} is of the family {family.name} and no pipeline; give a pipeline, or use `nas compare`"
         )
