@@ -46,7 +46,8 @@ class Preprocessing:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
         """Read what `to_dict` gave; what it lacks has its default."""
-        return cls(**{name: tuple(v) if isinstance(v, list | tuple) else v for name, v in values.items()})
+        told: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        return cls(**told)
 
 
 def parts(images: Tensor, most: int, least: int = 16) -> tuple[Tensor, ...]:

@@ -27,7 +27,7 @@ RATIO = 0.5
 
 def torch_pruning(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
     """Halve every layer; heads of attention are told as the library's own example for timm does."""
-    import torch_pruning as tp
+    import torch_pruning as tp  # pyright: ignore[reportMissingImports] (in an environment of its own)
 
     layers = (nn.Linear, nn.Conv1d, nn.Conv2d)
     ends = {output.shape[-1]} if output.ndim < 4 else {output.shape[1]}
@@ -74,8 +74,8 @@ def _attentions(module: nn.Module) -> Iterator[tuple[nn.Module, list[Any], int]]
 
 def torch_kirigami(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
     """Halve every layer; where that cannot be reached, half of the parameters, or three quarters."""
-    from torch_kirigami import DependencyGraph
-    from torch_kirigami.pruning import (
+    from torch_kirigami import DependencyGraph  # pyright: ignore[reportMissingImports]
+    from torch_kirigami.pruning import (  # pyright: ignore[reportMissingImports]
         ChannelRatio,
         Greedy,
         GroupMagnitude,

@@ -156,7 +156,7 @@ def _elastic(found: Derivation) -> Row:
     largest = dict(found.family.space.largest())
     macs = [
         (
-            cost.constant * int(np.prod([axis.length({"batch": 1, **largest}) for axis in cost.axes])),
+            cost.constants[-1] * int(np.prod([axis.length({"batch": 1, **largest}) for axis in cost.axes])),
             cost.axes,
         )
         for cost in spec.costs
@@ -299,8 +299,8 @@ def main() -> None:
         for peer in peers:
             column = f"{peer}_result".replace("-", "_")
             if (given.again or not row.get(column)) and perf_counter() < end:
-                peers[peer] = peers[peer] or Peer(peer, given.peer_limit)
-                row = {**own, **row, "model": model, **of_peer(peer, peers[peer](model))}
+                opened = peers[peer] = peers[peer] or Peer(peer, given.peer_limit)
+                row = {**own, **row, "model": model, **of_peer(peer, opened(model))}
                 print(f"{model}: {peer} {row[column]}")
         if row and row is not rows.get(model):
             rows[model] = row

@@ -63,6 +63,7 @@ batch_size = 8
 random_subnets = 1
 largest_every = 2
 drop_rate = 0.5
+temperature = 2.0
 lr = 0.05
 warmup_epochs = 0.0
 ema_decay = 0.5
@@ -163,7 +164,8 @@ def test_a_network_is_judged_on_what_its_source_would_make_of_the_pictures(
             transforms.ToTensor(), transforms.Normalize(model.mean, model.std),
         ]  # fmt: skip
         table = opened.table("test")
-        x = torch.stack([transforms.Compose(steps)(table.open(index)) for index in range(len(table))])
+        prepare: Any = transforms.Compose(steps)
+        x = torch.stack([prepare(table.open(index)) for index in range(len(table))])
         network = model.extract(subnet)
         with torch.no_grad():
             right = (network(x).argmax(1) == torch.from_numpy(table.labels)).float().mean()
@@ -180,7 +182,7 @@ def test_the_card_prepares_pictures_as_they_were_judged(
     assert spec.preprocessing == Preprocessing(model.mean, model.std, (64, 64), "bilinear", 1.0)
     card = (tmp_path / "net" / "README.md").read_text()
     assert "resized (bilinear, antialiased) to a shorter side of 64 and cut at the centre" in card
-    names = []
+    names: list[Any] = []
     for index in range(3):
         names.append(tmp_path / f"{index}.png")
         table.open(index).save(names[-1])
@@ -194,9 +196,10 @@ def test_a_table_is_measured_by_several_processes(
     run: api.TrainingResult, data: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(run.folder, tmp_path / "model")
-    found = nas.load(tmp_path / "model").measure(str(data), count=10, held_out=0, jobs=2, qualities=["top1"])
+    model: Any = nas.load(tmp_path / "model")
+    found = model.measure(str(data), count=10, held_out=0, jobs=2, qualities=["top1"])
     alone = [
-        nas.load(tmp_path / "model").evaluate(subnet, str(data), split="val").value
+        model.evaluate(subnet, str(data), split="val").value
         for subnet in map(found.subnets.space.from_codes, found.subnets.codes[:2])
     ]
     assert [*found.subnets.values["top1"][:2]] == pytest.approx(alone, abs=0.01)
@@ -215,7 +218,7 @@ def test_drawn_subnets_keep_blocks_and_kernels(run: api.TrainingResult) -> None:
     kept = {0.0: 2.0, 1.0: 1.0, 0.4: 1.6}
     for rate, expected in kept.items():
         drawn = [draw_whole(family, subnet_rng(0, step), rate) for step in range(300)]
-        found = np.mean([sum(subnet[f"blocks.{block}.kept"] for block in (0, 1)) for subnet in drawn])
+        found = np.mean([sum(bool(subnet[f"blocks.{block}.kept"]) for block in (0, 1)) for subnet in drawn])
         assert found == pytest.approx(expected, abs=0.15)
     smallest = draw_whole(family, subnet_rng(0, 0), 1.0, smallest=True)
     assert smallest == family.space.smallest()

@@ -27,8 +27,8 @@ def published(fetch: Callable[[], T], place: str) -> T:
     except Exception as error:  # a hub fails in many ways
         reason = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".") or type(error).__name__
         raise NasError(
-            f"the weights of {place} cannot be fetched ({reason}); give some: `nas adopt {place} --weights FILE`, "
-            f"--weights package:NAME for those of an installed package, or --weights {RANDOM} where only latency counts"
+            f"the weights of {place} cannot be fetched ({reason}); give some: `nas adopt {place} --weights FILE`, or "
+            f"--weights {RANDOM} where only latency counts"
         ) from error
 
 

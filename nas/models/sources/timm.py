@@ -32,10 +32,11 @@ class TimmSource(NetworkSource):
             where = f"{request.weights}, {load_weights(module, request.weights)}"
         config: Any = module.pretrained_cfg
         preprocessing = _preprocessing(module)
+        height, width = preprocessing.size
         tag = config.get("tag")
         name = place if not tag or place.endswith(f".{tag}") or request.weights else f"{place}.{tag}"
         return SourceNetwork(
-            name, module, image_input(request, *preprocessing.size, config.get("input_size", (3,))[0]),
+            name, module, image_input(request, height, width, config.get("input_size", (3,))[0]),
             {"kind": "timm", "place": place}, preprocessing, _classes(module), str(config.get("license") or ""), where,
         )  # fmt: skip
 

@@ -123,11 +123,12 @@ class DistilledObjective(ClassifierObjective):
 
         The loss is the divergence from what the teacher says of the same images at its own resolution.
         """
-        soft = self._teacher_says(images).log_softmax(1)
+        heat = self.recipe.temperature
+        soft = (self._teacher_says(images) / heat).log_softmax(1)
         losses = []
         for subnet in self._subnets():
-            answers = self._run(images, subnet).log_softmax(1)
-            loss = F.kl_div(answers, soft, reduction="batchmean", log_target=True)
+            answers = (self._run(images, subnet) / heat).log_softmax(1)
+            loss = heat**2 * F.kl_div(answers, soft, reduction="batchmean", log_target=True)
             loss.backward()
             losses.append(loss.detach())
         return torch.stack(losses).mean()

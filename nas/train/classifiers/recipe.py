@@ -61,6 +61,8 @@ class ClassifierRecipe(Settings):
             kernels that it crops, of those that may be; random ones do so with half as many.
         largest_epochs: epochs at the start that train the largest network alone.
         stages: progressive only: which dimensions (by the last word of their name) open in each stage.
+        temperature: beside a teacher: what logits are divided by before they are compared. Above 1, unlikely classes
+            count too: with few images and 1, a network forgets the classes that are not among them.
         distil_weight: progressive only: weight of the teacher's soft labels beside the true ones.
         optimizer, lr, ...: as timm's `create_optimizer_v2` and cosine schedule understand them.
         ema_decay: of the weights that are evaluated and saved; 0 turns it off.
@@ -99,6 +101,7 @@ class ClassifierRecipe(Settings):
     drop_rate: Share = 1.0
     largest_epochs: Weight = 0.0
     stages: Stages = (("kernel", "resolution"), ("depth",), ("expand",))
+    temperature: Rate = 1.0
     distil_weight: Weight = 1.0
     optimizer: str = "sgd"
     lr: Rate = 0.1

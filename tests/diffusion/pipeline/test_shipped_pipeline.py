@@ -11,7 +11,7 @@ import torch
 
 from diffusion.evaluation.quality import classifier, evaluate_match
 from diffusion.pipeline.files.folder import (
-    DEFAULT,
+    DEFAULT_PIPELINE,
     check_safetensors,
     find_pipeline,
     load_pipeline,
@@ -23,11 +23,11 @@ from diffusion.pipeline.sampling.generate import SamplingSettings, generate
 
 @pytest.fixture(scope="module")
 def pipeline():
-    return load_pipeline(DEFAULT)
+    return load_pipeline(DEFAULT_PIPELINE)
 
 
 def test_it_is_small_whole_and_names_no_place():
-    folder = find_pipeline(DEFAULT)
+    folder = find_pipeline(DEFAULT_PIPELINE)
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 20 * 2**20
     for path in files:
@@ -38,16 +38,16 @@ def test_it_is_small_whole_and_names_no_place():
             assert not re.search(r'"(/|[A-Za-z]:\\)[A-Za-z]{2}', path.read_text(encoding="utf-8")), path
     assert (folder / "README.md").is_file()
     assert not [path for path in files if path.suffix in (".bin", ".pt", ".ckpt", ".pkl", ".py")]
-    assert set(shipped()) >= {DEFAULT}
+    assert set(shipped()) >= {DEFAULT_PIPELINE}
 
 
 def test_its_parts_are_those_of_its_description(pipeline):
-    info = read_info(find_pipeline(DEFAULT))
-    assert (info["name"], info["data"]) == (DEFAULT, "cifar10")
+    info = read_info(find_pipeline(DEFAULT_PIPELINE))
+    assert (info["name"], info["data"]) == (DEFAULT_PIPELINE, "cifar10")
     assert info["prompts"] == [
         f"a photo of {'an' if name[0] in 'aeiou' else 'a'} {name}" for name in classifier().classes
     ]
-    index = json.loads((find_pipeline(DEFAULT) / "model_index.json").read_text())
+    index = json.loads((find_pipeline(DEFAULT_PIPELINE) / "model_index.json").read_text())
     assert index["_class_name"] == "StableDiffusionPipeline"
     assert index["unet"] == ["diffusers", "UNet2DConditionModel"]
     assert index["vae"] == ["diffusion", "PatchAutoencoder"]
@@ -58,7 +58,7 @@ def test_its_parts_are_those_of_its_description(pipeline):
 def test_its_autoencoder_keeps_real_pictures():
     from sklearn.datasets import load_sample_images
 
-    pipeline = load_pipeline(DEFAULT)
+    pipeline = load_pipeline(DEFAULT_PIPELINE)
     pictures = [
         torch.from_numpy(np.array(each[:416, :640])).permute(2, 0, 1) for each in load_sample_images().images
     ]
@@ -87,7 +87,7 @@ def test_its_table_is_near_the_front_and_of_these_weights():
     from nas.models import load_model
     from nas.search.testbed.scorer import predictor_errors
 
-    model = load_model(DEFAULT)
+    model = load_model(DEFAULT_PIPELINE)
     table = model.table()
     assert table is not None and len(table) == 1000 and [*table.values] == ["psnr", "latent"]
     evaluator = PsnrEvaluator()
