@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from itertools import islice, product
 
@@ -15,11 +17,11 @@ from nas.derive.labels.labels import Labels
 from nas.derive.labels.trace import Trace
 from nas.derive.networks.family import DerivedFamily, Template
 from nas.derive.networks.numbers import Place, candidates, chosen
-from nas.derive.networks.program import GraphNetwork, Program, kept, with_tensors
+from nas.derive.networks.program import GraphNetwork, Program, with_tensors
 from nas.derive.networks.specification import Number
 from nas.derive.proof import CAST, doubled, revealing
 from nas.derive.spaces.units import Dimensions
-from nas.elastic import Axis, crop_centre
+from nas.elastic import Axis, Layout, crop_centre
 from nas.space import Subnet
 
 TRIES = 32
@@ -44,16 +46,16 @@ class Agreement:
     def difference(self, family: DerivedFamily, subnet: Subnet) -> str:
         """Return in what a subnet of the model's modules differs from the graph; empty if in nothing."""
         state = slices(family, subnet, self._state)
+        try:
+            given = run_modules(family, subnet, state, self._inputs)
+        except Exception as error:
+            return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}"
         if subnet not in self._expected:
             graph = GraphNetwork(self._program, subnet, family.space.largest(), exact=True)
             network = with_tensors(graph, state)
             with doubled():
                 self._expected[subnet] = network(*self._inputs)
         expected = self._expected[subnet]
-        try:
-            given = run_modules(family, subnet, state, self._inputs)
-        except Exception as error:
-            return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}"
         if given.shape != expected.shape:
             return f"its output has shape {tuple(given.shape)} instead of {tuple(expected.shape)}"
         error = float((given - expected).abs().max() / expected.abs().max().clamp_min(1e-12))
@@ -85,15 +87,15 @@ def _fill(network: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 
 def slices(family: DerivedFamily, subnet: Subnet, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the entries of each tensor of a full state that a subnet keeps."""
+    """Return the entries of each tensor of a full state that a subnet keeps: views where they stand together."""
     spec, largest, found = family.specification, family.space.largest(), {}
     left_out = tuple(f"{path}." for block, path in spec.blocks.items() if not subnet[block])
     for name, tensor in state.items():
         if name.startswith(left_out):
             continue
-        for place, axis in enumerate(spec.tensors.get(name, ())):
-            if axis.dimensions:
-                tensor = tensor.index_select(place, torch.tensor(kept(axis, subnet, largest)))
+        for place, segments in Layout(spec.tensors.get(name, ())).cuts(subnet, largest):
+            parts = [tensor.narrow(place, start, stop - start) for start, stop in segments]
+            tensor = parts[0] if len(parts) == 1 else torch.cat(parts, place)
         kernel = spec.kernels.get(name)
         found[name] = tensor if kernel is None else crop_centre(tensor, int(subnet[kernel]))
     return found
@@ -102,31 +104,43 @@ def slices(family: DerivedFamily, subnet: Subnet, state: Mapping[str, Tensor]) -
 def some_subnets(family: DerivedFamily, seed: int) -> list[Subnet]:
     """Return mixtures of all blocks in which every two dimensions are once apart, and random and uniform subnets."""
     space, rng, blocks = family.space, np.random.default_rng(seed), family.specification.blocks
-    names = space.names
-
-    def whole(is_large: Callable[[int], bool]) -> Subnet:
-        return space.subnet(
-            {n: space[n].choices[-1 if n in blocks or is_large(i) else 0] for i, n in enumerate(names)}
-        )
-
-    # Places of two dimensions differ in a bit: by that bit one is long and the other short.
-    mixed = [whole(lambda i, bit=bit: bool(i >> bit & 1)) for bit in range(len(names).bit_length())]
+    mixed = apart(family, [name for name in space.names if name not in blocks])
     random = [space.sample(rng) for _ in range(2)] if blocks else []
-    return [whole(lambda i: False), *mixed, *random, space.smallest(), space.largest()]
+    return [*mixed, *random, space.smallest(), space.largest()]
 
 
-def alone(family: DerivedFamily, name: str) -> Subnet:
-    """Return the largest subnet but for the smallest choice of one dimension."""
+def apart(family: DerivedFamily, names: Sequence[str]) -> list[Subnet]:
+    """Return a subnet in which some dimensions are short, and mixtures in which every two of them are once apart."""
+    # Places of two dimensions differ in a bit: by that bit one is long and the other short.
+    bits = range((len(names) - 1).bit_length())
+    mixed = [short(family, (n for i, n in enumerate(names) if not i >> bit & 1)) for bit in bits]
+    return [short(family, names), *mixed]
+
+
+def short(family: DerivedFamily, names: Iterable[str]) -> Subnet:
+    """Return the largest subnet but for the smallest choices of some dimensions."""
     space = family.space
-    return space.subnet({**dict(space.largest()), name: space[name].choices[0]})
+    return space.subnet({**dict(space.largest()), **{name: space[name].choices[0] for name in names}})
 
 
-def tries(certain: Sequence[Number], open_: Mapping[Place, Sequence[Axis]]) -> Iterator[tuple[Number, ...]]:
-    """Yield ways to tell modules their numbers: the likeliest axes first, then every combination, up to a limit."""
-    several = {place: axes for place, axes in open_.items() if len(axes) > 1}
-    single = {place: axes[0] for place, axes in open_.items() if len(axes) == 1}
-    for combination in islice(product(*several.values()), TRIES):
-        yield (*certain, *chosen({**single, **dict(zip(several, combination, strict=True))}))
+def tries(
+    open_: Mapping[Place, Sequence[Axis]], network: nn.Module, failing: Set[str]
+) -> Iterator[tuple[Number, ...]]:
+    """Yield ways to tell modules their numbers, up to a limit: the likeliest axes, then combinations.
+
+    Those of numbers change that may follow a failing dimension. Modules of one class have one code, so that what a
+    number of theirs follows is tried for all of them at once.
+    """
+    alike: dict[object, list[Place]] = defaultdict(list)
+    for place, axes in open_.items():
+        if not all(failing.isdisjoint(axis.dimensions) for axis in axes):
+            path, *attribute = place
+            alike[type(network.get_submodule(path)), *attribute, len(axes)].append(place)
+    likeliest = {place: axes[0] for place, axes in open_.items()}
+    counts = [range(len(open_[places[0]])) for places in alike.values()]
+    for combination in islice(product(*counts), TRIES):
+        picked = zip(alike.values(), combination, strict=True)
+        yield chosen(likeliest | {place: open_[place][i] for places, i in picked for place in places})
 
 
 def family_of_modules(
@@ -140,27 +154,43 @@ def family_of_modules(
     """Return the family of the model's own modules, and the dimensions that they cannot follow, with what was seen.
 
     Numbers with several candidates are tried until modules and graph agree for the smallest, the largest and random
-    subnets. Where no try does, each dimension is tried alone with the likeliest numbers.
+    subnets. Where the likeliest do not, dimensions are tried one by one, and other numbers for those that fail.
     """
-    specification, seen = draft.of_modules, ""
-    certain = specification.numbers
-    known = {(number.path, number.attribute, number.place) for number in certain}
+    specification = draft.of_modules
+    known = {(number.path, number.attribute, number.place) for number in specification.numbers}
     open_ = candidates(labels, dimensions.axis, network)
     open_ = {place: axes for place, axes in open_.items() if place not in known}
-    families = []
-    for numbers in tries(certain, open_):
-        family = DerivedFamily(replace(specification, numbers=numbers), template)
-        seen = _first_difference(agreement, family)
+
+    def told(numbers: tuple[Number, ...]) -> tuple[DerivedFamily, str]:
+        family = DerivedFamily(replace(specification, numbers=(*specification.numbers, *numbers)), template)
+        return family, _first_difference(agreement, family, some_subnets(family, 0))
+
+    likeliest, seen = told(next(tries(open_, network, frozenset())))
+    if not seen:
+        return likeliest, {}
+    failing = _failing(agreement, likeliest) or dict.fromkeys(likeliest.space.names, seen)
+    for numbers in islice(tries(open_, network, failing.keys()), 1, None):
+        family, seen = told(numbers)
         if not seen:
             return family, {}
-        families.append(family)
+    return likeliest, failing
+
+
+def _failing(agreement: Agreement, family: DerivedFamily) -> dict[str, str]:
+    """Return the dimensions that modules cannot follow, with what was seen: all of a kind of block, then each alone."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in family.space.names:
+        alike[re.sub(r"\d+", "", name)].append(name)
     failing = {}
-    for name in families[0].space.names:
-        if found := agreement.difference(families[0], alone(families[0], name)):
-            failing[name] = found
-    return families[0], failing or dict.fromkeys(families[0].space.names, seen)
+    for names in alike.values():
+        if len(names) > 3 and not _first_difference(agreement, family, apart(family, names)):
+            continue
+        failing |= {
+            name: seen for name in names if (seen := agreement.difference(family, short(family, [name])))
+        }
+    return failing
 
 
-def _first_difference(agreement: Agreement, family: DerivedFamily) -> str:
-    differences = (agreement.difference(family, subnet) for subnet in some_subnets(family, 0))
+def _first_difference(agreement: Agreement, family: DerivedFamily, subnets: Sequence[Subnet]) -> str:
+    differences = (agreement.difference(family, subnet) for subnet in subnets)
     return next((each for each in differences if each), "")

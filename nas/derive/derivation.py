@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor, nn
 
-from nas.derive.agreement import Agreement, family_of_modules
+from nas.derive.agreement import Agreement, family_of_modules, short
 from nas.derive.checks import check_module
 from nas.derive.draft import Draft
 from nas.derive.labels.labels import Labels
-from nas.derive.labels.trace import Network, input_names, trace
+from nas.derive.labels.trace import Network, forget, input_names, trace
 from nas.derive.networks.family import DerivedFamily, Template
 from nas.derive.proof import prove as prove_axes
 from nas.derive.report import Report
@@ -26,7 +26,7 @@ from nas.derive.walk import label
 from nas.elastic import BITS, FULL, offer_bits
 from nas.errors import UsageError
 
-ENOUGH = 0.8
+ENOUGH = 1 / 3
 """Share of the range of MACs that the model's own modules have to reach; with less the graph is used."""
 _OFFERED = ("stream", "head_size", "kernel", "bits")
 
@@ -105,7 +105,8 @@ def derive(
         offered = sizes.offered(family.specification, labels)
         family = DerivedFamily(offered, maker.template)
         clock.stop("resolutions")
-    state = draft.state(graph=family.template is None)
+    forget(network)
+    state = draft.state(family.template and family.template.state_dict().keys())
     if "bits" in kinds:
         family = offer_bits(family, (*BITS, FULL))
     return Derivation(family, state, draft.report(family, proof, note, clock.seconds))
@@ -169,13 +170,13 @@ class _Maker:
                 failing = self._sizes.failing(family, self._labels, self._dimensions)
             if not failing:
                 return draft, family, ""
-            if self._tie(failing):
+            if self._tie(failing, family, agreement):
                 continue
             if self._sizes is None and _reach(family, failing) < ENOUGH:
                 return draft, DerivedFamily(draft.of_graph), _sentence(failing)
             self._fix(failing)
 
-    def _tie(self, failing: Mapping[str, str]) -> bool:
+    def _tie(self, failing: Mapping[str, str], family: DerivedFamily, agreement: Agreement) -> bool:
         """Have lengths of one module that only fail apart be one dimension: halves that the code cuts in the middle.
 
         Returns whether there are any that were not tried yet.
@@ -186,7 +187,8 @@ class _Maker:
                 place = ".".join(name.split(".")[:2])
                 groups[place, found.kind, len(found.atoms)].append(name)
         atoms = {name: np.array(found.atoms)[:, None] for name, found in self._dimensions.offered()}
-        new = [names for names in groups.values() if len(names) > 1 and not self._tied.issuperset(names)]
+        several = [names for names in groups.values() if len(names) > 1 and not self._tied.issuperset(names)]
+        new = [names for names in several if not agreement.difference(family, short(family, names))]
         for first, *others in new:
             for other in others:
                 self._labels.conditions.unify(atoms[first], atoms[other], "is tied by the model's code")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from functools import cached_property
 
@@ -99,7 +99,7 @@ class Draft:
             name: Held(
                 tuple(t.shape), str(t.dtype).removeprefix("torch."), name in self._labels.trace.parameters
             )
-            for name, t in self.state(graph=True).items()
+            for name, t in self.state().items()
         }
         nodes = self._labels.trace.graph.nodes
         ranks = {
@@ -111,11 +111,12 @@ class Draft:
         batched = BATCH in self._dimensions.names
         return replace(self.of_modules, numbers=(), program=program, held=held, norms=norms, batched=batched)
 
-    def state(self, graph: bool) -> dict[str, Tensor]:
-        """Return the weights under the names of the family's network."""
+    def state(self, names: Set[str] | None = None) -> dict[str, Tensor]:
+        """Return the weights under the names of the family's network: `names`, or those of the graph."""
         trace = self._labels.trace
-        state = {**(trace.state if graph else self._network.state_dict())}
-        return {name: tensor for name, tensor in state.items() if trace.same.get(name, name) == name}
+        if names is not None:
+            return {name: tensor for name, tensor in self._network.state_dict().items() if name in names}
+        return {name: tensor for name, tensor in trace.state.items() if trace.same.get(name, name) == name}
 
     def _space(self) -> list[Dimension]:
         """Return a dimension for every block, and behind it those that only it has."""

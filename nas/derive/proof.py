@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from nas.derive.labels.labels import Labels
+from nas.derive.labels.trace import forget
 from nas.derive.masked import Masked
 from nas.derive.networks.program import GraphNetwork, Program, kept, with_tensors
 from nas.derive.networks.record import record
@@ -26,11 +27,14 @@ from nas.derive.report import Proof
 from nas.derive.spaces.kernels import ElasticKernel
 from nas.derive.spaces.units import Dimensions
 from nas.elastic import crop_centre
+from nas.errors import UsageError
 
 TOLERANCE = 1e-9
 """How much sliced and masked may differ, of the largest output."""
 CAST = 1e-5
 """How much the graph may differ from a module whose code computes in single precision."""
+ELSE = 1e-3
+"""What differs by more computes something else."""
 
 
 def prove(
@@ -48,6 +52,9 @@ def prove(
 
     Returns:
         What was seen at last, and what was refuted on the way.
+
+    Raises:
+        UsageError: the graph does not compute what the network does.
     """
     with doubled():
         return _proved(labels, dimensions, network, inputs, seed)
@@ -113,6 +120,11 @@ class _Bench:
         self._whole = Masked(labels, ())(self._state, self._inputs)
         self._scale = float(self._whole.abs().max().clamp_min(1e-12))
         self.graph_error = self._error(run_module(network, self._state, self._inputs), self._whole)
+        if self.graph_error > ELSE:
+            raise UsageError(
+                f"{type(network.model).__name__} computes something else when it is exported (it differs by "
+                f"{self.graph_error:.0e} of the output); make its forward independent of how it is run"
+            )
 
     def _error(self, given: Tensor, expected: Tensor) -> float:
         if given.shape != expected.shape:
@@ -187,9 +199,17 @@ class _Bench:
 @torch.no_grad()
 def run_module(network: nn.Module, state: Mapping[str, Tensor], inputs: Sequence[Tensor]) -> Tensor:
     """Run a network on tensors by name in double precision."""
-    names = {name for name, _ in (*network.named_parameters(), *network.named_buffers())}
+    first: dict[int, str] = {}
+    tensors: dict[str, Tensor] = {}
+    for path, module in network.named_modules():
+        for leaf, tensor in (*module._parameters.items(), *module._buffers.items()):
+            name = f"{path}.{leaf}" if path else leaf
+            if tensor is not None and (known := first.setdefault(id(tensor), name)) in state:
+                tensors[name] = state[known]
+    forget(network)
     with doubled():
-        return functional_call(network, {n: t for n, t in state.items() if n in names}, tuple(inputs))
+        # Each name is given: what ties weights in there would leave ours in a module that two others have.
+        return functional_call(network, tensors, tuple(inputs), tie_weights=False)
 
 
 def without_rings(

@@ -287,3 +287,75 @@ def test_a_block_that_returns_more_than_a_tensor_is_left_out_with_what_holds_it(
     found = derive(model, (vector(),))
     assert [d.name for d in found.report.dimensions if d.kind == "depth"] == ["layers.1.kept"]
     _run(found.family, found.state_dict, model, torch.randn(5, 6))
+
+
+def test_modules_of_one_class_are_told_alike():
+    """Each has a number that may be the length of two axes: tried one by one that would be 64 combinations."""
+
+    class Narrowed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.width, self.layers = 16, nn.ModuleList([linear(8, 16), linear(16, 16), linear(16, 8)])
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            first, second, third = self.layers
+            return third(second(first(x).relu()).sigmoid().narrow(-1, 0, self.width))
+
+    model = Net(lambda x, *layers: nn.Sequential(*layers)(x), *(Narrowed() for _ in range(6))).eval()
+    found = derive(model, (vector(8),))
+    assert found.report.built_from == "modules"
+    assert len(found.report.dimensions) == 12
+    _run(found.family, found.state_dict, model, torch.randn(5, 8))
+
+
+def test_a_model_that_computes_something_else_while_it_is_exported_is_refused():
+    model = Net(
+        lambda x, a, b: b(a(x)) * (1 if torch.compiler.is_exporting() else 2), linear(6, 16), linear(16, 3)
+    )
+    with pytest.raises(UsageError, match="computes something else when it is exported"):
+        derive(model.eval(), (vector(),))
+
+
+def test_a_module_inside_of_two_others_counts_once():
+    """CoaT's position encoding, which all blocks of a stage have."""
+
+    class Holder(nn.Module):
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner, self.own = inner, linear(16, 16)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.own(self.inner(x).relu())
+
+    inner = linear(16, 16)
+    model = nn.Sequential(linear(6, 16), Holder(inner), Holder(inner), linear(16, 3)).eval()
+    before = inner.weight.clone()
+    found = derive(model, (vector(),))
+    assert torch.equal(inner.weight, before)
+    assert found.report.built_from == "modules"
+    assert found.report.params[1] == sum(p.numel() for p in model.parameters())
+    _run(found.family, found.state_dict, model, torch.randn(5, 6))
+    state = Supernet(found.family).network.state_dict()
+    assert len({tensor.data_ptr() for tensor in state.values()}) == len(state)
+
+
+def test_what_code_has_computed_of_its_weights_is_computed_anew():
+    """As biases by position in LeViT, which are kept in evaluation mode."""
+
+    class Cached(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bias, self.cache = nn.Parameter(torch.randn(1, 16)), {}
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if "cpu" not in self.cache:
+                self.cache["cpu"] = self.bias.exp()
+            return x + self.cache["cpu"]
+
+    model = Net(lambda x, a, b, c: c(b(a(x))), linear(6, 16), Cached(), linear(16, 3)).eval()
+    with torch.no_grad():
+        model(vector())
+    found = derive(model, (vector(),))
+    assert found.report.built_from == "modules"
+    assert "layers.1.bias[1]" in found.report.dimensions[0].where
+    _run(found.family, found.state_dict, model, torch.randn(5, 6))

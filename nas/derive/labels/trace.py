@@ -117,6 +117,7 @@ class Trace:
 def trace(network: Network, args: tuple[torch.Tensor, ...]) -> Trace:
     """Export a network in evaluation mode; raises `UsageError` with the exporter's reason where it refuses."""
     args, batch = _with_batch(network, args)
+    forget(network)
     try:
         program = torch.export.export(network, args, strict=False)
     except Exception as error:
@@ -177,6 +178,19 @@ def _with_batch(network: Network, args: tuple[torch.Tensor, ...]) -> tuple[tuple
         ):  # the model takes this batch alone; its error with the inputs as given is the exporter's
             pass
     return args, 0
+
+
+def forget(network: nn.Module) -> None:
+    """Empty dictionaries of tensors that modules keep beside their parameters and buffers.
+
+    Code fills them in evaluation mode with what it has computed of its parameters, such as biases by position, and
+    would go on with them after the parameters have changed.
+    """
+    for module in network.modules():
+        for name, value in vars(module).items():
+            is_cache = not name.startswith("_") and type(value) is dict
+            if is_cache and all(isinstance(each, torch.Tensor) for each in value.values()):
+                value.clear()
 
 
 def _inline(graph_module: fx.GraphModule) -> None:

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nas.derive.labels.trace import Network
+from nas.derive.labels.trace import Network, forget
 from nas.derive.networks.costs import Costs
 from nas.derive.networks.norms import Norm
 from nas.derive.networks.program import BATCH, GraphNetwork, module_at
-from nas.derive.networks.shells import built, shared, wired, without_ties
+from nas.derive.networks.shells import built, register_once, shared, wired, without_ties
 from nas.derive.networks.specification import RESOLUTION, Held, Specification
 from nas.elastic import (
     Axis,
@@ -54,6 +54,7 @@ class Template:
         same = {name: first.setdefault(id(tensor), name) for name, tensor in tensors}
         same = {name: known for name, known in same.items() if _are_two(network, name, known)}
         without_ties(network, same)
+        register_once(network)
         return cls(network.eval(), same)
 
 
@@ -212,9 +213,13 @@ class DerivedFamily(Family):
             held = self.specification.held
         else:
             parameters = dict(self._template.named_parameters())
+            paths = dict(
+                self._template.named_modules()
+            )  # a module that is in two others has the first path alone
             held = {
                 name: Held(tuple(t.shape), str(t.dtype).removeprefix("torch."), name in parameters)
                 for name, t in self._template.state_dict().items()
+                if name.rpartition(".")[0] in paths
             }
         return {
             name: (self._axes_of(name, h), h.is_parameter)
@@ -240,6 +245,7 @@ def _are_two(network: nn.Module, name: str, other: str) -> bool:
 
 def _on_meta(model: nn.Module) -> nn.Module:
     """Return a copy of a model whose parameters have no values."""
+    forget(model)
     memo: dict[int, Any] = {}
     for parameter in model.parameters():
         memo[id(parameter)] = nn.Parameter(

@@ -177,10 +177,12 @@ def shared(shell: nn.Module) -> nn.Module:
 
 
 def _bind_methods(module: nn.Module, twins: Mapping[int, nn.Module]) -> None:
-    """Have methods that a module keeps as attributes be those of the twin."""
+    """Have methods and modules that a module keeps as attributes be those of the twin."""
     for key, value in vars(module).items():
         if isinstance(value, MethodType) and id(value.__self__) in twins:
             vars(module)[key] = MethodType(value.__func__, twins[id(value.__self__)])
+        elif id(value) in twins:
+            vars(module)[key] = twins[id(value)]
 
 
 @cache
@@ -206,3 +208,14 @@ def without_ties(network: nn.Module, same: Mapping[str, str]) -> None:
             module = network.get_submodule(path)
             module._parameters.pop(leaf, None)
             module._buffers.pop(leaf, None)
+
+
+def register_once(network: nn.Module, seen: set[int] | None = None) -> None:
+    """Have a module that several others have be a mere attribute of all but the first, so that it is stored once."""
+    seen = set() if seen is None else seen
+    for name, child in [*network._modules.items()]:
+        if child is not None and id(child) not in seen:
+            seen.add(id(child))
+            register_once(child, seen)
+        elif child is not None and not isinstance(network, nn.Sequential | nn.ModuleList | nn.ModuleDict):
+            vars(network)[name] = network._modules.pop(name)

@@ -63,6 +63,9 @@ def _block(labels: Labels, path: str, nodes: Sequence[fx.Node]) -> Block | None:
     results = [n for n in nodes if n is labels.trace.output or any(user not in own for user in n.users)]
     if path in ("", "model") or len(results) != 1 or not isinstance(results[0].meta.get("val"), Tensor):
         return None
+    held = (node for node, name in labels.trace.names.items() if name.startswith(f"{path}."))
+    if any(user not in own for node in held for user in node.users):
+        return None  # what stays reads its weights
     result = results[0]
     has_weights = any(operand in labels.trace.names for node in nodes for operand in node.all_input_nodes)
     operand = _summed(labels, result, own, below_sum=False)

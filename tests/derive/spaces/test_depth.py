@@ -65,3 +65,10 @@ def test_of_nested_blocks_the_smallest_count():
 def test_a_module_that_runs_twice_is_no_block():
     shared = Residual()
     assert _paths(shared, shared) == []
+
+
+def test_a_block_whose_weights_are_read_from_outside_stays():
+    """As DiT's first block, of which the head of the network has an embedding."""
+    model = Net(lambda x, a, b, c: c(b(a(x)) + b.down.bias), linear(6, 8), Residual(), linear(8, 3))
+    _, labels, _ = find(model, vector(), kinds=())
+    assert residual_blocks(labels) == []
