@@ -12,7 +12,7 @@ COMPILED := tests/conformance/test_runtimes.py::TestTorchCompiled
 # Else every command would read PyTorch's sources anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install search browser test types pytest docs docs-serve screenshots bench zoo-facts lock clean
+.PHONY: help install search browser test types pytest docs docs-serve screenshots bench zoo zoo-facts lock clean
 
 help:
 	@echo "make search    nas search $(ARGS)        (other options: make search ARGS='--macs 5M')"
@@ -22,6 +22,7 @@ help:
 	@echo "make docs      the documentation, in build/site; make docs-serve shows it while it is written"
 	@echo "make screenshots   the app's journeys in a browser; pictures of every page in build/screenshots"
 	@echo "make bench     the benchmarks; CSVs go to tests/benchmarks/results"
+	@echo "make zoo       derives every model of timm under 40 million parameters; goes on where it stopped"
 	@echo "make zoo-facts RESULTS=results-imagenet.csv   the table of published models, from timm's results"
 	@echo "make lock      pin the newest versions that fit in constraints.txt"
 	@echo "make clean     remove what was built, the environment too"
@@ -92,6 +93,9 @@ bench: $(DEV)
 	@set -e; for file in tests/benchmarks/bench_*.py; do \
 	  name=$$(basename $$file .py); echo "== $$name"; $(BIN)/python -m tests.benchmarks.$$name; \
 	done
+
+zoo: $(DEV)
+	$(BIN)/python -m tests.benchmarks.bench_any_model --zoo
 
 zoo-facts: $(DEV)
 	$(BIN)/python -m tests.benchmarks.make_zoo_facts $(RESULTS)
