@@ -271,7 +271,7 @@ def main() -> None:
     given = _arguments()
     models = zoo() if given.zoo else listed()
     output = given.output or (ZOO if given.zoo else RESULTS)
-    chosen = [model for model in models if any(fnmatch.fnmatch(model, pattern) for pattern in given.models)]
+    chosen = [*dict.fromkeys(m for pattern in given.models for m in fnmatch.filter(models, pattern))]
     if given.list:
         print(*chosen, sep="\n")
         return
