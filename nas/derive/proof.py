@@ -30,7 +30,9 @@ from nas.elastic import crop_centre
 from nas.errors import UsageError
 
 TOLERANCE = 1e-9
-"""How much sliced and masked may differ, of the largest output."""
+"""How much sliced and masked may differ, of the largest output, or of what masking changes of it."""
+SMALLEST = 1e-4
+"""The least share of the output that is compared: below it rounding would count."""
 CAST = 1e-5
 """How much the graph may differ from a module whose code computes in single precision."""
 ELSE = 1e-3
@@ -158,9 +160,11 @@ class _Bench:
             sliced = self._sliced(trial)
         except (RuntimeError, ValueError, IndexError, KeyError):
             return math.inf, moved
-        error = self._error(sliced, masked)
+        # What is left out, or what is left, may be little of the output; a mistake is no larger.
+        part = max(SMALLEST, min(1, moved, float(masked.abs().max()) / self._scale))
+        error = self._error(sliced, masked) / part
         if mask.is_plain and self.graph_error <= TOLERANCE:
-            error = max(error, self._error(sliced, run_module(self._network, state, self._inputs)))
+            error = max(error, self._error(sliced, run_module(self._network, state, self._inputs)) / part)
         return error, moved
 
     def _sliced(self, trial: _Trial) -> Tensor:
