@@ -14,7 +14,7 @@ from nas.derive.agreement import Agreement, family_of_modules, short
 from nas.derive.checks import check_module
 from nas.derive.draft import Draft
 from nas.derive.labels.labels import Labels
-from nas.derive.labels.trace import Network, forget, input_names, trace
+from nas.derive.labels.trace import Network, input_names, trace
 from nas.derive.networks.family import DerivedFamily, Template
 from nas.derive.proof import prove as prove_axes
 from nas.derive.report import Report
@@ -105,7 +105,6 @@ def derive(
         offered = sizes.offered(family.specification, labels)
         family = DerivedFamily(offered, maker.template)
         clock.stop("resolutions")
-    forget(network)
     state = draft.state(family.template and family.template.state_dict().keys())
     if "bits" in kinds:
         family = offer_bits(family, (*BITS, FULL))

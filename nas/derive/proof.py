@@ -211,9 +211,12 @@ def run_module(network: nn.Module, state: Mapping[str, Tensor], inputs: Sequence
             if tensor is not None and (known := first.setdefault(id(tensor), name)) in state:
                 tensors[name] = state[known]
     forget(network)
-    with doubled():
-        # Each name is given: what ties weights in there would leave ours in a module that two others have.
-        return functional_call(network, tensors, tuple(inputs), tie_weights=False)
+    try:
+        with doubled():
+            # Each name is given: what ties weights in there would leave ours in a module that two others have.
+            return functional_call(network, tensors, tuple(inputs), tie_weights=False)
+    finally:
+        forget(network)
 
 
 def without_rings(
