@@ -51,9 +51,8 @@ class Agreement:
         except Exception as error:
             return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}"
         if subnet not in self._expected:
-            network = with_tensors(
-                GraphNetwork(self._program, subnet, family.space.largest(), exact=True), state
-            )
+            graph = GraphNetwork(self._program, subnet, family.space.largest(), exact=True)
+            network = with_tensors(graph, state)
             with doubled():
                 self._expected[subnet] = network(*self._inputs)
         expected = self._expected[subnet]
@@ -94,7 +93,7 @@ def slices(family: DerivedFamily, subnet: Subnet, state: Mapping[str, Tensor]) -
     for name, tensor in state.items():
         if name.startswith(left_out):
             continue
-        for place, segments in Layout(tuple(spec.tensors.get(name, ()))).cuts(subnet, largest):
+        for place, segments in Layout(spec.tensors.get(name, ())).cuts(subnet, largest):
             parts = [tensor.narrow(place, start, stop - start) for start, stop in segments]
             tensor = parts[0] if len(parts) == 1 else torch.cat(parts, place)
         kernel = spec.kernels.get(name)

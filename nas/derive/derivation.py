@@ -14,7 +14,7 @@ from nas.derive.agreement import Agreement, family_of_modules, short
 from nas.derive.checks import check_module
 from nas.derive.draft import Draft
 from nas.derive.labels.labels import Labels
-from nas.derive.labels.trace import Network, forget, input_names, trace
+from nas.derive.labels.trace import Network, input_names, trace
 from nas.derive.networks.family import DerivedFamily, Template
 from nas.derive.proof import prove as prove_axes
 from nas.derive.report import Report
@@ -107,7 +107,6 @@ def derive(
     maker = _Maker(labels, dimensions, blocks, network, name or type(module).__name__, output, seed, sizes)
     draft, family, note = maker.make()
     clock.stop("modules")
-    forget(network)
     if sizes is not None:
         offered = sizes.offered(family.specification, labels)
         family = DerivedFamily(offered, maker.template)

@@ -30,7 +30,9 @@ from nas.elastic import crop_centre
 from nas.errors import UsageError
 
 TOLERANCE = 1e-9
-"""How much sliced and masked may differ, of the largest output."""
+"""How much sliced and masked may differ, of the largest output, or of what masking changes of it."""
+SMALLEST = 1e-4
+"""The least share of the output that is compared: below it rounding would count."""
 CAST = 1e-5
 """How much the graph may differ from a module whose code computes in single precision."""
 ELSE = 1e-3
@@ -158,9 +160,11 @@ class _Bench:
             sliced = self._sliced(trial)
         except (RuntimeError, ValueError, IndexError, KeyError):
             return math.inf, moved
-        error = self._error(sliced, masked)
+        # What is left out, or what is left, may be little of the output; a mistake is no larger.
+        part = max(SMALLEST, min(1, moved, float(masked.abs().max()) / self._scale))
+        error = self._error(sliced, masked) / part
         if mask.is_plain and self.graph_error <= TOLERANCE:
-            error = max(error, self._error(sliced, run_module(self._network, state, self._inputs)))
+            error = max(error, self._error(sliced, run_module(self._network, state, self._inputs)) / part)
         return error, moved
 
     def _sliced(self, trial: _Trial) -> Tensor:
@@ -196,19 +200,6 @@ class _Bench:
         return alone
 
 
-def without_rings(
-    state: Mapping[str, Tensor], kernels: Mapping[str, ElasticKernel], choices: Mapping[str, Any]
-) -> dict[str, Tensor]:
-    """Return tensors whose kernels are zero around the sizes that `choices` have of them."""
-    found = dict(state)
-    for name, kernel in kernels.items():
-        margin = (kernel.size - choices[name]) // 2
-        inside = (..., *[slice(margin, kernel.size - margin)] * len(kernel.axes))
-        found[kernel.tensor] = torch.zeros_like(state[kernel.tensor])
-        found[kernel.tensor][inside] = state[kernel.tensor][inside]
-    return found
-
-
 @torch.no_grad()
 def run_module(network: nn.Module, state: Mapping[str, Tensor], inputs: Sequence[Tensor]) -> Tensor:
     """Run a network on tensors by name in double precision."""
@@ -220,9 +211,25 @@ def run_module(network: nn.Module, state: Mapping[str, Tensor], inputs: Sequence
             if tensor is not None and (known := first.setdefault(id(tensor), name)) in state:
                 tensors[name] = state[known]
     forget(network)
-    with doubled():
-        # Each name is given: what ties weights in there would leave ours in a module that two others have.
-        return functional_call(network, tensors, tuple(inputs), tie_weights=False)
+    try:
+        with doubled():
+            # Each name is given: what ties weights in there would leave ours in a module that two others have.
+            return functional_call(network, tensors, tuple(inputs), tie_weights=False)
+    finally:
+        forget(network)
+
+
+def without_rings(
+    state: Mapping[str, Tensor], kernels: Mapping[str, ElasticKernel], choices: Mapping[str, Any]
+) -> dict[str, Tensor]:
+    """Return tensors whose kernels are zero around the sizes that `choices` have of them."""
+    found = dict(state)
+    for name, kernel in kernels.items():
+        margin = (kernel.size - choices[name]) // 2
+        inside = (..., *[slice(margin, kernel.size - margin)] * len(kernel.axes))
+        found[kernel.tensor] = torch.zeros_like(state[kernel.tensor])
+        found[kernel.tensor][inside] = state[kernel.tensor][inside]
+    return found
 
 
 def revealing(state: Mapping[str, Tensor], same: Mapping[str, str], seed: int) -> dict[str, Tensor]:

@@ -269,8 +269,13 @@ def _arguments() -> argparse.Namespace:
 def main() -> None:
     """Go on with the table and print what it says as a whole."""
     given = _arguments()
-    models = zoo() if given.zoo else listed()
     output = given.output or (ZOO if given.zoo else RESULTS)
+    if given.merge:
+        rows = merged([read(path) for path in (output, *given.merge)])
+        write(output, [*rows.values()])
+        print(summary([*rows.values()]))
+        return
+    models = zoo() if given.zoo else listed()
     chosen = [*dict.fromkeys(m for pattern in given.models for m in fnmatch.filter(models, pattern))]
     if given.list:
         print(*chosen, sep="\n")
@@ -278,11 +283,6 @@ def main() -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
-    if given.merge:
-        rows = merged([read(path) for path in (output, *given.merge)])
-        write(output, [rows[model] for model in models if model in rows])
-        print(summary(list(rows.values())))
-        return
     _warm()
     rows, end = read(output), perf_counter() + 60 * given.minutes
     own, peers = {**facts(), "timm": version("timm")}, {} if given.zoo else dict.fromkeys(given.peers)

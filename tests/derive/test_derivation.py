@@ -355,8 +355,10 @@ def test_what_code_has_computed_of_its_weights_is_computed_anew():
         def __init__(self) -> None:
             super().__init__()
             self.bias, self.cache = nn.Parameter(torch.randn(1, 16)), {}
+            self.constants = {"scale": torch.tensor(2.0)}
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = x * self.constants["scale"]
             if "cpu" not in self.cache:
                 self.cache["cpu"] = self.bias.exp()
             return x + self.cache["cpu"]

@@ -86,6 +86,15 @@ def test_a_wrong_rule_is_caught(name):
     assert all("fails the proof" in seen for _, seen in proof.refuted)
 
 
+def test_a_mistake_is_caught_where_the_output_is_mostly_something_else():
+    model = Net(
+        lambda x, a, b, c: c(torch.cat([a(x), b(x)], 1)) + 1e12, linear(6, 5), linear(6, 5), linear(10, 3)
+    )
+    assert proved(model, vector())[0].refuted == ()
+    with replaced("cat", _cat_reversed):
+        assert proved(model, vector())[0].refuted
+
+
 def test_what_is_left_after_a_refutation_is_proved():
     """One wrong branch costs its own dimensions alone."""
     model = Net(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +14,9 @@ from torch import fx, nn
 
 from nas.errors import UsageError
 
+Cache = tuple[nn.Module, str]
+"""A dictionary of tensors: the module that has it, and the attribute."""
+
 
 class Network(nn.Module):
     """A model as a function of tensors to one tensor: the largest network of its derived family.
@@ -21,12 +25,14 @@ class Network(nn.Module):
 
     Attributes:
         model: what the user brought, its tensors under the names that they have there.
+        caches: what its modules keep of their parameters, once the network is traced.
     """
 
     def __init__(self, model: nn.Module, output: str | int | None = None, inputs: Sequence[str] = ()) -> None:
         super().__init__()
         self.model = model
         self._output = output
+        self.caches: list[Cache] = []
         self.__class__: type[Network] = _taking(tuple(inputs)) if inputs else Network  # pyright: ignore[reportAttributeAccessIssue]
 
     def forward(self, *args: torch.Tensor, **kwargs: torch.Tensor) -> torch.Tensor:
@@ -117,6 +123,7 @@ class Trace:
 def trace(network: Network, args: tuple[torch.Tensor, ...]) -> Trace:
     """Export a network in evaluation mode; raises `UsageError` with the exporter's reason where it refuses."""
     args, batch = _with_batch(network, args)
+    network.caches = caches(network, args)
     forget(network)
     try:
         program = torch.export.export(network, args, strict=False)
@@ -126,6 +133,8 @@ def trace(network: Network, args: tuple[torch.Tensor, ...]) -> Trace:
             f"{type(network.model).__name__} cannot be exported ({type(error).__name__}: "
             f"{lines[0] if lines else 'no reason given'}); make its forward free of branches on values"
         ) from error
+    finally:
+        forget(network)
     graph_module = program.graph_module
     _inline(graph_module)
     graph, signature = graph_module.graph, program.graph_signature
@@ -180,17 +189,47 @@ def _with_batch(network: Network, args: tuple[torch.Tensor, ...]) -> tuple[tuple
     return args, 0
 
 
-def forget(network: nn.Module) -> None:
-    """Empty dictionaries of tensors that modules keep beside their parameters and buffers.
+def caches(network: nn.Module, args: tuple[torch.Tensor, ...]) -> list[Cache]:
+    """Return the dictionaries in which modules keep, beside parameters and buffers, what they compute of these.
 
-    Code fills them in evaluation mode with what it has computed of its parameters, such as biases by position, and
-    would go on with them after the parameters have changed.
+    Code fills them in evaluation mode, such as with biases by position, and would go on with them after the parameters
+    have changed. One that is full is emptied and the network run: what does not come back is a constant, and put back.
     """
+    held: dict[object, list[Cache]] = defaultdict(list)
     for module in network.modules():
         for name, value in vars(module).items():
-            is_cache = not name.startswith("_") and type(value) is dict
-            if is_cache and all(isinstance(each, torch.Tensor) for each in value.values()):
-                value.clear()
+            is_held = type(value) is dict and all(isinstance(each, torch.Tensor) for each in value.values())
+            if is_held and not name.startswith("_"):
+                held[type(module), name].append((module, name))
+    return [each for alike in held.values() if _come_back(alike, network, args) for each in alike]
+
+
+def _come_back(held: list[Cache], network: nn.Module, args: tuple[torch.Tensor, ...]) -> bool:
+    """Whether a run fills dictionaries again, if they were; else they are as they were."""
+    before = [dict(vars(module)[name]) for module, name in held]
+    if not any(before):
+        return True
+    _empty(held)
+    try:
+        with torch.no_grad():
+            network(*args)
+        if all(vars(m)[name].keys() >= old.keys() for (m, name), old in zip(held, before, strict=True)):
+            return True
+    except Exception:  # they are needed
+        pass
+    for (module, name), old in zip(held, before, strict=True):
+        vars(module)[name].update(old)
+    return False
+
+
+def _empty(held: list[Cache]) -> None:
+    for module, name in held:
+        vars(module)[name].clear()
+
+
+def forget(network: nn.Module) -> None:
+    """Empty what the modules of a traced network have kept of its parameters."""
+    _empty(getattr(network, "caches", []))
 
 
 def _inline(graph_module: fx.GraphModule) -> None:

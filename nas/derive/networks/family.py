@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nas.derive.labels.trace import Network, forget
+from nas.derive.labels.trace import Network
 from nas.derive.networks.costs import Costs
 from nas.derive.networks.norms import Norm
 from nas.derive.networks.program import BATCH, GraphNetwork, module_at
@@ -245,7 +245,6 @@ def _are_two(network: nn.Module, name: str, other: str) -> bool:
 
 def _on_meta(model: nn.Module) -> nn.Module:
     """Return a copy of a model whose parameters have no values."""
-    forget(model)
     memo: dict[int, Any] = {}
     for parameter in model.parameters():
         memo[id(parameter)] = nn.Parameter(
