@@ -68,7 +68,8 @@ def test_a_result_is_a_table_a_picture_and_json(result: nas.SearchResult) -> Non
     assert value["budget"] == {"latency_ms": 50.0, "macs": 9_000_000}
     assert value["run_dir"] == str(result.run_dir)
     table = result.table()
-    row = next(row for row in table.to_dicts() if row[""] == "answer")
+    # On a restless machine it is "answer, restless".
+    row = next(row for row in table.to_dicts() if row[""].startswith("answer"))
     assert row["within"] == "50 ms, 9M"
     assert "answer" in str(table)
     html = result._repr_html_()
