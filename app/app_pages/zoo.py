@@ -15,7 +15,10 @@ from nas.latency import Workload, default_runtime
 from nas.zoo import QUALITIES, SAMPLES, Forecast, Zoo, ZooProfile, open_profile, open_zoo
 
 _LABELS = {"top1": "top-1", "top5": "top-5"}
-_LIMITS = [float(f"{value:.2g}") for value in np.geomspace(1.0, 400.0, 60)]
+_STEPS = (1, 1.1, 1.2, 1.3, 1.4, 1.6, 1.8, 2, 2.2, 2.5, 2.8, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9)
+_LIMITS = [
+    limit for power in (1, 10, 100) for step in _STEPS if (limit := float(round(power * step, 1))) <= 400
+]
 
 
 @st.cache_resource(max_entries=1, show_spinner="reading the published models")
