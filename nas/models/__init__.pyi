@@ -1,4 +1,5 @@
 from .calibration import Calibration as Calibration
+from .half import round_to_half as round_to_half
 from .model import WEIGHTS as WEIGHTS
 from .model import FamilyT as FamilyT
 from .model import Model as Model
@@ -8,7 +9,6 @@ from .model import find_model as find_model
 from .model import load_model as load_model
 from .model import model_place as model_place
 from .model import read_model_config as read_model_config
-from .model import round_to_half as round_to_half
 from .model import save_calibration as save_calibration
 from .model import save_model as save_model
 from .preprocessing import Preprocessing as Preprocessing

@@ -22,6 +22,7 @@ from nas.errors import NasError, UsageError
 from nas.families.registry import get_family
 from nas.files import cache_folder, new_folder, read_json, sha256, write_atomic, write_json
 from nas.models.calibration import Calibration
+from nas.models.half import in_half
 from nas.models.source import FolderSource, find_in_source, source_of
 from nas.progress import Listener
 from nas.space import SearchSpace, Subnet
@@ -327,10 +328,9 @@ def save_model(
     from safetensors.torch import save
 
     with new_folder(path) as folder:
-        state = {
-            key: (tensor.half() if half and _is_large(tensor) else tensor).detach().cpu().contiguous()
-            for key, tensor in supernet.network.state_dict().items()
-        }
+        state = supernet.network.state_dict()
+        state = in_half(state) if half else state
+        state = {key: tensor.detach().cpu().contiguous() for key, tensor in state.items()}
         write_atomic(folder / WEIGHTS, save(state))
         if calibration is not None:
             calibration.write(folder / CALIBRATION)
@@ -354,17 +354,6 @@ def save_model(
         if table is not None:
             config["table"] = _sources(folder, config)
         write_json(folder / CONFIG, config)
-
-
-def round_to_half(network: nn.Module) -> None:
-    """Round weights, in place, to what `save_model` stores of them with `half`."""
-    for tensor in network.state_dict().values():
-        if _is_large(tensor):
-            tensor.copy_(tensor.half())
-
-
-def _is_large(tensor: torch.Tensor) -> bool:
-    return tensor.ndim > 1 and tensor.is_floating_point()
 
 
 def _sources(folder: Path, config: Mapping[str, Any]) -> dict[str, str | None]:
